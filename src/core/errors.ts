@@ -1,0 +1,120 @@
+/**
+ * Every error that vhostel itself raises: one code, one message, one HTTP status, in one list.
+ *
+ * Callers test `error.code`, never the text. Each message says the place, the value and the cure, because the reader is
+ * a person who edits INI files by hand. `docs/errors.md` explains each code; `test/style/documented.test.ts` fails when
+ * the two lists differ.
+ */
+import createError from '@fastify/error'
+
+// ---- configuration ---------------------------------------------------------------------------------------------
+
+/** A configuration file cannot be used. Arguments: the rendered problems, one a line, each `file:line: …`. */
+export const ConfigInvalid = createError<[string]>('VHOSTEL_CONFIG_INVALID', '%s', 500)
+
+/** No `vhostel.ini` was found. Arguments: the places looked at. */
+export const ConfigNotFound = createError<[string]>(
+  'VHOSTEL_CONFIG_NOT_FOUND',
+  "no vhostel.ini found; looked at %s; name one with --config, or write a fresh one with 'vhostel init DIR'",
+  500,
+)
+
+/** Two sites claim one domain. Arguments: file, line, domain, the file that has it. */
+export const HostTaken = createError<[string, number, string, string]>(
+  'VHOSTEL_HOST_TAKEN',
+  "%s:%d: domain '%s' is already served by %s; remove it from one of the two",
+  409,
+)
+
+// ---- protocol --------------------------------------------------------------------------------------------------
+
+/** A peer announced a frame longer than allowed. Arguments: announced length, limit, both in bytes. */
+export const FrameTooLarge = createError<[number, number]>(
+  'VHOSTEL_FRAME_TOO_LARGE',
+  'a frame of %d bytes was announced, the limit is %d; the connection is ended',
+  500,
+)
+
+/** Bytes on a thread's socket are not a frame. Argument: what was wrong. */
+export const FrameInvalid = createError<[string]>(
+  'VHOSTEL_FRAME_INVALID',
+  'bytes that are not a frame: %s; the connection is ended',
+  500,
+)
+
+// ---- pool ------------------------------------------------------------------------------------------------------
+
+/** The site's queue is full. Arguments: site, queue length. Answered as 503. */
+export const QueueFull = createError<[string, number]>(
+  'VHOSTEL_QUEUE_FULL',
+  "site '%s' already has %d requests waiting; raise [limits] queue, or [pool] threads",
+  503,
+)
+
+/** A request waited longer than the site's `queue_timeout`. Arguments: site, ms. Answered as 503. */
+export const QueueTimeout = createError<[string, number]>(
+  'VHOSTEL_QUEUE_TIMEOUT',
+  "site '%s': no thread was free within %d ms; raise [limits] queue_timeout, or [pool] threads",
+  503,
+)
+
+/** The site gave no answer within its `timeout`. Arguments: site, ms. Answered as 504. */
+export const SiteTimeout = createError<[string, number]>(
+  'VHOSTEL_SITE_TIMEOUT',
+  "site '%s' did not begin its answer within %d ms; raise [limits] timeout if that is expected",
+  504,
+)
+
+/** The thread or process that ran a request ended before it answered. Arguments: site, what ended. Answered as 502. */
+export const ThreadLost = createError<[string, string]>(
+  'VHOSTEL_THREAD_LOST',
+  "site '%s': %s ended before the answer was complete",
+  502,
+)
+
+/** A site's module could not be loaded. Arguments: site, place (file or file:line), reason. */
+export const SiteLoadFailed = createError<[string, string, string]>(
+  'VHOSTEL_SITE_LOAD_FAILED',
+  "site '%s': %s: %s",
+  502,
+)
+
+/** A site ended a request (destroyed its socket) without an answer. Arguments: site, reason. Answered as 502. */
+export const SiteAborted = createError<[string, string]>(
+  'VHOSTEL_SITE_ABORTED',
+  "site '%s' ended the request without an answer: %s",
+  502,
+)
+
+/** A site whose module could not be loaded shortly before is asked for again. Arguments: site, seconds. */
+export const SiteUnavailable = createError<[string, string]>(
+  'VHOSTEL_SITE_UNAVAILABLE',
+  "site '%s' cannot be loaded: %s; it is tried again by itself, and at once when its files change",
+  503,
+)
+
+/** The site was taken away while a request waited for it. Argument: site. */
+export const SiteGone = createError<[string]>('VHOSTEL_SITE_GONE', "site '%s' was disabled", 503)
+
+/** The pool's threads did not all come up. Arguments: how many of how many. */
+export const PoolNotStarted = createError<[number, number]>(
+  'VHOSTEL_POOL_NOT_STARTED',
+  'only %d of %d threads came up in time; see the log above, or lower [pool] processes and threads',
+  500,
+)
+
+// ---- sockets ---------------------------------------------------------------------------------------------------
+
+/** A unix socket's path is longer than the kernel takes. Arguments: path, its bytes, the limit in bytes. */
+export const SocketPathTooLong = createError<[string, number, number]>(
+  'VHOSTEL_SOCKET_PATH_TOO_LONG',
+  "'%s' has %d bytes, a unix socket may have %d; set a shorter [server] run folder",
+  500,
+)
+
+/** Somebody listens there already. Argument: the address. */
+export const AddressInUse = createError<[string]>(
+  'VHOSTEL_ADDRESS_IN_USE',
+  '%s is in use; end the program that listens there, or change [server] listen or run',
+  500,
+)
