@@ -1,0 +1,138 @@
+/**
+ * One request on its way through the pool, from arrival to its last byte: what it is, how far it got, and who is told.
+ * Holds no socket: the front listens, the thread link sends.
+ *
+ * Invariant: after `onFailure`, or after the last part of the answer, the listener hears nothing more. A request that
+ * was started and may not be repeated is never sent a second time (`mayRunAgain`).
+ */
+import type { RequestHead, ResponseHead } from '../protocol/frames.ts'
+import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
+import type { PoolSite } from './pool-site.ts'
+import type { Slot } from './scheduler.ts'
+import type { ThreadLink } from './thread-link.ts'
+
+/** The front's side of an exchange. Body bytes given to it are its to keep. */
+export interface ExchangeListener {
+  /** The request is with a thread: its body is wanted now, by `sendBody` and `endBody`. */
+  onBodyWanted(): void
+  /** `sendBody` may go on after it returned false. */
+  onDrain(): void
+  onInformational(head: ResponseHead): void
+  /** @param last whether the answer is complete with this */
+  onResponse(head: ResponseHead, body: Uint8Array, last: boolean): void
+  onBody(chunk: Uint8Array): void
+  onEnd(trailers: string[]): void
+  /** From here on `onBody` and `sendBody` carry bytes of the client's own connection. */
+  onTunnel(): void
+  onFailure(error: Error): void
+}
+
+/**
+ * `waiting` in its site's queue; `sent` to a thread; `started` there; `answering` once the head of the answer came;
+ * `tunnel`; `done` when nothing more follows.
+ */
+export type ExchangeState = 'waiting' | 'sent' | 'started' | 'answering' | 'tunnel' | 'done'
+
+// RFC 9110 §9.2.1: safe methods may be repeated without the client having asked for it.
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+
+export class Exchange {
+  readonly site: PoolSite
+  readonly head: RequestHead
+  readonly hasBody: boolean
+  readonly listener: ExchangeListener
+  state: ExchangeState = 'waiting'
+  /** Its place in the thread it is with. */
+  slot: Slot<Exchange> | undefined
+  /** The socket of that thread, and its number there. */
+  link: ThreadLink | undefined
+  id = 0
+  /** Times it was handed to a thread. */
+  runs = 0
+  queueTimer: NodeJS.Timeout | undefined
+  /** `performance.now()` of the arrival. */
+  readonly arrivedAt: number
+  /** Bytes that may still be sent to the thread before it grants more. */
+  #window = BODY_WINDOW_BYTES
+  #wantsDrain = false
+  /** What was sent of the body before the thread said that it started: needed again if it never does. */
+  #unacknowledged: Uint8Array[] | undefined
+  #bodyEnd: string[] | undefined
+
+  constructor(site: PoolSite, head: RequestHead, hasBody: boolean, listener: ExchangeListener, now: number) {
+    this.site = site
+    this.head = head
+    this.hasBody = hasBody
+    this.listener = listener
+    this.arrivedAt = now
+  }
+
+  /** Whether it can be given to another thread after the one that had it ended. */
+  get mayRunAgain(): boolean {
+    if (this.state === 'waiting' || this.state === 'sent') return true
+    return this.state === 'started' && this.runs < 2 && !this.hasBody && SAFE_METHODS.has(this.head.method)
+  }
+
+  /** It is with this thread now. @returns whether the whole request went out with its head */
+  assigned(link: ThreadLink, id: number): void {
+    this.link = link
+    this.id = id
+    this.runs++
+    this.state = 'sent'
+    if (!this.hasBody) return
+    if (this.#unacknowledged === undefined) {
+      this.#unacknowledged = []
+      this.listener.onBodyWanted()
+      return
+    }
+    for (const chunk of this.#unacknowledged) link.sendBody(id, chunk)
+    if (this.#bodyEnd !== undefined) link.sendEnd(id, this.#bodyEnd)
+  }
+
+  /** Takes it from its thread, back to waiting; the body stays at hand. */
+  takenBack(): void {
+    this.link = undefined
+    this.id = 0
+    this.state = 'waiting'
+  }
+
+  acknowledged(): void {
+    if (this.state !== 'sent') return
+    this.state = 'started'
+    this.#unacknowledged = undefined
+  }
+
+  /**
+   * Sends a part of the request's body, or of a tunnel.
+   *
+   * @returns false when the window is used up: send no more until `onDrain`
+   */
+  sendBody(chunk: Uint8Array): boolean {
+    // The answer was complete before the body was: the rest is read from the client and dropped.
+    if (this.state === 'done') return true
+    this.#window -= chunk.byteLength
+    if (this.state === 'sent' || this.state === 'waiting') this.#unacknowledged?.push(chunk)
+    this.link?.sendBody(this.id, chunk)
+    this.#wantsDrain = this.#window <= 0
+    return !this.#wantsDrain
+  }
+
+  endBody(trailers: string[]): void {
+    if (this.state === 'done') return
+    this.#bodyEnd = trailers
+    this.link?.sendEnd(this.id, trailers)
+  }
+
+  /** The thread has consumed so many bytes of the body. */
+  credited(bytes: number): void {
+    this.#window += bytes
+    if (!this.#wantsDrain || this.#window <= 0) return
+    this.#wantsDrain = false
+    this.listener.onDrain()
+  }
+
+  /** The client has taken so many bytes of the answer. */
+  consumed(bytes: number): void {
+    if (this.state !== 'done') this.link?.sendCredit(this.id, bytes)
+  }
+}

@@ -1,0 +1,107 @@
+/**
+ * One site in the pool: its lane, the generation that new requests go to, and the clock on requests that were not
+ * answered yet.
+ *
+ * Why one timer a site: deadlines of one site come in the order of arrival, so the oldest unanswered request is the next
+ * to expire, and a request costs two set operations instead of a timer of its own.
+ *
+ * Invariant: an exchange is in `#unanswered` from arrival until its answer begins or it fails.
+ */
+import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
+import type { Exchange } from './exchange.ts'
+import type { Lane } from './scheduler.ts'
+
+export interface SiteLimits {
+  /** What a client waits for the beginning of an answer, from arrival, in ms. */
+  timeoutMs: number
+  /** Most requests that wait for a thread. */
+  queue: number
+  /** How long one may wait for a thread, in ms. */
+  queueTimeoutMs: number
+  /** How long old generations may take to finish, in ms. */
+  stopTimeoutMs: number
+}
+
+const FIRST_RETRY_MS = 1_000
+const LAST_RETRY_MS = 180_000
+
+export class PoolSite {
+  readonly name: string
+  readonly lane: Lane<Exchange>
+  limits: SiteLimits
+  /** What is loaded for new requests. Undefined before the first generation and after removal. */
+  order: LoadOrder | undefined
+  /** The report of the last load that worked. */
+  loaded: LoadReport | undefined
+  /** Why nothing of this site can be loaded now; undefined while it can. */
+  failure: LoadReport | undefined
+  /** `performance.now()` from which a failed load may be tried again. */
+  retryAt = 0
+  requests = 0
+  /** The site was taken away: nothing of it may be put in service any more. */
+  removed = false
+  /** Loads in a row during which the thread was lost. */
+  lostLoads = 0
+  #failures = 0
+  readonly #unanswered = new Set<Exchange>()
+  readonly #onTimeout: (exchange: Exchange) => void
+  #timer: NodeJS.Timeout | undefined
+
+  /** @param onTimeout called for each exchange whose answer did not begin in time */
+  constructor(name: string, lane: Lane<Exchange>, limits: SiteLimits, onTimeout: (exchange: Exchange) => void) {
+    this.name = name
+    this.lane = lane
+    this.limits = limits
+    this.#onTimeout = onTimeout
+  }
+
+  /** A load failed: the next attempt waits 1 s, doubling to 3 min. @returns the wait in ms */
+  failed(report: LoadReport, now: number): number {
+    const waitMs = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures++)
+    this.failure = report
+    this.retryAt = now + waitMs
+    return waitMs
+  }
+
+  worked(report: LoadReport): void {
+    this.loaded = report
+    this.failure = undefined
+    this.#failures = 0
+  }
+
+  arrived(exchange: Exchange): void {
+    this.requests++
+    this.#unanswered.add(exchange)
+    this.#timer ??= this.#arm(this.limits.timeoutMs)
+  }
+
+  /** The answer begins, or there will be none. */
+  settled(exchange: Exchange): void {
+    this.#unanswered.delete(exchange)
+  }
+
+  close(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  #arm(waitMs: number): NodeJS.Timeout {
+    // Node's longest timer is 2^31-1 ms; the sweep simply comes by again.
+    const timer = setTimeout(() => this.#sweep(), Math.min(Math.max(1, Math.ceil(waitMs)), 0x7fffffff))
+    return timer.unref()
+  }
+
+  #sweep(): void {
+    this.#timer = undefined
+    const now = performance.now()
+    for (const exchange of this.#unanswered) {
+      const leftMs = exchange.arrivedAt + this.limits.timeoutMs - now
+      if (leftMs > 0) {
+        this.#timer = this.#arm(leftMs)
+        return
+      }
+      this.#unanswered.delete(exchange)
+      this.#onTimeout(exchange)
+    }
+  }
+}

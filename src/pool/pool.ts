@@ -1,0 +1,362 @@
+/**
+ * Every request that is with the pool: carries out what the scheduler decides, has sites loaded where they are needed, and
+ * puts back what a lost thread had not begun.
+ *
+ * Leaves to others: which thread (scheduler.ts), threads and processes (workforce.ts), what is on a thread's socket
+ * (thread-link.ts), exchanging generations (renewal.ts).
+ *
+ * Invariant: each exchange that was submitted ends in exactly one of: a whole answer, a failure told to its listener, an
+ * abort by the front. A thread outlives its exchanges; the pool outlives its threads.
+ */
+import {
+  QueueFull,
+  QueueTimeout,
+  SiteAborted,
+  SiteGone,
+  SiteLoadFailed,
+  SiteTimeout,
+  SiteUnavailable,
+  ThreadLost,
+} from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import type { LoadOrder, LoadReport, LogLevel } from '../protocol/frames.ts'
+import type { Exchange } from './exchange.ts'
+import type { SiteLimits } from './pool-site.ts'
+import { PoolSite } from './pool-site.ts'
+import type { PoolThread } from './pool-thread.ts'
+import type { Slot } from './scheduler.ts'
+import { Scheduler } from './scheduler.ts'
+import type { ThreadLinkHandlers } from './thread-link.ts'
+import type { WorkforceSettings } from './workforce.ts'
+import { Workforce } from './workforce.ts'
+
+export interface PoolSettings extends WorkforceSettings {
+  /** Most requests in one thread at once. */
+  concurrency: number
+}
+
+export interface PoolHandlers {
+  /** A site's generation was loaded in a thread, or could not be. */
+  onLoaded(site: PoolSite, order: LoadOrder, report: LoadReport): void
+  /** A generation read more files after it was loaded. */
+  onFiles(site: PoolSite, files: string[]): void
+  onSiteLog(site: PoolSite | undefined, level: LogLevel, text: string): void
+  /** A thread that held generations has something to be tidied (see renewal.ts). */
+  onStale(): void
+  /** A site has requests waiting, and no thread can load it: each had a generation of it before. */
+  onStarved(site: PoolSite): void
+}
+
+/** From this many requests in flight on, a busy thread makes a site spread to one more. */
+const SPREAD_AT = 4
+/** Share of time from which an event loop counts as busy. */
+const BUSY_AT = 0.8
+/** A generation whose loading ended this many threads is taken as broken. */
+const MAX_LOST_LOADS = 2
+
+export class Pool {
+  readonly scheduler: Scheduler<Exchange>
+  readonly workforce: Workforce
+  readonly #sites = new Set<PoolSite>()
+  readonly #handlers: PoolHandlers
+  readonly #log: Log
+  #closing = false
+
+  private constructor(settings: PoolSettings, handlers: PoolHandlers, log: Log) {
+    this.#handlers = handlers
+    this.#log = log
+    this.scheduler = new Scheduler({ concurrency: settings.concurrency, spreadAt: SPREAD_AT, busyAt: BUSY_AT })
+    const threads = {
+      onReady: (thread: PoolThread) => this.#ready(thread),
+      onGone: () => this.#threadGone(),
+    }
+    this.workforce = new Workforce(settings, this.scheduler, threads, log)
+  }
+
+  /**
+   * Starts all processes and threads; resolves when every thread is ready.
+   *
+   * @throws VHOSTEL_POOL_NOT_STARTED when they are not within 30 s, with everything ended again
+   */
+  static async start(settings: PoolSettings, handlers: PoolHandlers, log: Log): Promise<Pool> {
+    const pool = new Pool(settings, handlers, log)
+    try {
+      await pool.workforce.start()
+    } catch (error) {
+      await pool.close()
+      throw error
+    }
+    return pool
+  }
+
+  addSite(name: string, limits: SiteLimits): PoolSite {
+    const lane = this.scheduler.addLane(name, limits.queue)
+    const site = new PoolSite(name, lane, limits, (exchange) => this.#timedOut(site, exchange))
+    this.#sites.add(site)
+    return site
+  }
+
+  /** The site takes no new requests; what it has is finished, and its generations are closed then. */
+  removeSite(site: PoolSite): void {
+    this.#sites.delete(site)
+    site.removed = true
+    site.order = undefined
+    for (const exchange of [...site.lane.waiting]) this.#fail(exchange, new SiteGone(site.name))
+    this.leaveAll(site)
+  }
+
+  /** Takes a request. Every outcome is told to the exchange's listener. */
+  submit(site: PoolSite, exchange: Exchange): void {
+    site.arrived(exchange)
+    if (site.lane.warm.size === 0 && site.failure !== undefined && performance.now() < site.retryAt) {
+      return this.#fail(exchange, new SiteUnavailable(site.name, reasonOf(site.failure)))
+    }
+    const placement = this.scheduler.arrive(site.lane, exchange)
+    if (placement.slot !== undefined) {
+      this.#assign(exchange, placement.slot)
+      if (isCrowded(placement.slot.inFlight)) this.workforce.watchCrowd(isCrowded)
+    } else if (placement.full) {
+      this.#fail(exchange, new QueueFull(site.name, site.lane.maxWaiting))
+    } else {
+      exchange.queueTimer = setTimeout(() => this.#queuedTooLong(site, exchange), site.limits.queueTimeoutMs)
+    }
+    if (placement.load !== undefined) this.#loadInto(site, placement.load)
+    else if (placement.slot === undefined) this.#seekThread(site)
+  }
+
+  /** The client is gone. */
+  abort(exchange: Exchange, reason: string): void {
+    if (exchange.state !== 'done') this.#withdraw(exchange, reason)
+  }
+
+  /** Loads a generation in a thread without sending it requests. */
+  async load(site: PoolSite, thread: PoolThread, order: LoadOrder): Promise<LoadReport> {
+    const report = await thread.load(site, order)
+    if (report.shape === undefined) this.#handlers.onStale()
+    return report
+  }
+
+  /** From now on the site's requests may go to this thread, where its current generation is loaded. */
+  warm(site: PoolSite, thread: PoolThread): void {
+    if (thread.slot === undefined) return
+    this.scheduler.setWarm(site.lane, thread.slot)
+    this.#drain(thread.slot)
+  }
+
+  /** A generation that was loaded in `thread` takes the place of the site's present one, for all requests from now on. */
+  takeOver(site: PoolSite, thread: PoolThread, order: LoadOrder, report: LoadReport): void {
+    this.leaveAll(site, thread)
+    site.order = order
+    site.lane.spreadable = true
+    site.worked(report)
+    this.#handlers.onLoaded(site, order, report)
+    this.warm(site, thread)
+  }
+
+  /** The site's requests go to none of the threads they went to; its generations there close when they are done. */
+  leaveAll(site: PoolSite, except?: PoolThread): void {
+    for (const slot of [...site.lane.warm]) {
+      const thread = this.workforce.threads.get(slot.thread)
+      if (thread === undefined || thread === except) continue
+      this.scheduler.setCold(site.lane, slot)
+      void thread.closeGenerations(site, site.limits.stopTimeoutMs).then(() => this.#handlers.onStale())
+    }
+  }
+
+  /** A generation that is of no use any more is in this thread until the thread ends. */
+  stale(thread: PoolThread, generation: number): void {
+    thread.spoil(generation)
+    this.#handlers.onStale()
+  }
+
+  async close(): Promise<void> {
+    this.#closing = true
+    for (const site of this.#sites) site.close()
+    await this.workforce.close()
+  }
+
+  // ---- requests ------------------------------------------------------------------------------------------------
+
+  #assign(exchange: Exchange, slot: Slot<Exchange>): void {
+    const thread = this.workforce.threads.get(slot.thread)
+    const order = exchange.site.order
+    if (thread?.link === undefined || order === undefined) throw new Error('assigned to a thread without a link')
+    clearTimeout(exchange.queueTimer)
+    exchange.slot = slot
+    exchange.head.generation = order.generation
+    thread.link.send(exchange)
+  }
+
+  #drain(slot: Slot<Exchange>): void {
+    if (slot.hungry.size === 0) return
+    for (const assignment of this.scheduler.drain(slot)) this.#assign(assignment.request, slot)
+  }
+
+  /** The exchange holds a place in a thread no more. */
+  #leave(exchange: Exchange): void {
+    const slot = exchange.slot
+    if (slot === undefined) return
+    exchange.slot = undefined
+    this.scheduler.finish(exchange.site.lane, slot)
+    this.#drain(slot)
+  }
+
+  /** Ends an exchange whose client is gone, or who shall wait no longer, wherever it is. */
+  #withdraw(exchange: Exchange, reason: string): void {
+    const { state, link, site } = exchange
+    clearTimeout(exchange.queueTimer)
+    site.settled(exchange)
+    exchange.state = 'done'
+    if (state === 'waiting') {
+      this.scheduler.cancel(site.lane, exchange)
+      return
+    }
+    link?.abort(exchange, reason)
+    exchange.link = undefined
+    this.#leave(exchange)
+  }
+
+  #fail(exchange: Exchange, error: Error): void {
+    this.#withdraw(exchange, error.message)
+    exchange.listener.onFailure(error)
+  }
+
+  #queuedTooLong(site: PoolSite, exchange: Exchange): void {
+    this.#fail(exchange, new QueueTimeout(site.name, site.limits.queueTimeoutMs))
+  }
+
+  #timedOut(site: PoolSite, exchange: Exchange): void {
+    this.#fail(exchange, new SiteTimeout(site.name, site.limits.timeoutMs))
+  }
+
+  // ---- loading -------------------------------------------------------------------------------------------------
+
+  #loadInto(site: PoolSite, slot: Slot<Exchange>): void {
+    const thread = this.workforce.threads.get(slot.thread)
+    const order = site.order
+    if (thread === undefined || order === undefined) {
+      this.scheduler.setCold(site.lane, slot)
+      return
+    }
+    this.#loadOrder(site, thread, order).catch((error: unknown) => {
+      this.#log.error({ site: site.name, err: error }, 'loading a site failed in an unexpected way')
+    })
+  }
+
+  async #loadOrder(site: PoolSite, thread: PoolThread, order: LoadOrder): Promise<void> {
+    const report = await this.load(site, thread, order)
+    if (site.order !== order) {
+      // A newer generation came meanwhile, or the site was removed: this one is of no use.
+      if (report.shape !== undefined) this.stale(thread, order.generation)
+      if (thread.slot !== undefined) this.scheduler.setCold(site.lane, thread.slot)
+      return this.#seekThread(site)
+    }
+    if (report.shape !== undefined) {
+      site.worked(report)
+      this.#handlers.onLoaded(site, order, report)
+      return this.warm(site, thread)
+    }
+    if (thread.slot !== undefined) this.scheduler.setCold(site.lane, thread.slot)
+    if (thread.state === 'ended' && ++site.lostLoads < MAX_LOST_LOADS) return this.#seekThread(site)
+    this.loadFailed(site, order, report)
+  }
+
+  /** Nothing of this site can be loaded: those who wait for it are told, unless another thread has it. */
+  loadFailed(site: PoolSite, order: LoadOrder, report: LoadReport): void {
+    site.lostLoads = 0
+    this.#handlers.onLoaded(site, order, report)
+    if (site.lane.warm.size > 0) return
+    site.failed(report, performance.now())
+    for (const exchange of [...site.lane.waiting]) this.#fail(exchange, loadError(site, report))
+  }
+
+  /** Gives a site that has requests waiting and no thread one to be loaded in. */
+  #seekThread(site: PoolSite): void {
+    if (site.lane.waiting.size === 0 || site.lane.warm.size > 0) return
+    const slot = this.scheduler.loadTarget(site.lane)
+    if (slot !== undefined) this.#loadInto(site, slot)
+    else if (site.lane.loading === undefined && this.workforce.ready > 0) this.#handlers.onStarved(site)
+  }
+
+  // ---- threads -------------------------------------------------------------------------------------------------
+
+  #ready(thread: PoolThread): ThreadLinkHandlers {
+    for (const site of this.#sites) this.#seekThread(site)
+    return {
+      onFinished: (exchange) => {
+        this.#leave(exchange)
+        thread.becameIdle()
+      },
+      onAborted: (exchange, reason) => this.#siteAborted(thread, exchange, reason),
+      onAnswering: (exchange) => exchange.site.settled(exchange),
+      onFiles: (generation, files) => {
+        const site = thread.siteOf(generation)
+        if (site?.order?.generation === generation) this.#handlers.onFiles(site, files)
+      },
+      onLog: (generation, level, text) => this.#handlers.onSiteLog(thread.siteOf(generation), level, text),
+      onIdle: () => thread.becameIdle(),
+      onClosed: (open) => this.#orphaned(thread, open),
+    }
+  }
+
+  #threadGone(): void {
+    for (const site of this.#sites) {
+      // With its last loaded thread a previous version is lost: the code on disk is all there is.
+      if (site.lane.warm.size === 0) site.lane.spreadable = true
+      this.#seekThread(site)
+    }
+  }
+
+  /** What a lost thread had: put back what may run again, 502 for the rest. */
+  #orphaned(thread: PoolThread, open: Exchange[]): void {
+    const again = new Map<PoolSite, Exchange[]>()
+    for (const exchange of open) {
+      if (exchange.slot !== undefined) this.scheduler.finish(exchange.site.lane, exchange.slot)
+      exchange.slot = undefined
+      if (exchange.mayRunAgain && !this.#closing && exchange.site.order !== undefined) {
+        exchange.takenBack()
+        again.set(exchange.site, [...(again.get(exchange.site) ?? []), exchange])
+      } else {
+        exchange.site.settled(exchange)
+        exchange.state = 'done'
+        exchange.link = undefined
+        exchange.listener.onFailure(new ThreadLost(exchange.site.name, `thread ${thread.id}`))
+      }
+    }
+    if (thread.slot !== undefined) this.scheduler.removeSlot(thread.slot)
+    for (const [site, exchanges] of again) this.#putBack(site, exchanges)
+  }
+
+  #putBack(site: PoolSite, exchanges: Exchange[]): void {
+    this.scheduler.putBack(site.lane, exchanges)
+    for (const exchange of exchanges) {
+      exchange.queueTimer = setTimeout(() => this.#queuedTooLong(site, exchange), site.limits.queueTimeoutMs)
+    }
+    for (const slot of site.lane.warm) this.#drain(slot)
+    this.#seekThread(site)
+  }
+
+  #siteAborted(thread: PoolThread, exchange: Exchange, reason: string): void {
+    exchange.site.settled(exchange)
+    exchange.state = 'done'
+    exchange.link = undefined
+    exchange.listener.onFailure(new SiteAborted(exchange.site.name, reason))
+    this.#leave(exchange)
+    thread.becameIdle()
+  }
+}
+
+function isCrowded(inFlight: number): boolean {
+  return inFlight >= SPREAD_AT
+}
+
+function loadError(site: PoolSite, report: LoadReport): Error {
+  const { file, line } = report.failure ?? {}
+  const place =
+    file === undefined ? (site.order?.module ?? 'its module') : line === undefined ? file : `${file}:${line}`
+  return new SiteLoadFailed(site.name, place, reasonOf(report))
+}
+
+function reasonOf(report: LoadReport): string {
+  return report.failure?.message ?? 'unknown'
+}

@@ -1,0 +1,207 @@
+/**
+ * Exchanges generations: loads a new one where nothing can be hurt, puts it in service, and gets rid of the old one.
+ *
+ * ES modules cannot be unloaded, so a new generation is loaded in a fresh thread ("proven"), and only when that worked do
+ * the site's requests go there. The thread it left holds an old generation until it ends. Once edits have calmed down it
+ * is tidied away: its other sites are loaded in another thread first, then it takes nothing new, finishes, and ends. So a
+ * burst of edits costs one small thread each, and a neighbour is moved without a request noticing.
+ *
+ * Limits: at most as many extra threads as the pool has; edits beyond that share one. One thread is tidied at a time.
+ * Invariant: a site's old generation takes requests until the new one is loaded; when that fails, for as long as it
+ * lives.
+ */
+import type { Log } from '../core/log.ts'
+import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
+import type { Pool } from './pool.ts'
+import type { PoolSite } from './pool-site.ts'
+import type { PoolThread } from './pool-thread.ts'
+import { failedReport } from './thread-link.ts'
+
+/** How long no generation may have changed before threads are tidied, in ms: edits come in bursts. */
+const CALM_MS = 2_000
+/** With edits that never calm down, threads are tidied after this long all the same, in ms. */
+const LONGEST_WAIT_MS = 30_000
+
+export class Renewal {
+  readonly #pool: Pool
+  readonly #log: Log
+  /** The last replacement of each site, so that two of one site never overlap. */
+  readonly #replacing = new Map<PoolSite, Promise<LoadReport>>()
+  #timer: NodeJS.Timeout | undefined
+  #waitingSince = 0
+  #tidying = false
+  #closed = false
+
+  constructor(pool: Pool, log: Log) {
+    this.#pool = pool
+    this.#log = log
+  }
+
+  /**
+   * Loads `order` and, if that works, lets it take over from the site's present generation.
+   *
+   * @returns the report of the load; after a failure nothing has changed
+   */
+  replace(site: PoolSite, order: LoadOrder): Promise<LoadReport> {
+    const before = this.#replacing.get(site)
+    const now = (before ?? Promise.resolve()).then(() => this.#replace(site, order))
+    this.#replacing.set(site, now)
+    return now.finally(() => {
+      if (this.#replacing.get(site) === now) this.#replacing.delete(site)
+    })
+  }
+
+  /** Whether a generation of this site is on its way. */
+  isReplacing(site: PoolSite): boolean {
+    return this.#replacing.has(site)
+  }
+
+  /** Something stale may be in a thread: it is looked at once things are calm. */
+  noteStale(): void {
+    if (this.#closed) return
+    const now = performance.now()
+    if (this.#timer === undefined) this.#waitingSince = now
+    else if (now - this.#waitingSince > LONGEST_WAIT_MS) return
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => this.#tidy(), CALM_MS).unref()
+    this.#endEmptyThreads()
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+  }
+
+  async #replace(site: PoolSite, order: LoadOrder): Promise<LoadReport> {
+    const thread = await this.#nursery(site)
+    if (thread === undefined) return failedReport('no worker process is up')
+    const report = await this.#pool.load(site, thread, order)
+    if (site.removed) {
+      this.#pool.stale(thread, order.generation)
+    } else if (report.shape === undefined) {
+      this.#pool.loadFailed(site, order, report)
+      // A previous version that serves cannot be loaded anywhere else: its code is not on disk any more.
+      site.lane.spreadable = site.lane.warm.size === 0
+    } else {
+      this.#pool.takeOver(site, thread, order, report)
+      this.#log.info({ site: site.name, generation: order.generation, tookMs: report.tookMs }, 'generation is live')
+    }
+    this.noteStale()
+    return report
+  }
+
+  /** A thread in which no generation of this site has ever been: a fresh one where the site is in use. */
+  async #nursery(site: PoolSite): Promise<PoolThread | undefined> {
+    const clean = [...this.#pool.workforce.threads.values()].filter(
+      (thread) => thread.state === 'ready' && thread.slot !== undefined && !isKnownIn(site, thread),
+    )
+    const inUse = site.lane.warm.size > 0
+    const mayGrow = this.#pool.workforce.threads.size < this.#pool.workforce.size * 2
+    if ((inUse || clean.length === 0) && mayGrow) {
+      const fresh = await this.#pool.workforce.startThread()
+      if (fresh !== undefined) return fresh
+    }
+    if (clean.length > 0) return clean.sort(byLoad)[0]
+    // Every thread once had this site, and there are many: wait for one of the retiring ones to end.
+    const retiring = [...this.#pool.workforce.threads.values()].filter((thread) => thread.state === 'retiring')
+    if (!mayGrow && retiring.length > 0) await Promise.race(retiring.map((thread) => thread.ended))
+    return this.#pool.workforce.startThread()
+  }
+
+  #tidy(): void {
+    this.#timer = undefined
+    if (this.#tidying || this.#closed) return
+    this.#tidying = true
+    this.#tidyAll()
+      .catch((error: unknown) => this.#log.error({ err: error }, 'tidying threads failed'))
+      .finally(() => {
+        this.#tidying = false
+      })
+  }
+
+  async #tidyAll(): Promise<void> {
+    for (const thread of [...this.#pool.workforce.threads.values()]) {
+      if (this.#closed || thread.state !== 'ready' || thread.stale.size === 0) continue
+      if (await this.#moveSites(thread)) await this.#retire(thread)
+    }
+    await this.#restoreSize()
+  }
+
+  /** Loads elsewhere what only this thread has. @returns whether the thread is needed no more */
+  async #moveSites(from: PoolThread): Promise<boolean> {
+    for (const lane of [...(from.slot?.lanes ?? [])]) {
+      const site = [...from.live.values()].find((one) => one.lane === lane)
+      if (site === undefined || lane.warm.size > 1) continue
+      if (!lane.spreadable) return false
+      if (!(await this.#moveSite(site, from))) return false
+    }
+    return true
+  }
+
+  async #moveSite(site: PoolSite, from: PoolThread): Promise<boolean> {
+    const order = site.order
+    const to = await this.#shelter(site, from)
+    if (to === undefined || order === undefined) return false
+    const report = await this.#pool.load(site, to, order)
+    // Meanwhile a newer generation may have come, or the thread gone.
+    if (site.order !== order) return true
+    if (report.shape === undefined) return false
+    this.#pool.warm(site, to)
+    return site.lane.warm.size > 1
+  }
+
+  /** A thread without anything stale for a site that has to leave `from`. */
+  async #shelter(site: PoolSite, from: PoolThread): Promise<PoolThread | undefined> {
+    const clean = [...this.#pool.workforce.threads.values()].filter(
+      (thread) => thread !== from && thread.state === 'ready' && thread.stale.size === 0 && !isKnownIn(site, thread),
+    )
+    if (clean.length > 0 && this.#pool.workforce.threads.size > this.#pool.workforce.size) return clean.sort(byAge)[0]
+    return (await this.#pool.workforce.startThread()) ?? clean.sort(byLoad)[0]
+  }
+
+  async #retire(thread: PoolThread): Promise<void> {
+    this.#log.debug({ thread: thread.id, stale: thread.stale.size }, 'thread retires')
+    const graceMs = Math.max(0, ...[...thread.stale.values(), ...thread.live.values()].map(stopTimeout))
+    await this.#pool.workforce.retire(thread, graceMs)
+  }
+
+  /** Threads that hold nothing but old generations end at once, without waiting for calm. */
+  #endEmptyThreads(): void {
+    for (const thread of this.#pool.workforce.threads.values()) {
+      if (thread.state !== 'ready' || thread.stale.size === 0 || thread.live.size > 0) continue
+      if (this.#pool.workforce.ready <= this.#pool.workforce.size) continue
+      this.#retire(thread).catch((error: unknown) => this.#log.error({ err: error }, 'retiring a thread failed'))
+    }
+  }
+
+  /** Back to the configured number: empty threads beyond it end, missing ones start. */
+  async #restoreSize(): Promise<void> {
+    for (const thread of [...this.#pool.workforce.threads.values()]) {
+      if (this.#pool.workforce.ready <= this.#pool.workforce.size) break
+      const empty = thread.state === 'ready' && thread.live.size === 0 && thread.link?.open.size === 0
+      if (empty) await this.#retire(thread)
+    }
+    while (!this.#closed && this.#pool.workforce.ready < this.#pool.workforce.size) {
+      if ((await this.#pool.workforce.startThread()) === undefined) return
+    }
+  }
+}
+
+function isKnownIn(site: PoolSite, thread: PoolThread): boolean {
+  if (thread.slot?.spoiled.has(site.lane)) return true
+  for (const owner of thread.live.values()) if (owner === site) return true
+  return false
+}
+
+function byLoad(a: PoolThread, b: PoolThread): number {
+  return a.live.size + a.stale.size - b.live.size - b.stale.size
+}
+
+/** Youngest first: the thread of the last edit takes the place of the one that is left. */
+function byAge(a: PoolThread, b: PoolThread): number {
+  return b.id - a.id
+}
+
+function stopTimeout(site: PoolSite): number {
+  return site.limits.stopTimeoutMs
+}

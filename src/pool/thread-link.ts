@@ -1,0 +1,237 @@
+/**
+ * The dispatcher's end of one thread's socket: frames out for requests and generations, frames in to the exchanges and
+ * loads they belong to. Keeps what is open on this thread; decides nothing.
+ *
+ * Invariant: every exchange in `open` has this link; an exchange leaves `open` when its last byte came, when it was
+ * aborted, or when the link closed, and the pool is told exactly once, by `onFinished` or by `onClosed`.
+ */
+import type { Socket } from 'node:net'
+import { FrameInvalid } from '../core/errors.ts'
+import type { Channel } from '../protocol/channel.ts'
+import { openChannel } from '../protocol/channel.ts'
+import type { Frame, LoadOrder, LoadReport, LogLevel } from '../protocol/frames.ts'
+import { assertNever, MAX_CHUNK_BYTES } from '../protocol/frames.ts'
+import type { Exchange } from './exchange.ts'
+
+const EMPTY = Buffer.alloc(0)
+const HELLO_TIMEOUT_MS = 10_000
+
+export interface ThreadLinkHandlers {
+  /** The exchange has left the thread: its answer is complete, or it became a tunnel (`exchange.state`). */
+  onFinished(exchange: Exchange): void
+  /** The site ended a request without a whole answer. */
+  onAborted(exchange: Exchange, reason: string): void
+  onAnswering(exchange: Exchange): void
+  onFiles(generation: number, files: string[]): void
+  onLog(generation: number, level: LogLevel, text: string): void
+  /** Nothing is open on this thread any more. */
+  onIdle(): void
+  /** The socket has closed. @param open the exchanges that were still open */
+  onClosed(open: Exchange[], error: Error | undefined): void
+}
+
+/** Decides on a connection's hello. @returns who hears of this link, or undefined to refuse it */
+export type Greet = (link: ThreadLink, thread: number, token: string) => ThreadLinkHandlers | undefined
+
+export class ThreadLink {
+  readonly open = new Map<number, Exchange>()
+  readonly #channel: Channel
+  readonly #greet: Greet
+  #handlers: ThreadLinkHandlers | undefined
+  readonly #loads = new Map<number, (report: LoadReport) => void>()
+  readonly #unloads = new Map<number, () => void>()
+  #lastId = 0
+
+  /** @param socket a connection that has not said hello yet; it is ended when it does not in time */
+  constructor(socket: Socket, greet: Greet) {
+    this.#greet = greet
+    const silent = setTimeout(() => this.#channel.destroy(new FrameInvalid('no hello in time')), HELLO_TIMEOUT_MS)
+    this.#channel = openChannel(socket, {
+      onFrame: (frame) => {
+        if (this.#handlers !== undefined) return this.#receive(frame, this.#handlers)
+        clearTimeout(silent)
+        this.#hello(frame)
+      },
+      onClose: (error) => {
+        clearTimeout(silent)
+        this.#closed(error)
+      },
+    })
+  }
+
+  send(exchange: Exchange): void {
+    const id = this.#nextId()
+    this.open.set(id, exchange)
+    const last = !exchange.hasBody
+    this.#channel.send({ type: 'request', id, head: exchange.head, body: EMPTY, last })
+    exchange.assigned(this, id)
+  }
+
+  sendBody(id: number, chunk: Uint8Array): void {
+    if (chunk.byteLength <= MAX_CHUNK_BYTES) {
+      this.#channel.send({ type: 'body', id, chunk })
+      return
+    }
+    for (let at = 0; at < chunk.byteLength; at += MAX_CHUNK_BYTES) {
+      this.#channel.send({ type: 'body', id, chunk: chunk.subarray(at, at + MAX_CHUNK_BYTES) })
+    }
+  }
+
+  sendEnd(id: number, trailers: string[]): void {
+    this.#channel.send({ type: 'end', id, trailers })
+  }
+
+  sendCredit(id: number, bytes: number): void {
+    this.#channel.send({ type: 'credit', id, bytes })
+  }
+
+  /** The client is gone, or nobody waits for the answer any more: the site is told, and frames of it are dropped. */
+  abort(exchange: Exchange, reason: string): void {
+    if (!this.open.delete(exchange.id)) return
+    this.#channel.send({ type: 'abort', id: exchange.id, reason })
+    this.#idleCheck()
+  }
+
+  /** Loads a generation; resolves also when that fails, and when the thread ends meanwhile. */
+  load(order: LoadOrder): Promise<LoadReport> {
+    return new Promise((resolve) => {
+      this.#loads.set(order.generation, resolve)
+      try {
+        this.#channel.send({ type: 'load', id: order.generation, order })
+      } catch (error) {
+        this.#loads.delete(order.generation)
+        resolve(failedReport(error instanceof Error ? error.message : String(error)))
+      }
+    })
+  }
+
+  /** Lets a generation close itself; resolves when it has, or when the thread has ended. */
+  unload(generation: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#unloads.set(generation, resolve)
+      this.#channel.send({ type: 'unload', id: generation })
+    })
+  }
+
+  close(): void {
+    this.#channel.destroy()
+  }
+
+  #nextId(): number {
+    do {
+      this.#lastId = this.#lastId >= 0xffff_fff0 ? 1 : this.#lastId + 1
+    } while (this.open.has(this.#lastId))
+    return this.#lastId
+  }
+
+  #hello(frame: Frame): void {
+    if (frame.type === 'hello') this.#handlers = this.#greet(this, frame.thread, frame.token)
+    if (this.#handlers === undefined) this.#channel.destroy(new FrameInvalid('no hello that is known'))
+  }
+
+  #receive(frame: Frame, handlers: ThreadLinkHandlers): void {
+    switch (frame.type) {
+      case 'started':
+        return this.open.get(frame.id)?.acknowledged()
+      case 'response':
+        return this.#response(frame, handlers)
+      case 'body':
+        return this.open.get(frame.id)?.listener.onBody(frame.chunk)
+      case 'end':
+        return this.#end(frame.id, frame.trailers, handlers)
+      case 'credit':
+        return this.open.get(frame.id)?.credited(frame.bytes)
+      case 'informational':
+        return this.open.get(frame.id)?.listener.onInformational(frame.head)
+      case 'tunnel':
+        return this.#tunnel(frame.id, handlers)
+      case 'abort':
+        return this.#aborted(frame.id, frame.reason, handlers)
+      case 'loaded':
+        return settle(this.#loads, frame.id, frame.report)
+      case 'unloaded':
+        return settle(this.#unloads, frame.id, undefined)
+      case 'files':
+        return handlers.onFiles(frame.id, frame.files)
+      case 'log':
+        return handlers.onLog(frame.id, frame.level, frame.text)
+      case 'hello':
+      case 'request':
+      case 'load':
+      case 'unload':
+        return this.#channel.destroy(new FrameInvalid(`a ${frame.type} frame from a thread`))
+      default:
+        return assertNever(frame)
+    }
+  }
+
+  #response(frame: Frame & { type: 'response' }, handlers: ThreadLinkHandlers): void {
+    const exchange = this.open.get(frame.id)
+    if (exchange === undefined) return
+    exchange.acknowledged()
+    exchange.state = 'answering'
+    handlers.onAnswering(exchange)
+    exchange.listener.onResponse(frame.head, frame.body, frame.last)
+    if (frame.last) this.#finish(exchange, handlers)
+  }
+
+  #end(id: number, trailers: string[], handlers: ThreadLinkHandlers): void {
+    const exchange = this.open.get(id)
+    if (exchange === undefined) return
+    const wasTunnel = exchange.state === 'tunnel'
+    exchange.listener.onEnd(trailers)
+    // A tunnel is open until both directions have ended: then the front aborts or the site does.
+    if (!wasTunnel) this.#finish(exchange, handlers)
+  }
+
+  #tunnel(id: number, handlers: ThreadLinkHandlers): void {
+    const exchange = this.open.get(id)
+    if (exchange === undefined) return
+    exchange.acknowledged()
+    exchange.state = 'tunnel'
+    handlers.onAnswering(exchange)
+    exchange.listener.onTunnel()
+    handlers.onFinished(exchange)
+  }
+
+  #finish(exchange: Exchange, handlers: ThreadLinkHandlers): void {
+    this.open.delete(exchange.id)
+    exchange.state = 'done'
+    exchange.link = undefined
+    handlers.onFinished(exchange)
+    this.#idleCheck()
+  }
+
+  #aborted(id: number, reason: string, handlers: ThreadLinkHandlers): void {
+    const exchange = this.open.get(id)
+    if (exchange === undefined) return
+    this.open.delete(id)
+    handlers.onAborted(exchange, reason)
+    this.#idleCheck()
+  }
+
+  #idleCheck(): void {
+    if (this.open.size === 0) this.#handlers?.onIdle()
+  }
+
+  #closed(error: Error | undefined): void {
+    const open = [...this.open.values()]
+    this.open.clear()
+    this.#handlers?.onClosed(open, error)
+    for (const resolve of this.#loads.values()) resolve(failedReport('the thread ended while the site was loading'))
+    for (const resolve of this.#unloads.values()) resolve()
+    this.#loads.clear()
+    this.#unloads.clear()
+  }
+}
+
+function settle<T>(waiting: Map<number, (value: T) => void>, id: number, value: T): void {
+  const resolve = waiting.get(id)
+  waiting.delete(id)
+  resolve?.(value)
+}
+
+/** A report for a load that never reached the site's code. */
+export function failedReport(message: string): LoadReport {
+  return { shape: undefined, failure: { message }, files: [], tookMs: 0 }
+}
