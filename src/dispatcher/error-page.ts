@@ -1,0 +1,59 @@
+/**
+ * The short pages that the dispatcher answers with where no site does: a status and a sentence. Pure.
+ *
+ * Invariant: a page depends on nothing but the status; it says nothing of the request, of any site or of what stands in
+ * the log, so it can be shown to anybody. The headers of the answer are send-error.ts's.
+ */
+import { STATUS_CODES } from 'node:http'
+
+export interface ErrorPage {
+  /** The Content-Type. */
+  type: string
+  body: string
+}
+
+/** What a visitor is told; for any other status its name says all. */
+const SENTENCES: Record<number, string> = {
+  400: 'The server could not understand the request.',
+  403: 'This page may not be read.',
+  404: 'There is no such page here.',
+  405: 'This page cannot be asked for in this way.',
+  408: 'The request took too long to arrive.',
+  412: 'The page has changed, or is not there, so the condition of the request does not hold.',
+  413: 'The request is larger than is allowed here.',
+  416: 'The file does not have the part that was asked for.',
+  421: 'No site is served here under this name.',
+  500: 'Something went wrong while the page was being made.',
+  502: 'The site ended without an answer.',
+  503: 'The site is too busy at the moment. Please try again shortly.',
+  504: 'The site did not answer in time.',
+}
+
+/**
+ * Makes the page for a status: HTML for a client that asks for it by name, as browsers do, else plain text.
+ *
+ * @param accept the request's Accept header
+ */
+export function errorPage(status: number, accept?: string): ErrorPage {
+  const title = `${status} ${STATUS_CODES[status] ?? 'Error'}`
+  const sentence = SENTENCES[status]
+  if (wantsHtml(accept)) return { type: 'text/html; charset=utf-8', body: htmlPage(title, sentence) }
+  return { type: 'text/plain; charset=utf-8', body: sentence === undefined ? `${title}\n` : `${title}\n${sentence}\n` }
+}
+
+/** Whether HTML is named, and not with a weight of 0; a bare wildcard, as curl sends it, gets text. */
+function wantsHtml(accept: string | undefined): boolean {
+  return accept !== undefined && /\btext\/html\b(?!\s*;\s*q=0(?:\.0*)?\s*(?:,|$))/i.test(accept)
+}
+
+function htmlPage(title: string, sentence: string | undefined): string {
+  return `<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>${title}</title>
+<style>body{font:1.1em/1.5 system-ui,sans-serif;max-width:32em;margin:15vh auto;padding:0 1em;color-scheme:light dark}</style>
+<h1>${title}</h1>
+${sentence === undefined ? '' : `<p>${sentence}</p>\n`}</html>
+`
+}

@@ -1,0 +1,34 @@
+/**
+ * Answers a request with an error page made by the dispatcher itself: one place where a status, its page and its headers
+ * are joined.
+ *
+ * Invariant: the page says what a visitor may know; file names, site names and stacks go to the log only.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { errorPage } from './error-page.ts'
+
+/** What `Retry-After` says with a 503, in seconds, where nothing better is known. */
+const RETRY_AFTER_SECONDS = 1
+
+/** What can be answered: any of our errors, or a bare status. `closes`: the connection is of no further use. */
+export interface Answerable {
+  statusCode?: number
+  closes?: boolean
+  retryAfterSeconds?: number
+}
+
+/** Ends the response with the page of `error.statusCode` (500 without one). The head must not have been sent. */
+export function sendError(req: IncomingMessage, res: ServerResponse, error: Error | Answerable): void {
+  const { statusCode = 500, closes = false, retryAfterSeconds = RETRY_AFTER_SECONDS } = error as Answerable
+  const { type, body } = errorPage(statusCode, req.headers.accept)
+  const headers: Record<string, string | number> = {
+    'content-type': type,
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+  }
+  if (statusCode === 503) headers['retry-after'] = retryAfterSeconds
+  if (closes) headers.connection = 'close'
+  res.sendDate = true
+  res.writeHead(statusCode, headers)
+  res.end(req.method === 'HEAD' ? undefined : body)
+}
