@@ -86,6 +86,13 @@ export const SiteAborted = createError<[string, string]>(
   502,
 )
 
+/** A site listens for something that is not HTTP. Arguments: site, port or path. Emitted as the server's 'error'. */
+export const PortRefused = createError<[string, string]>(
+  'VHOSTEL_PORT_REFUSED',
+  "site '%s' wants to listen on %s with a server that is not HTTP; only HTTP servers can be reached through vhostel, so run this part of the site as a service of its own",
+  500,
+)
+
 /** A site whose module could not be loaded shortly before is asked for again. Arguments: site, seconds. */
 export const SiteUnavailable = createError<[string, string]>(
   'VHOSTEL_SITE_UNAVAILABLE',
@@ -117,4 +124,41 @@ export const AddressInUse = createError<[string]>(
   'VHOSTEL_ADDRESS_IN_USE',
   '%s is in use; end the program that listens there, or change [server] listen or run',
   500,
+)
+
+// ---- admin -----------------------------------------------------------------------------------------------------
+
+/** No server answers on the admin socket. Argument: its run folder. */
+export const NotRunning = createError<[string]>(
+  'VHOSTEL_NOT_RUNNING',
+  "no server is running (nobody answers in %s); start one with 'vhostel serve'",
+  503,
+)
+
+/** The admin socket belongs to somebody else. Arguments: its path, why it cannot be opened. */
+export const AdminDenied = createError<[string, string]>(
+  'VHOSTEL_ADMIN_DENIED',
+  '%s cannot be opened (%s); run the command as the user that the server runs as',
+  403,
+)
+
+/** A running server did not answer on its admin socket in time. Arguments: the request, ms. */
+export const AdminTimeout = createError<[string, number]>(
+  'VHOSTEL_ADMIN_TIMEOUT',
+  "the running server did not answer %s within %d ms; its log may say why, 'vhostel list' shows where it stands",
+  504,
+)
+
+/** What came back on the admin socket is not an answer. Arguments: the request, what came. */
+export const AdminAnswerInvalid = createError<[string, string]>(
+  'VHOSTEL_ADMIN_ANSWER_INVALID',
+  'the running server answered %s with something else than expected: %s; is it another version of vhostel?',
+  502,
+)
+
+/** No enabled site has this name. Arguments: the name, `; did you mean …?` or nothing. */
+export const SiteUnknown = createError<[string, string]>(
+  'VHOSTEL_SITE_UNKNOWN',
+  "there is no site '%s' in the sites folder%s",
+  404,
 )

@@ -15,7 +15,7 @@ export interface LogSettings {
   /** `auto`: text where the output is a terminal, else JSON. */
   format: 'auto' | 'text' | 'json'
   /** Absolute path; undefined writes to standard error. */
-  file: string | undefined
+  file?: string | undefined
 }
 
 /** Opens the log. @throws when `file` cannot be opened for appending */

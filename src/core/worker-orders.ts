@@ -5,8 +5,8 @@
 
 /** From the dispatcher to a supervisor. */
 export type SupervisorOrder =
-  /** Starts a thread that connects to `socket` and says hello with `token`. */
-  | { type: 'start'; thread: number; token: string; socket: string; heapMb?: number }
+  /** Starts a thread that connects to `socket` and says hello with `token`. `compileCache`: a folder for compiled code. */
+  | { type: 'start'; thread: number; token: string; socket: string; heapMb?: number; compileCache?: string }
   /** Lets the thread close its sites; terminates it when `graceMs` have passed. */
   | { type: 'stop'; thread: number; graceMs: number }
   /** Asks for a `sample`. */

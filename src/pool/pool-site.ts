@@ -105,3 +105,8 @@ export class PoolSite {
     }
   }
 }
+
+/** Whether two orders differ in nothing that the site's code could see. */
+export function isSameCode(a: LoadOrder, b: LoadOrder): boolean {
+  return JSON.stringify({ ...a, generation: 0 }) === JSON.stringify({ ...b, generation: 0 })
+}

@@ -22,7 +22,7 @@ import type { Log } from '../core/log.ts'
 import type { LoadOrder, LoadReport, LogLevel } from '../protocol/frames.ts'
 import type { Exchange } from './exchange.ts'
 import type { SiteLimits } from './pool-site.ts'
-import { PoolSite } from './pool-site.ts'
+import { isSameCode, PoolSite } from './pool-site.ts'
 import type { PoolThread } from './pool-thread.ts'
 import type { Slot } from './scheduler.ts'
 import { Scheduler } from './scheduler.ts'
@@ -261,11 +261,13 @@ export class Pool {
     this.loadFailed(site, order, report)
   }
 
-  /** Nothing of this site can be loaded: those who wait for it are told, unless another thread has it. */
+  /** A generation cannot be loaded. Where nothing else of the site can serve, those who wait for it are told. */
   loadFailed(site: PoolSite, order: LoadOrder, report: LoadReport): void {
     site.lostLoads = 0
     this.#handlers.onLoaded(site, order, report)
     if (site.lane.warm.size > 0) return
+    // New settings that do not work leave those before them, which are loaded at the next request.
+    if (site.order !== undefined && !isSameCode(site.order, order)) return this.#seekThread(site)
     site.failed(report, performance.now())
     for (const exchange of [...site.lane.waiting]) this.#fail(exchange, loadError(site, report))
   }

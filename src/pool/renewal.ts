@@ -27,6 +27,8 @@ export class Renewal {
   readonly #log: Log
   /** The last replacement of each site, so that two of one site never overlap. */
   readonly #replacing = new Map<PoolSite, Promise<LoadReport>>()
+  #atWork = 0
+  readonly #queue: (() => void)[] = []
   #timer: NodeJS.Timeout | undefined
   #waitingSince = 0
   #tidying = false
@@ -44,7 +46,7 @@ export class Renewal {
    */
   replace(site: PoolSite, order: LoadOrder): Promise<LoadReport> {
     const before = this.#replacing.get(site)
-    const now = (before ?? Promise.resolve()).then(() => this.#replace(site, order))
+    const now = (before ?? Promise.resolve()).then(() => this.#inTurn(() => this.#replace(site, order)))
     this.#replacing.set(site, now)
     return now.finally(() => {
       if (this.#replacing.get(site) === now) this.#replacing.delete(site)
@@ -72,10 +74,29 @@ export class Renewal {
     clearTimeout(this.#timer)
   }
 
+  /** As many at once as the pool has threads: each may start one. */
+  async #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#atWork >= this.#pool.workforce.size) {
+      await new Promise<void>((resolve) => this.#queue.push(resolve))
+    } else {
+      this.#atWork++
+    }
+    try {
+      return await work()
+    } finally {
+      const next = this.#queue.shift()
+      if (next === undefined) this.#atWork--
+      else next()
+    }
+  }
+
   async #replace(site: PoolSite, order: LoadOrder): Promise<LoadReport> {
     const thread = await this.#nursery(site)
     if (thread === undefined) return failedReport('no worker process is up')
+    // Requests that come for a site without a thread wait for this load instead of causing another.
+    if (site.lane.warm.size === 0) site.lane.loading ??= thread.slot
     const report = await this.#pool.load(site, thread, order)
+    if (site.lane.loading === thread.slot) site.lane.loading = undefined
     if (site.removed) {
       this.#pool.stale(thread, order.generation)
     } else if (report.shape === undefined) {

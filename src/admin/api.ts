@@ -1,0 +1,74 @@
+/**
+ * The admin socket: what the command line asks a running server, over HTTP on a unix socket that only the server's owner
+ * may use. Acts through the interface handed in and knows no other part.
+ *
+ * Fastify is loaded with the first question: a server that nobody asks anything is spared 11 MB and 0.2 s of its start
+ * (measured, Fastify 5.12 on Node 24).
+ *
+ * Invariant: never listens on a network address; an error is answered as `{code, message}`, whatever it is.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { createServer } from 'node:http'
+import { nearest } from '../config/suggest.ts'
+import { SiteUnknown } from '../core/errors.ts'
+import { listenUnix } from '../core/listen-unix.ts'
+import type { AdminActions, ReloadReport } from './reports.ts'
+
+type Handle = (req: IncomingMessage, res: ServerResponse) => void
+
+/**
+ * Opens the admin socket.
+ *
+ * @param socketPath absolute; a socket that an ended server left there is replaced
+ * @throws VHOSTEL_SOCKET_PATH_TOO_LONG, VHOSTEL_ADDRESS_IN_USE (another server runs on this run folder)
+ */
+export async function startAdmin(actions: AdminActions, socketPath: string): Promise<AsyncDisposable> {
+  let routes: Promise<Handle> | undefined
+  const server = createServer((req, res) => {
+    routes ??= buildRoutes(actions)
+    routes.then(
+      (handle) => handle(req, res),
+      () => res.destroy(), // the package is not whole; nothing can be said in its words
+    )
+  })
+  await listenUnix(server, socketPath)
+  return {
+    [Symbol.asyncDispose]: () =>
+      new Promise<void>((resolve) => {
+        server.close(() => resolve())
+        server.closeAllConnections()
+      }),
+  }
+}
+
+async function buildRoutes(actions: AdminActions): Promise<Handle> {
+  const { default: Fastify } = await import('fastify')
+  const app = Fastify()
+  app.get('/status', () => actions.status())
+  app.post<{ Body: { site?: string } }>('/reload', { schema: RELOAD }, ({ body }) => reload(actions, body.site))
+  app.get<{ Querystring: { url: string } }>('/match', { schema: MATCH }, ({ query }) => actions.match(query.url))
+  app.setErrorHandler<Error & { code?: string; statusCode?: number }>((error, _request, reply) =>
+    reply.code(error.statusCode ?? 500).send({ code: error.code ?? 'INTERNAL', message: error.message }),
+  )
+  app.setNotFoundHandler(({ method, url }, reply) =>
+    reply.code(404).send({ code: 'NOT_FOUND', message: `${method} ${url} is not a question of this version` }),
+  )
+  await app.ready()
+  return (req, res) => app.routing(req, res)
+}
+
+/** Reads everything again. A name that is in no file of the sites folder is a mistake of whoever asks. */
+async function reload(actions: AdminActions, site: string | undefined): Promise<ReloadReport> {
+  const report = await actions.reload(site)
+  if (site === undefined || report.sites.length > 0) return report
+  const meant = nearest(
+    site,
+    actions.status().sites.map(({ name }) => name),
+  )
+  throw new SiteUnknown(site, meant === undefined ? '' : `; did you mean ${meant}?`)
+}
+
+const RELOAD = {
+  body: { type: 'object', properties: { site: { type: 'string' } }, additionalProperties: false },
+}
+const MATCH = { querystring: { type: 'object', properties: { url: { type: 'string' } }, required: ['url'] } }

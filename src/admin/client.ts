@@ -1,0 +1,106 @@
+/**
+ * Asks a running server over its admin socket. The only file of the command line that opens a connection.
+ *
+ * Limits: each question has its time and each answer its size. Invariant: an error that the server answers with arrives
+ * here as an Error with the same `code` and `message`.
+ */
+import type { IncomingMessage } from 'node:http'
+import { request } from 'node:http'
+import { join } from 'node:path'
+import { AdminAnswerInvalid, AdminDenied, AdminTimeout, NotRunning } from '../core/errors.ts'
+import type { MatchReport, ReloadReport, StatusReport } from './reports.ts'
+
+/** Every method throws VHOSTEL_NOT_RUNNING, VHOSTEL_ADMIN_DENIED, VHOSTEL_ADMIN_TIMEOUT, VHOSTEL_ADMIN_ANSWER_INVALID. */
+export interface AdminClient {
+  status(): Promise<StatusReport>
+  /** Resolves when every new generation is in service or refused. @throws VHOSTEL_SITE_UNKNOWN */
+  reload(site?: string): Promise<ReloadReport>
+  match(url: string): Promise<MatchReport>
+}
+
+/** Name of the admin socket in the run folder. */
+export const ADMIN_SOCKET = 'admin.sock'
+
+/** A state is at hand; it only has to wait for the event loop of a server that starts thousands of sites. */
+const STATUS_TIMEOUT_MS = 15_000
+/** A reload loads sites, each within its own `start_timeout`, as many at a time as there are threads. */
+const RELOAD_TIMEOUT_MS = 600_000
+/** 100,000 sites, the most that a sites folder may have, at 5 KB each. */
+const MAX_ANSWER_BYTES = 512 * 1024 ** 2
+
+/** A client for the server that runs, if one does, on this run folder. Connects at each question anew. */
+export function adminClient(runFolder: string): AdminClient {
+  return {
+    status: () => ask(runFolder, 'GET', '/status', STATUS_TIMEOUT_MS),
+    reload: (site) => ask(runFolder, 'POST', '/reload', RELOAD_TIMEOUT_MS, site === undefined ? {} : { site }),
+    match: (url) => ask(runFolder, 'GET', `/match?url=${encodeURIComponent(url)}`, STATUS_TIMEOUT_MS),
+  }
+}
+
+/** What `question` resolves with, or undefined where no server is running. */
+export async function ifRunning<T>(question: Promise<T>): Promise<T | undefined> {
+  try {
+    return await question
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'VHOSTEL_NOT_RUNNING') return undefined
+    throw error
+  }
+}
+
+async function ask<T>(runFolder: string, method: string, path: string, timeoutMs: number, body?: object): Promise<T> {
+  const question = `${method} ${path}`
+  const socketPath = join(runFolder, ADMIN_SOCKET)
+  const signal = AbortSignal.timeout(timeoutMs)
+  try {
+    const response = await send(socketPath, method, path, signal, body)
+    return readAnswer<T>(question, response.statusCode ?? 0, await readText(response, question))
+  } catch (error) {
+    if (signal.aborted) throw new AdminTimeout(question, timeoutMs)
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') throw new NotRunning(runFolder)
+    if (code === 'EACCES' || code === 'EPERM') throw new AdminDenied(socketPath, code)
+    // The server ended in the middle of its answer.
+    if (code === 'ECONNRESET') throw new NotRunning(runFolder)
+    throw error
+  }
+}
+
+function send(
+  socketPath: string,
+  method: string,
+  path: string,
+  signal: AbortSignal,
+  body: object | undefined,
+): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const headers = body === undefined ? {} : { 'content-type': 'application/json' }
+    const req = request({ socketPath, method, path, headers, signal, agent: false }, resolve)
+    req.on('error', reject)
+    req.end(body === undefined ? undefined : JSON.stringify(body))
+  })
+}
+
+async function readText(response: IncomingMessage, question: string): Promise<string> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > MAX_ANSWER_BYTES) throw new AdminAnswerInvalid(question, `more than ${MAX_ANSWER_BYTES} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString()
+}
+
+function readAnswer<T>(question: string, status: number, text: string): T {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new AdminAnswerInvalid(question, `status ${status}, ${JSON.stringify(text.slice(0, 100))}`)
+  }
+  if (status === 200) return value as T
+  const { code, message } = value as { code?: unknown; message?: unknown }
+  if (typeof code !== 'string' || typeof message !== 'string')
+    throw new AdminAnswerInvalid(question, `status ${status}`)
+  throw Object.assign(new Error(message), { code })
+}

@@ -1,0 +1,162 @@
+/**
+ * Brings an exchange's answer to the client that waits for it, and the client's body to the exchange, with backpressure
+ * both ways. One object a request; knows nothing of sites, hosts or threads.
+ *
+ * Invariant: what is held for a slow client is at most `BODY_WINDOW_BYTES`: a thread gets credit for what the client's
+ * socket has taken, and the client is not read while the thread's window is used up.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Exchange, ExchangeListener } from '../pool/exchange.ts'
+import type { ResponseHead } from '../protocol/frames.ts'
+import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
+import { sendError } from './send-error.ts'
+
+/** Credit is given in portions, so that a stream of small chunks does not cost a frame each. */
+const CREDIT_PORTION_BYTES = BODY_WINDOW_BYTES / 4
+/**
+ * Up to this size a body is written as a latin1 string, which Node joins to the head for one write to the kernel. Bytes
+ * come through unchanged: latin1 maps each to the character of the same number and back.
+ */
+const JOIN_BYTES = 16 * 1024
+
+export interface ClientExchangeHandlers {
+  /** The client has gone before the answer was complete. */
+  onGone(exchange: Exchange): void
+  /** The answer is not what the site wanted to say. */
+  onFailed(exchange: Exchange, error: Error): void
+}
+
+export class ClientExchange implements ExchangeListener {
+  readonly req: IncomingMessage
+  readonly res: ServerResponse
+  readonly #handlers: ClientExchangeHandlers
+  readonly #maxBodyBytes: number
+  exchange: Exchange | undefined
+  #received = 0
+  /** Bytes of the answer that the client's socket has taken, or holds, and the thread got no credit for. */
+  #owed = 0
+  #blocked = false
+
+  constructor(req: IncomingMessage, res: ServerResponse, maxBodyBytes: number, handlers: ClientExchangeHandlers) {
+    this.req = req
+    this.res = res
+    this.#maxBodyBytes = maxBodyBytes
+    this.#handlers = handlers
+    // The site's own Date goes through; when it sends none, none is wanted (RFC 9110 §6.6.1 leaves it to the origin).
+    res.sendDate = false
+    res.on('close', () => this.#closed())
+  }
+
+  onBodyWanted(): void {
+    this.req.on('data', (chunk: Buffer) => this.#bodyPart(chunk))
+    this.req.on('end', () => this.exchange?.endBody(this.req.rawTrailers))
+  }
+
+  onDrain(): void {
+    this.req.resume()
+  }
+
+  onInformational(head: ResponseHead): void {
+    if (this.res.headersSent) return
+    if (head.status === 100) return this.res.writeContinue()
+    // RFC 9110 §15.2: a client of HTTP/1.0 knows no 1xx. 101 cannot come this way.
+    if (this.req.httpVersionMinor === 0 || head.status === 101) return
+    writeInformational(this.res, head)
+  }
+
+  onResponse(head: ResponseHead, body: Uint8Array, last: boolean): void {
+    const { res } = this
+    if (res.headersSent || res.destroyed) return
+    try {
+      res.writeHead(head.status, head.reason, head.headers)
+    } catch (error) {
+      // The thread's adapter refuses such heads; this is the second door. The thread need not go on.
+      if (this.exchange !== undefined) this.#handlers.onGone(this.exchange)
+      return this.onFailure(error instanceof Error ? error : new Error(String(error)))
+    }
+    if (last) this.#endWith(body)
+    else if (body.byteLength > 0) this.onBody(body)
+    else res.flushHeaders()
+  }
+
+  onBody(chunk: Uint8Array): void {
+    if (this.res.destroyed) return
+    this.#owed += chunk.byteLength
+    if (!this.res.write(chunk)) {
+      if (this.#blocked) return
+      this.#blocked = true
+      this.res.once('drain', () => {
+        this.#blocked = false
+        this.#pay(0)
+      })
+    } else if (!this.#blocked) {
+      this.#pay(CREDIT_PORTION_BYTES)
+    }
+  }
+
+  onEnd(trailers: string[]): void {
+    if (this.res.destroyed) return
+    if (trailers.length > 0) this.res.addTrailers(inPairs(trailers))
+    this.res.end()
+  }
+
+  onTunnel(): void {
+    // Only a request whose socket was handed over can become a tunnel (tunnel.ts).
+    this.onFailure(new Error('a tunnel was opened for a request that is none'))
+  }
+
+  onFailure(error: Error): void {
+    if (this.exchange !== undefined) this.#handlers.onFailed(this.exchange, error)
+    if (this.res.headersSent) this.res.destroy()
+    else sendError(this.req, this.res, error)
+  }
+
+  #endWith(body: Uint8Array): void {
+    if (body.byteLength === 0) this.res.end()
+    else if (body.byteLength > JOIN_BYTES) this.res.end(body)
+    else this.res.end((body as Buffer).toString('latin1'), 'latin1')
+  }
+
+  #pay(least: number): void {
+    if (this.#owed <= least) return
+    this.exchange?.consumed(this.#owed)
+    this.#owed = 0
+  }
+
+  #bodyPart(chunk: Buffer): void {
+    this.#received += chunk.byteLength
+    if (this.#received > this.#maxBodyBytes) {
+      this.req.pause()
+      if (this.exchange !== undefined) this.#handlers.onGone(this.exchange)
+      if (this.res.headersSent) this.res.destroy()
+      else sendError(this.req, this.res, { statusCode: 413, closes: true })
+      return
+    }
+    if (this.exchange?.sendBody(chunk) === false) this.req.pause()
+  }
+
+  #closed(): void {
+    const { exchange } = this
+    if (exchange !== undefined && exchange.state !== 'done') this.#handlers.onGone(exchange)
+  }
+}
+
+/** Early hints and the like, by the one public way that Node has for each. */
+function writeInformational(res: ServerResponse, head: ResponseHead): void {
+  if (head.status === 102) return res.writeProcessing()
+  if (head.status !== 103) return
+  const hints: Record<string, string | string[]> = {}
+  for (let at = 0; at + 1 < head.headers.length; at += 2) {
+    const name = (head.headers[at] as string).toLowerCase()
+    const value = head.headers[at + 1] as string
+    const before = hints[name]
+    hints[name] = before === undefined ? value : [before, value].flat()
+  }
+  if (hints.link !== undefined) res.writeEarlyHints(hints)
+}
+
+function inPairs(flat: string[]): [string, string][] {
+  const pairs: [string, string][] = []
+  for (let at = 0; at + 1 < flat.length; at += 2) pairs.push([flat[at] as string, flat[at + 1] as string])
+  return pairs
+}

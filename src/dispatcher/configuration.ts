@@ -1,0 +1,160 @@
+/**
+ * Keeps what is served in step with the INI files: reads them when they may have changed, and passes on what is new.
+ *
+ * Invariant: one reading at a time; a change that comes during a reading causes one more. A server file that is wrong
+ * leaves the settings before in force, and never touches a site.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import { loadServer } from '../config/load-server.ts'
+import type { Problem } from '../config/problems.ts'
+import { renderProblem, renderProblems } from '../config/problems.ts'
+import type { SitesReading } from '../config/read-sites.ts'
+import { readSites } from '../config/read-sites.ts'
+import type { ServerConfig } from '../config/server-schema.ts'
+import type { SiteConfig } from '../config/site-schema.ts'
+import type { SiteEntry, SitesTable } from '../config/sites-table.ts'
+import { checkDefaultSite, nextSitesTable } from '../config/sites-table.ts'
+import type { WatchedPaths } from '../config/watched-paths.ts'
+import { pathsToWatch } from '../config/watched-paths.ts'
+import { ConfigInvalid } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import type { Hosting } from './hosting.ts'
+
+/** Settings that a running server cannot take over: what they name is bound or started once. */
+const AT_START_ONLY = ['listen', 'run', 'pool', 'log'] as const
+
+/** The settings of the server for its start. @throws VHOSTEL_CONFIG_INVALID with every problem */
+export function serverConfigFor(file: string): ServerConfig {
+  const { config, problems, draft } = loadServer(file)
+  if (config === undefined) throw new ConfigInvalid(renderProblems(problems, draft.dir))
+  return config
+}
+
+export class Configuration {
+  readonly #hosting: Hosting
+  readonly #env: NodeJS.ProcessEnv
+  readonly #log: Log
+  #server: ServerConfig
+  #table: SitesTable | undefined
+  #reading: SitesReading | undefined
+  #problems: Problem[] = []
+  #current: Promise<void> | undefined
+  #next: Promise<void> | undefined
+  #onRead = (): void => {}
+
+  constructor(server: ServerConfig, hosting: Hosting, env: NodeJS.ProcessEnv, log: Log) {
+    this.#server = server
+    this.#hosting = hosting
+    this.#env = env
+    this.#log = log
+  }
+
+  /** The settings in force. */
+  get server(): ServerConfig {
+    return this.#server
+  }
+
+  /** What is wrong with the server's own files, one line each. */
+  get problems(): string[] {
+    return this.#problems.map((problem) => renderProblem(problem, this.#server.dir))
+  }
+
+  /** Sites whose file was never good: they have no place in the host table. */
+  get refused(): SiteEntry[] {
+    return [...(this.#table?.sites.values() ?? [])].filter((entry) => entry.config === undefined)
+  }
+
+  /** Where the files are that decide over the configuration, as of the last reading. */
+  get paths(): WatchedPaths {
+    return pathsToWatch(this.#server, this.#reading?.sites.values() ?? [])
+  }
+
+  /** Called after each reading: links may lead elsewhere now. */
+  set onRead(listener: () => void) {
+    this.#onRead = listener
+  }
+
+  /** Lines for a person about a refused site. */
+  describe(entry: SiteEntry): string[] {
+    return entry.problems.map((problem) => renderProblem(problem, this.#server.dir))
+  }
+
+  /**
+   * Reads everything again and puts what is new in service.
+   *
+   * @returns resolves when all of that is in service, or has failed
+   */
+  refresh(): Promise<void> {
+    if (this.#current === undefined) {
+      const run = this.#refresh()
+      this.#current = run.read.finally(() => {
+        this.#current = undefined
+      })
+      return run.applied
+    }
+    // One more reading, for everybody who asks during this one.
+    this.#next ??= this.#current.then(() => {
+      this.#next = undefined
+      return this.refresh()
+    })
+    return this.#next
+  }
+
+  /** As `refresh`, for callers that do not wait. */
+  changed(): void {
+    this.refresh().catch((error: unknown) => this.#log.error({ err: error }, 'reading the configuration failed'))
+  }
+
+  #refresh(): { read: Promise<void>; applied: Promise<void> } {
+    const started = this.#read()
+    return { read: started.then(() => {}), applied: started.then(({ applied }) => applied) }
+  }
+
+  async #read(): Promise<{ applied: Promise<void> }> {
+    this.#readServer()
+    const isStart = this.#table === undefined
+    this.#reading = await readSites(this.#server, this.#reading, this.#env)
+    const table = nextSitesTable(this.#table, this.#reading.sites.values(), this.#server.dir)
+    this.#table = table
+    this.#onRead()
+    const ofSites = checkDefaultSite(this.#server, table)
+    this.#problems = [...this.#problems, ...this.#reading.problems, ...(ofSites ? [ofSites] : [])]
+    const configs = (names: readonly string[]): SiteConfig[] =>
+      names.flatMap((name) => table.sites.get(name)?.config ?? [])
+    const changes = { added: configs(table.added), changed: configs(table.changed), removed: [...table.removed] }
+    const applied = this.#hosting.apply(changes, this.#server.defaultSite, !isStart)
+    this.#report(table)
+    // Wrapped: a promise given back by an async function would be waited for.
+    return { applied }
+  }
+
+  /** Takes over the server's files, or keeps the settings before. */
+  #readServer(): void {
+    const { config, problems } = loadServer(this.#server.file)
+    if (!isDeepStrictEqual(problems, this.#problems)) {
+      for (const problem of problems) this.#log.error(renderProblem(problem, this.#server.dir))
+    }
+    this.#problems = problems
+    if (config === undefined) return
+    for (const name of AT_START_ONLY) {
+      if (isDeepStrictEqual(config[name], this.#server[name])) continue
+      this.#log.warn({ setting: name }, 'a setting was changed that takes effect at the next start')
+    }
+    const { listen, run, pool, log } = this.#server
+    this.#server = { ...config, listen, run, pool, log }
+  }
+
+  /** Tells the log and the sites what is wrong with their files now. */
+  #report(table: SitesTable): void {
+    for (const name of table.reported) {
+      const entry = table.sites.get(name)
+      if (entry === undefined) continue
+      const lines = this.describe(entry)
+      this.#hosting.setIniProblems(name, lines)
+      if (lines.length === 0) this.#log.info({ site: name }, 'INI file is good again')
+      for (const line of lines) this.#log.error({ site: name, standing: entry.status }, line)
+    }
+    for (const name of table.added) this.#log.info({ site: name }, 'site is enabled')
+    for (const name of table.removed) this.#log.info({ site: name }, 'site is disabled')
+  }
+}

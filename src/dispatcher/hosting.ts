@@ -1,0 +1,267 @@
+/**
+ * The sites in service: turns what the INI files say into host table, pool and watched code, one site at a time.
+ *
+ * A change of a site is a transaction: its new settings and its new generation come into force together, once the
+ * generation is loaded, or not at all. No site waits for another's.
+ *
+ * Invariant: `context.hosts` always is the table of exactly the `config`s in `#sites`.
+ */
+import type { SiteStatus } from '../admin/reports.ts'
+import { shownPath } from '../config/problems.ts'
+import type { SiteConfig } from '../config/site-schema.ts'
+import type { Log } from '../core/log.ts'
+import type { PoolSite } from '../pool/pool-site.ts'
+import { isSameCode } from '../pool/pool-site.ts'
+import type { Renewal } from '../pool/renewal.ts'
+import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
+import type { RequestContext } from './handle-request.ts'
+import { buildHostTable } from './host-table.ts'
+import type { Site } from './site.ts'
+import { statusOf } from './site.ts'
+
+/** What is new in the sites table, in file-name order. */
+export interface SiteChanges {
+  added: SiteConfig[]
+  changed: SiteConfig[]
+  removed: string[]
+}
+
+export interface HostingSettings {
+  /** Folder of vhostel.ini: files are shown relative to it. */
+  dir: string
+  /** The server's environment, from which sites get the few variables that every program expects. */
+  env: NodeJS.ProcessEnv
+}
+
+/** The code files of sites, as far as they are to be watched. */
+export interface CodeWatch {
+  set(site: string, files: readonly string[]): void
+}
+
+/** From this many changes at once on, sites that nobody uses are not loaded to prove them. */
+const MAX_PROVED_AT_ONCE = 50
+/** What a site's environment has beside its own settings. */
+const PASSED_ON = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR'] as const
+
+export class Hosting {
+  readonly #sites = new Map<string, Site>()
+  readonly #bySite = new Map<PoolSite, Site>()
+  readonly #context: RequestContext
+  readonly #renewal: Renewal
+  readonly #settings: HostingSettings
+  readonly #log: Log
+  #code: CodeWatch | undefined
+  #defaultSite: string | undefined
+  #lastGeneration = 0
+
+  constructor(context: RequestContext, renewal: Renewal, settings: HostingSettings, log: Log) {
+    this.#context = context
+    this.#renewal = renewal
+    this.#settings = settings
+    this.#log = log
+  }
+
+  /** From now on the code of sites that want it is watched. */
+  set codeWatch(watch: CodeWatch) {
+    this.#code = watch
+  }
+
+  /** Which generation of each site is wanted now; a failed one does not count. */
+  generations(): Map<string, number | undefined> {
+    return new Map([...this.#sites.values()].map((site) => [site.name, site.pooled?.order?.generation]))
+  }
+
+  /** Sites that are loaded, or should be and cannot. */
+  inUse(): string[] {
+    const used = [...this.#sites.values()].filter(
+      ({ pooled, codeFault }) => pooled !== undefined && (pooled.lane.warm.size > 0 || codeFault !== undefined),
+    )
+    return used.map((site) => site.name)
+  }
+
+  statuses(ports: readonly number[]): SiteStatus[] {
+    return [...this.#sites.values()].map((site) => statusOf(site, ports))
+  }
+
+  /**
+   * Puts changes in service. Removed and added sites are so at once; changed ones when their generation is loaded.
+   *
+   * @param prove whether sites that nobody asked for yet are loaded now, so that a fault shows at once
+   * @returns resolves when every change is in service or has failed
+   */
+  async apply(changes: SiteChanges, defaultSite: string | undefined, prove: boolean): Promise<void> {
+    this.#defaultSite = defaultSite
+    for (const name of changes.removed) this.#remove(name)
+    for (const config of changes.added) this.#add(config)
+    this.#rebuild()
+    const few = changes.added.length + changes.changed.length <= MAX_PROVED_AT_ONCE
+    const added = prove && few ? changes.added.map((config) => this.reloadCode(config.name)) : []
+    await Promise.all([...added, ...changes.changed.map((config) => this.#change(config, few))])
+  }
+
+  /** Loads a new generation of a site with the settings it has; what became of it shows in its status. */
+  async reloadCode(name: string): Promise<void> {
+    const site = this.#sites.get(name)
+    if (site?.pooled === undefined) return
+    await this.#renewal.replace(site.pooled, this.#order(site.config))
+  }
+
+  /** As `reloadCode`, for callers that do not wait. */
+  codeChanged(name: string): void {
+    this.reloadCode(name).catch((error: unknown) => this.#log.error({ site: name, err: error }, 'reload failed'))
+  }
+
+  /** A site has requests waiting and no thread that may load its present generation. */
+  starved(pooled: PoolSite): void {
+    const site = this.#bySite.get(pooled)
+    if (site === undefined || this.#renewal.isReplacing(pooled)) return
+    this.codeChanged(site.name)
+  }
+
+  /** Takes note of what a load of a site came to. */
+  loaded(pooled: PoolSite, order: LoadOrder, report: LoadReport): void {
+    const site = this.#bySite.get(pooled)
+    if (site === undefined) return
+    if (report.failure !== undefined) {
+      const text = this.#describe(order, report)
+      site.codeFault = { generation: order.generation, text }
+      const { stack } = report.failure
+      this.#log.error({ site: site.name, generation: order.generation, reason: text, stack }, 'generation was refused')
+    } else if (site.codeFault !== undefined && order.generation >= site.codeFault.generation) {
+      // An older generation that is loaded once more does not make the newer one right.
+      site.codeFault = undefined
+    }
+    this.#watch(site, [order.module, ...report.files])
+  }
+
+  /** A generation has read more files. */
+  files(pooled: PoolSite, files: string[]): void {
+    const site = this.#bySite.get(pooled)
+    if (site === undefined || pooled.loaded === undefined) return
+    pooled.loaded.files.push(...files)
+    this.#watch(site, [site.config.module ?? '', ...pooled.loaded.files])
+  }
+
+  setIniProblems(name: string, problems: string[]): void {
+    const site = this.#sites.get(name)
+    if (site !== undefined) site.iniProblems = problems
+  }
+
+  // ---- one site ------------------------------------------------------------------------------------------------
+
+  #add(config: SiteConfig): void {
+    const site: Site = {
+      name: config.name,
+      config,
+      pooled: undefined,
+      iniProblems: [],
+      codeFault: undefined,
+      ownRequests: 0,
+    }
+    this.#sites.set(config.name, site)
+    this.#pool(site, config)
+  }
+
+  #remove(name: string): void {
+    const site = this.#sites.get(name)
+    if (site === undefined) return
+    this.#sites.delete(name)
+    this.#unpool(site)
+  }
+
+  #pool(site: Site, config: SiteConfig): void {
+    if (config.kind !== 'module') return
+    const pooled = this.#context.pool.addSite(site.name, config.limits)
+    pooled.order = this.#order(config)
+    site.pooled = pooled
+    this.#bySite.set(pooled, site)
+  }
+
+  #unpool(site: Site): void {
+    this.#code?.set(site.name, [])
+    if (site.pooled === undefined) return
+    this.#context.pool.removeSite(site.pooled)
+    this.#bySite.delete(site.pooled)
+    site.pooled = undefined
+    site.codeFault = undefined
+  }
+
+  async #change(config: SiteConfig, prove: boolean): Promise<void> {
+    const site = this.#sites.get(config.name)
+    if (site === undefined) return
+    const { pooled } = site
+    if (pooled === undefined || config.kind !== 'module') {
+      if (site.config.kind !== config.kind) this.#unpool(site)
+      if (pooled === undefined) this.#pool(site, config)
+      return this.#take(site, config)
+    }
+    const order = this.#order(config)
+    if (pooled.order !== undefined && isSameCode(pooled.order, order)) return this.#take(site, config)
+    const inUse = pooled.lane.warm.size > 0 || pooled.lane.loading !== undefined
+    if (!inUse && !prove) {
+      pooled.order = order
+      return this.#take(site, config)
+    }
+    const report = await this.#renewal.replace(pooled, order)
+    // While it was loading, the site may have been removed, or made anew as another kind.
+    if (report.shape !== undefined && site.pooled === pooled) this.#take(site, config)
+  }
+
+  /** These settings are in force from now on. */
+  #take(site: Site, config: SiteConfig): void {
+    site.config = config
+    if (site.pooled !== undefined) {
+      site.pooled.limits = config.limits
+      site.pooled.lane.maxWaiting = config.limits.queue
+      this.#watch(site, [config.module ?? '', ...(site.pooled.loaded?.files ?? [])])
+    }
+    this.#rebuild()
+  }
+
+  #rebuild(): void {
+    const claims = [...this.#sites.values()].sort(byName).map((site) => ({
+      name: site.name,
+      site,
+      patterns: site.config.domains,
+    }))
+    this.#context.hosts = buildHostTable(claims, this.#defaultSite)
+  }
+
+  #watch(site: Site, files: readonly string[]): void {
+    this.#code?.set(site.name, site.config.watch ? files.filter((file) => file !== '') : [])
+  }
+
+  #order(config: SiteConfig): LoadOrder {
+    return {
+      generation: ++this.#lastGeneration,
+      site: config.name,
+      root: config.root,
+      module: config.module as string,
+      type: config.type,
+      httpPort: config.httpPort,
+      env: { ...passedOn(this.#settings.env), NODE_ENV: 'production', ...config.env },
+      options: config.options,
+      startTimeoutMs: config.limits.startTimeoutMs,
+      stopTimeoutMs: config.limits.stopTimeoutMs,
+    }
+  }
+
+  #describe(order: LoadOrder, report: LoadReport): string {
+    const { file = order.module, line, message } = report.failure ?? { message: 'unknown' }
+    const place = shownPath(file, this.#settings.dir)
+    return `${line === undefined ? place : `${place}:${line}`}: ${message}`
+  }
+}
+
+function passedOn(env: NodeJS.ProcessEnv): Record<string, string> {
+  const picked: Record<string, string> = {}
+  for (const name of PASSED_ON) {
+    const value = env[name]
+    if (value !== undefined) picked[name] = value
+  }
+  return picked
+}
+
+function byName(a: Site, b: Site): number {
+  return a.name < b.name ? -1 : 1
+}

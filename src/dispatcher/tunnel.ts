@@ -1,0 +1,114 @@
+/**
+ * An upgrade: a client's connection that becomes a tunnel to a site's own code (WebSocket and the like). Until the site
+ * takes it, the request is answered as any other; from then on bytes go through both ways, with backpressure.
+ *
+ * Invariant: when either side ends with an error the other is destroyed, so no half of a tunnel outlives the other.
+ */
+import type { IncomingMessage } from 'node:http'
+import { ServerResponse } from 'node:http'
+import type { Duplex } from 'node:stream'
+import type { Exchange, ExchangeListener } from '../pool/exchange.ts'
+import type { ResponseHead } from '../protocol/frames.ts'
+import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
+import type { ClientExchange, ClientExchangeHandlers } from './client-exchange.ts'
+
+const CREDIT_PORTION_BYTES = BODY_WINDOW_BYTES / 4
+
+/** A response on a socket that the HTTP parser has let go of; the connection ends with it. */
+export function responseOn(req: IncomingMessage, socket: Duplex): ServerResponse {
+  const res = new ServerResponse(req)
+  res.shouldKeepAlive = false
+  // Node declares net.Socket here and uses what any Duplex has.
+  res.assignSocket(socket as Parameters<typeof res.assignSocket>[0])
+  res.on('finish', () => {
+    res.detachSocket(socket as Parameters<typeof res.detachSocket>[0])
+    socket.end()
+  })
+  return res
+}
+
+export class TunnelExchange implements ExchangeListener {
+  /** Answers in the place of a tunnel, for as long as there is none. */
+  readonly #plain: ClientExchange
+  readonly #socket: Duplex
+  readonly #head: Buffer
+  readonly #handlers: ClientExchangeHandlers
+  #exchange: Exchange | undefined
+  #open = false
+  #owed = 0
+
+  /** @param head bytes that came behind the request, for the tunnel */
+  constructor(plain: ClientExchange, socket: Duplex, head: Buffer, handlers: ClientExchangeHandlers) {
+    this.#plain = plain
+    this.#socket = socket
+    this.#head = head
+    this.#handlers = handlers
+    socket.on('error', () => socket.destroy())
+  }
+
+  set exchange(exchange: Exchange) {
+    this.#exchange = exchange
+    this.#plain.exchange = exchange
+  }
+
+  onTunnel(): void {
+    const socket = this.#socket
+    this.#open = true
+    this.#plain.res.detachSocket(socket as Parameters<ServerResponse['detachSocket']>[0])
+    socket.on('close', () => this.#gone())
+    socket.on('end', () => this.#exchange?.endBody([]))
+    if (this.#head.byteLength > 0) this.#toSite(this.#head)
+    socket.on('data', (chunk: Buffer) => this.#toSite(chunk))
+    if (socket.destroyed) this.#gone()
+  }
+
+  onBody(chunk: Uint8Array): void {
+    if (!this.#open) return this.#plain.onBody(chunk)
+    if (this.#socket.destroyed) return
+    this.#owed += chunk.byteLength
+    if (this.#socket.write(chunk)) {
+      if (this.#owed > CREDIT_PORTION_BYTES) this.#pay()
+    } else if (this.#socket.listenerCount('drain', this.#pay) === 0) {
+      this.#socket.once('drain', this.#pay)
+    }
+  }
+
+  onEnd(trailers: string[]): void {
+    if (this.#open) this.#socket.end()
+    else this.#plain.onEnd(trailers)
+  }
+
+  onDrain(): void {
+    this.#socket.resume()
+  }
+
+  onFailure(error: Error): void {
+    if (!this.#open) return this.#plain.onFailure(error)
+    if (!this.#socket.destroyed) this.#socket.destroy()
+  }
+
+  onBodyWanted(): void {
+    this.#plain.onBodyWanted()
+  }
+
+  onInformational(head: ResponseHead): void {
+    this.#plain.onInformational(head)
+  }
+
+  onResponse(head: ResponseHead, body: Uint8Array, last: boolean): void {
+    this.#plain.onResponse(head, body, last)
+  }
+
+  #toSite(chunk: Buffer): void {
+    if (this.#exchange?.sendBody(chunk) === false) this.#socket.pause()
+  }
+
+  #pay = (): void => {
+    if (this.#owed > 0) this.#exchange?.consumed(this.#owed)
+    this.#owed = 0
+  }
+
+  #gone(): void {
+    if (this.#exchange !== undefined && this.#exchange.state !== 'done') this.#handlers.onGone(this.#exchange)
+  }
+}
