@@ -1,0 +1,164 @@
+/**
+ * An INI document checked against a schema: values of the right types, or every problem of the file at once, each with
+ * its line. Nothing in it knows any single key.
+ */
+import type { z } from 'zod'
+import type { IniDocument, IniKey, IniSection, ListMode } from './ini.ts'
+import type { Problem } from './problems.ts'
+import { fileProblem } from './problems.ts'
+import type { FileSchema, SectionMeta } from './settings.ts'
+import { describeSchema } from './settings.ts'
+import { nearest } from './suggest.ts'
+
+/** Values as texts, as zod takes them: of one line, of the lines of a list, or anything in a section for any key. */
+export type RawSection = Record<string, unknown>
+
+export interface Checked<T> {
+  /** With the default in the place of each value that is not right, so that further checks can go on. */
+  value: T
+  problems: Problem[]
+  /** Whether `section.key` was set to something that is not right. */
+  isBad(section: string, key: string): boolean
+}
+
+export interface Checker<S extends FileSchema> {
+  readonly schema: S
+  readonly sections: Map<string, SectionMeta>
+  /** Sections of other files, and which file that is. */
+  readonly elsewhere: Record<string, string>
+  listMode(section: string, key: string): ListMode
+}
+
+/** Prepares a schema for `checkDocument`. @param elsewhere sections of other files, for the message */
+export function createChecker<S extends FileSchema>(schema: S, elsewhere: Record<string, string>): Checker<S> {
+  const sections = describeSchema(schema)
+  return {
+    schema,
+    sections,
+    elsewhere,
+    listMode(section, key) {
+      const known = sections.get(section)
+      return known?.anyKey ?? (known?.keys.get(key)?.list === true ? 'list' : 'single')
+    },
+  }
+}
+
+/**
+ * Checks a document.
+ *
+ * @param file for the problems; absolute
+ * @param defaults values for keys that the document leaves out, by section, as they stand in [defaults]
+ * @param readAnyKey value of a key in a section where any key may be set
+ */
+export function checkDocument<S extends FileSchema>(
+  checker: Checker<S>,
+  document: IniDocument,
+  file: string,
+  defaults: Record<string, RawSection> = {},
+  readAnyKey: (section: string, entry: IniKey) => unknown = firstText,
+): Checked<z.output<S>> {
+  const problems: Problem[] = document.problems.map((problem) => ({ ...problem, file, code: undefined }))
+  const raw: Record<string, RawSection> = {}
+  for (const [name, meta] of checker.sections) {
+    raw[name] = { ...defaults[name], ...rawSection(document.sections.get(name), meta, readAnyKey) }
+  }
+  for (const [name, section] of document.sections) problems.push(...unknownNames(checker, file, name, section))
+  const bad = new Set<string>()
+  let result = checker.schema.safeParse(raw)
+  if (!result.success) {
+    for (const issue of result.error.issues) {
+      const [section, key, index] = issue.path
+      problems.push(issueProblem(document, file, String(section), String(key), index, issue.message))
+      bad.add(`${String(section)}.${String(key)}`)
+      delete raw[String(section)]?.[String(key)]
+    }
+    result = checker.schema.safeParse(raw)
+  }
+  if (!result.success) throw result.error // every key can be left out: see section() in settings.ts
+  return { value: result.data, problems, isBad: (section, key) => bad.has(`${section}.${key}`) }
+}
+
+/** The line of a key, or of its section where it is not set; undefined where neither is in the file. */
+export function lineOf(document: IniDocument, section: string, key: string): number | undefined {
+  const found = document.sections.get(section)
+  return found?.keys.get(key)?.line ?? found?.line
+}
+
+/** A problem of one key, with its line. */
+export function keyProblem(
+  document: IniDocument,
+  file: string,
+  section: string,
+  key: string,
+  message: string,
+): Problem {
+  return { file, line: lineOf(document, section, key), section, key, message, code: undefined }
+}
+
+function rawSection(
+  section: IniSection | undefined,
+  meta: SectionMeta,
+  readAnyKey: (section: string, entry: IniKey) => unknown,
+): RawSection {
+  const entries: [string, unknown][] = []
+  for (const [key, entry] of section?.keys ?? []) {
+    // A key whose value was refused by the grammar has no value; the problem is known already.
+    if (entry.values.length === 0) continue
+    if (meta.anyKey !== undefined) entries.push([key, readAnyKey(meta.name, entry)])
+    else if (meta.keys.get(key)?.list) entries.push([key, entry.values.map((value) => value.text)])
+    else if (meta.keys.has(key)) entries.push([key, firstText(meta.name, entry)])
+  }
+  return Object.fromEntries(entries)
+}
+
+function firstText(_section: string, entry: IniKey): string {
+  return entry.values[0]?.text ?? ''
+}
+
+function issueProblem(
+  document: IniDocument,
+  file: string,
+  section: string,
+  key: string,
+  index: PropertyKey | undefined,
+  message: string,
+): Problem {
+  const value = document.sections.get(section)?.keys.get(key)?.values[typeof index === 'number' ? index : 0]
+  const problem = keyProblem(document, file, section, key, message)
+  return value === undefined ? problem : { ...problem, line: value.line }
+}
+
+/** A section or keys that the schema does not know. */
+function unknownNames<S extends FileSchema>(
+  checker: Checker<S>,
+  file: string,
+  name: string,
+  section: IniSection,
+): Problem[] {
+  const meta = checker.sections.get(name)
+  if (meta === undefined) {
+    const home = Object.hasOwn(checker.elsewhere, name) ? checker.elsewhere[name] : undefined
+    const hint =
+      home === undefined ? meaning(nearest(name, checker.sections.keys()), '[', ']') : ` here; it belongs in ${home}`
+    const message = `the section is not known${hint}`
+    return [{ ...fileProblem(file, message, section.line), section: name }]
+  }
+  if (meta.anyKey !== undefined) return []
+  const problems: Problem[] = []
+  for (const [key, { line }] of section.keys) {
+    if (meta.keys.has(key)) continue
+    const message = `the key is not known${unknownKeyHint(checker, meta, key)}`
+    problems.push({ file, line, section: name, key, message, code: undefined })
+  }
+  return problems
+}
+
+function unknownKeyHint<S extends FileSchema>(checker: Checker<S>, meta: SectionMeta, key: string): string {
+  const home = [...checker.sections.values()].find((other) => other.keys.has(key))
+  if (home !== undefined) return ` here; it belongs in [${home.name}]`
+  return meaning(nearest(key, meta.keys.keys()), '', '')
+}
+
+function meaning(word: string | undefined, before: string, after: string): string {
+  return word === undefined ? '' : `; did you mean ${before}${word}${after}?`
+}

@@ -1,0 +1,57 @@
+/**
+ * Where vhostel.ini is.
+ */
+import { statSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { ConfigNotFound } from '../core/errors.ts'
+
+const FILE_NAME = 'vhostel.ini'
+const SYSTEM_FILE = '/etc/vhostel/vhostel.ini'
+
+/**
+ * The configuration to use: the one named by `--config`, else the one in `$VHOSTEL_HOME`, else /etc/vhostel/vhostel.ini,
+ * else ./vhostel.ini. One that was named and is not there is an error: another one in its place would surprise.
+ *
+ * @param option value of `--config`: the file, or its folder
+ * @param env for `$VHOSTEL_HOME`, a folder
+ * @param cwd where relative paths start
+ * @returns absolute path of vhostel.ini
+ * @throws VHOSTEL_CONFIG_NOT_FOUND with the places looked at
+ */
+export function findConfig(
+  option: string | undefined,
+  env: NodeJS.ProcessEnv,
+  cwd: string,
+  systemFile = SYSTEM_FILE,
+): string {
+  const home = env.VHOSTEL_HOME
+  const places = namedPlaces(option, home, cwd) ?? [systemFile, join(cwd, FILE_NAME)]
+  const found = places.find(exists)
+  if (found === undefined) throw new ConfigNotFound(places.join(', '))
+  return found
+}
+
+function namedPlaces(option: string | undefined, home: string | undefined, cwd: string): string[] | undefined {
+  if (option !== undefined && option !== '') {
+    const path = resolve(cwd, option)
+    return [isFolder(path) ? join(path, FILE_NAME) : path]
+  }
+  return home === undefined || home === '' ? undefined : [join(resolve(cwd, home), FILE_NAME)]
+}
+
+function isFolder(path: string): boolean {
+  return stat(path)?.isDirectory() === true
+}
+
+/** Whether there is anything by that name: what is wrong with it is for loadServer to say. */
+function exists(path: string): boolean {
+  return stat(path) !== undefined
+}
+
+function stat(path: string) {
+  try {
+    return statSync(path, { throwIfNoEntry: false })
+  } catch {
+    return undefined // below a folder that may not be read: for us it is not there
+  }
+}

@@ -1,0 +1,53 @@
+/**
+ * The addresses of `[server] listen`.
+ */
+import { isIPv4, isIPv6 } from 'node:net'
+import { quote } from './problems.ts'
+import type { Read } from './units.ts'
+
+/**
+ * Where the front accepts connections. Host `::` stands for all interfaces, IPv4 and IPv6. A unix path is as written;
+ * relative ones start at the folder of vhostel.ini.
+ */
+export type ListenAddress = { kind: 'tcp'; host: string; port: number } | { kind: 'unix'; path: string }
+
+const EXAMPLES = '(such as 127.0.0.1:8080, [::1]:8080, *:80, 8080 or unix:run/web.sock)'
+
+/** Reads one address. Port 0 is a free port, which the system chooses. */
+export function readListenAddress(found: string): Read<ListenAddress> {
+  if (found.startsWith('unix:')) {
+    const path = found.slice('unix:'.length)
+    return path === '' ? fault(found, 'the path is missing') : { value: { kind: 'unix', path } }
+  }
+  const parts = /^(?:(.*):)?(\d{1,5})$/.exec(found)
+  if (parts === null) return fault(found, isIPv6(found) ? `write [${found}]:8080` : 'the port is missing')
+  const port = Number(parts[2])
+  if (port > 65535) return fault(found, `port ${port} is more than 65535`)
+  const host = readHost(parts[1] ?? '*')
+  if (host !== undefined) return { value: { kind: 'tcp', host, port } }
+  const bare = parts[1] ?? ''
+  if (isIPv6(bare) || isIPv6(found)) return fault(found, 'an IPv6 address is written in brackets')
+  return fault(found, `${quote(bare)} is neither an IP address nor a host name`)
+}
+
+/** As it would be written in an INI file. */
+export function formatListenAddress(address: ListenAddress): string {
+  if (address.kind === 'unix') return `unix:${address.path}`
+  return `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`
+}
+
+function fault(found: string, reason: string): Read<ListenAddress> {
+  return { problem: `${quote(found)} is not an address to listen on: ${reason} ${EXAMPLES}` }
+}
+
+function readHost(host: string): string | undefined {
+  if (host === '*') return '::'
+  if (host.startsWith('[') && host.endsWith(']')) {
+    const address = host.slice(1, -1)
+    return isIPv6(address) ? address : undefined
+  }
+  if (isIPv4(host)) return host
+  // Digits and dots that are no IPv4 address would go to the resolver, which takes 1.2.3 for 1.2.0.3.
+  if (/^[\d.]*$/.test(host)) return undefined
+  return /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$/.test(host) ? host : undefined
+}

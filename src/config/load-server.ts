@@ -1,0 +1,162 @@
+/**
+ * vhostel.ini, and logging.ini beside it, to a ServerConfig, or every problem of both at once.
+ */
+import { existsSync, statSync } from 'node:fs'
+import { dirname, join, resolve } from 'node:path'
+import type { z } from 'zod'
+import type { Checked, Checker } from './check.ts'
+import { checkDocument, createChecker, keyProblem, lineOf } from './check.ts'
+import type { IniDocument } from './ini.ts'
+import { parseIni } from './ini.ts'
+import type { ListenAddress } from './listen.ts'
+import { formatListenAddress } from './listen.ts'
+import type { Problem } from './problems.ts'
+import { fileProblem, inLineOrder, quote } from './problems.ts'
+import type { ServerConfig, SiteDefaults } from './server-schema.ts'
+import { loggingSchema, serverSchema } from './server-schema.ts'
+import type { FileSchema } from './settings.ts'
+import { describeSchema } from './settings.ts'
+import { DEFAULTABLE_SECTIONS, OWN_KEYS, siteSchema } from './site-schema.ts'
+import { readTextFile } from './text-file.ts'
+
+/** What vhostel.ini and logging.ini say. */
+export interface ServerLoad {
+  /** Undefined exactly where there are problems. */
+  config: ServerConfig | undefined
+  /** Those of vhostel.ini in line order, then those of logging.ini. */
+  problems: Problem[]
+  /** Like `config`, with defaults in the place of what is wrong: good enough to check the sites, not to serve them. */
+  draft: ServerConfig
+}
+
+/** A unix socket's path has at most 107 bytes; this leaves room for the names of the sockets in the run folder. */
+const MAX_RUN_PATH_BYTES = 80
+const MAX_SOCKET_PATH_BYTES = 107
+
+const OWN_FILE = "a site's own file"
+const SITE_SECTIONS = { site: OWN_FILE, env: OWN_FILE, options: OWN_FILE, limits: OWN_FILE, static: OWN_FILE }
+const serverChecker = createChecker(serverSchema, { log: 'logging.ini', ...SITE_SECTIONS })
+const loggingChecker = createChecker(loggingSchema, {
+  server: 'vhostel.ini',
+  pool: 'vhostel.ini',
+  defaults: 'vhostel.ini',
+  ...SITE_SECTIONS,
+})
+const siteSections = describeSchema(siteSchema)
+
+/**
+ * Reads and checks vhostel.ini and logging.ini. A missing logging.ini is not a problem; a missing vhostel.ini is.
+ *
+ * @param path of vhostel.ini
+ */
+export function loadServer(path: string): ServerLoad {
+  const file = resolve(path)
+  const dir = dirname(file)
+  const server = readFile(serverChecker, file)
+  const loggingFile = join(dir, 'logging.ini')
+  const logging = existsSync(loggingFile)
+    ? readFile(loggingChecker, loggingFile)
+    : checkText(loggingChecker, '', loggingFile)
+  const draft = serverConfig(file, dir, server, logging.checked.value.log)
+  const problems = [
+    ...inLineOrder([...server.problems, ...checkPaths(server, draft)]),
+    ...inLineOrder(logging.problems),
+  ]
+  return { config: problems.length === 0 ? draft : undefined, problems, draft }
+}
+
+interface FileRead<S extends FileSchema> {
+  file: string
+  document: IniDocument
+  checked: Checked<z.output<S>>
+  problems: Problem[]
+}
+
+function readFile<S extends FileSchema>(checker: Checker<S>, file: string): FileRead<S> {
+  const text = readTextFile(file)
+  const read = checkText(checker, 'fault' in text ? '' : text.text, file)
+  if ('fault' in text) read.problems = [fileProblem(file, text.fault, text.line)]
+  return read
+}
+
+function checkText<S extends FileSchema>(checker: Checker<S>, text: string, file: string): FileRead<S> {
+  const document = parseIni(text, checker.listMode)
+  const checked = checkDocument(checker, document, file)
+  return { file, document, checked, problems: checked.problems }
+}
+
+function serverConfig(
+  file: string,
+  dir: string,
+  { document, checked }: FileRead<typeof serverSchema>,
+  log: ServerConfig['log'],
+): ServerConfig {
+  const { server, pool } = checked.value
+  const defaultSite = server.default_site
+  return {
+    file,
+    dir,
+    listen: server.listen.map((address) =>
+      address.kind === 'unix' ? { ...address, path: resolve(dir, address.path) } : address,
+    ),
+    sites: resolve(dir, server.sites),
+    run: resolve(dir, server.run),
+    defaultSite,
+    pool,
+    log: { ...log, file: log.file === undefined ? undefined : resolve(dir, log.file) },
+    defaults: siteDefaults(document, checked),
+    defaultSiteLine: defaultSite === undefined ? undefined : lineOf(document, 'server', 'default_site'),
+  }
+}
+
+/** [defaults] by the sections of a site, as texts. Values that are not right are left out. */
+function siteDefaults(document: IniDocument, checked: Checked<unknown>): SiteDefaults {
+  const defaults: SiteDefaults = { site: {}, limits: {}, static: {} }
+  for (const [key, { values }] of document.sections.get('defaults')?.keys ?? []) {
+    if (checked.isBad('defaults', key) || values.length === 0 || OWN_KEYS.includes(key)) continue
+    for (const name of DEFAULTABLE_SECTIONS) {
+      const meta = siteSections.get(name)?.keys.get(key)
+      if (meta !== undefined) defaults[name][key] = meta.list ? values.map((value) => value.text) : values[0]?.text
+    }
+  }
+  return defaults
+}
+
+function checkPaths(read: FileRead<typeof serverSchema>, config: ServerConfig): Problem[] {
+  const problem = (key: string, message: string) => keyProblem(read.document, read.file, 'server', key, message)
+  const problems = listenFaults(config.listen).map((message) => problem('listen', message))
+  if (config.listen.length === 0 && !read.checked.isBad('server', 'listen')) {
+    problems.push(problem('listen', 'is empty: name at least one address, or take the line away'))
+  }
+  const bytes = Buffer.byteLength(config.run)
+  if (bytes > MAX_RUN_PATH_BYTES) {
+    const cure = `at most ${MAX_RUN_PATH_BYTES}, because the path of a socket in it may have ${MAX_SOCKET_PATH_BYTES}`
+    problems.push(problem('run', `the path ${quote(config.run)} has ${bytes} bytes: ${cure}`))
+  }
+  if (isFile(config.sites)) problems.push(problem('sites', `${quote(config.sites)} is a file, not a folder`))
+  return problems
+}
+
+function isFile(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === false
+  } catch {
+    return false // not to be looked at: read-sites.ts says why when it reads the folder
+  }
+}
+
+function listenFaults(addresses: readonly ListenAddress[]): string[] {
+  const faults: string[] = []
+  const seen = new Set<string>()
+  for (const address of addresses) {
+    const written = formatListenAddress(address)
+    if (address.kind === 'unix' && Buffer.byteLength(address.path) > MAX_SOCKET_PATH_BYTES) {
+      faults.push(
+        `the path ${quote(address.path)} is longer than the ${MAX_SOCKET_PATH_BYTES} bytes of a unix socket's path`,
+      )
+    }
+    if (seen.has(written) && !written.endsWith(':0')) faults.push(`${written} is named twice`)
+    seen.add(written)
+  }
+  return faults
+}

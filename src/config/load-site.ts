@@ -1,0 +1,159 @@
+/**
+ * One site's INI file to a SiteConfig, or every problem of it at once. Looks at the files that it names (root, module,
+ * env_file) and at no other site: which site has a domain is decided in sites-table.ts.
+ */
+import { realpathSync } from 'node:fs'
+import { basename } from 'node:path'
+import { checkDocument, createChecker } from './check.ts'
+import type { SiteDomains } from './domain-list.ts'
+import { readDomains } from './domain-list.ts'
+import { parseIni } from './ini.ts'
+import { linkTargets } from './links.ts'
+import { fileProblem, inLineOrder, quote } from './problems.ts'
+import { readEnvironment } from './site-env.ts'
+import { readOption } from './site-options.ts'
+import type { Place } from './site-place.ts'
+import { checkPlace } from './site-place.ts'
+import type { SiteBeingRead, SiteLoad, SiteSurroundings } from './site-reading.ts'
+import { addProblem } from './site-reading.ts'
+import type { SiteConfig, SiteFile, SiteLimits } from './site-schema.ts'
+import { siteSchema } from './site-schema.ts'
+import { readTextFile } from './text-file.ts'
+
+export type { SiteLoad, SiteSurroundings } from './site-reading.ts'
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
+const MAX_NAME_LENGTH = 100
+const checker = createChecker(siteSchema, {
+  server: 'vhostel.ini',
+  pool: 'vhostel.ini',
+  defaults: 'vhostel.ini',
+  log: 'logging.ini',
+})
+
+/**
+ * Reads and checks a site's file.
+ *
+ * @param file absolute path of the `.ini` file, or of a link to one
+ * @param server for [defaults], and for paths in messages
+ * @param env the server's environment, for `$NAME`
+ */
+export function loadSite(file: string, server: SiteSurroundings, env: NodeJS.ProcessEnv = process.env): SiteLoad {
+  const load: SiteLoad = {
+    name: basename(file, '.ini'),
+    file,
+    config: undefined,
+    problems: [],
+    domainLines: [],
+    linkTargets: [],
+    dependencies: [],
+  }
+  const realFile = realPath(file)
+  load.linkTargets = linkTargets(file, realFile)
+  const text = readTextFile(file)
+  if ('fault' in text) load.problems.push(fileProblem(file, text.fault, text.line))
+  else if (text.text.trim() === '') {
+    load.problems.push(fileProblem(file, 'is empty; a site needs at least [site] and domains = …'))
+  } else readSite(load, text.text, realFile ?? file, server, env)
+  checkName(load)
+  load.problems = inLineOrder(load.problems)
+  return load
+}
+
+function checkName(load: SiteLoad): void {
+  if (NAME.test(load.name) && load.name.length <= MAX_NAME_LENGTH) return
+  const rule = `letters, digits, "-", "_" and ".", beginning with a letter or digit, ${MAX_NAME_LENGTH} at most`
+  load.problems.push(fileProblem(load.file, `${quote(load.name)} cannot be the name of a site: ${rule}`))
+  load.config = undefined
+}
+
+function readSite(
+  load: SiteLoad,
+  text: string,
+  realFile: string,
+  server: SiteSurroundings,
+  env: NodeJS.ProcessEnv,
+): void {
+  const document = parseIni(text, checker.listMode)
+  const checked = checkDocument(checker, document, load.file, server.defaults, (section, entry) =>
+    section === 'options' ? readOption(entry) : entry.values[0]?.text,
+  )
+  load.problems.push(...checked.problems)
+  const site: SiteBeingRead = { load, document, checked, realFile }
+  const domains = checkDomains(site)
+  const place = checkPlace(site, server)
+  const environment = readEnvironment(site, env)
+  if (load.problems.length > 0) return
+  load.domainLines = domains.lines
+  load.config = siteConfig(site, domains, place, environment)
+}
+
+function realPath(file: string): string | undefined {
+  try {
+    return realpathSync.native(file)
+  } catch {
+    return undefined // a link that leads nowhere, and reading it says so
+  }
+}
+
+function checkDomains(site: SiteBeingRead): SiteDomains {
+  const entry = site.document.sections.get('site')?.keys.get('domains')
+  const domains = readDomains(entry?.values ?? [])
+  for (const { line, message } of domains.problems) {
+    site.load.problems.push({ file: site.load.file, line, section: 'site', key: 'domains', message, code: undefined })
+  }
+  if (domains.patterns.length === 0 && domains.problems.length === 0) {
+    const example = 'name the hosts that the site answers for (such as domains = example.com, www.example.com)'
+    addProblem(site, 'site', 'domains', `${entry === undefined ? 'is missing' : 'is empty'}: ${example}`)
+  }
+  return domains
+}
+
+const EMPTY: Record<string, never> = Object.freeze({})
+
+function siteConfig(site: SiteBeingRead, domains: SiteDomains, place: Place, env: Record<string, string>): SiteConfig {
+  const { site: keys, options, limits, static: staticFiles } = site.checked.value
+  return {
+    name: site.load.name,
+    file: site.load.file,
+    realFile: site.realFile === site.load.file ? site.load.file : site.realFile,
+    domains: domains.patterns,
+    ...place,
+    type: keys.type,
+    httpPort: keys.http_port,
+    watch: keys.watch,
+    env: Object.keys(env).length === 0 ? EMPTY : env,
+    options: Object.keys(options).length === 0 ? EMPTY : options,
+    limits: shared(lastLimits, siteLimits(limits)),
+    static: shared(lastStatic, staticFiles),
+  }
+}
+
+function siteLimits(limits: SiteFile['limits']): SiteLimits {
+  return {
+    timeoutMs: limits.timeout,
+    queue: limits.queue,
+    queueTimeoutMs: limits.queue_timeout,
+    startTimeoutMs: limits.start_timeout,
+    stopTimeoutMs: limits.stop_timeout,
+    maxBodyBytes: limits.max_body,
+  }
+}
+
+/** The object made last, and its text: nearly all sites have the same limits, so ten thousand sites need not keep each its own. */
+interface Last<T> {
+  value: T | undefined
+  json: string
+}
+
+const lastLimits: Last<SiteLimits> = { value: undefined, json: '' }
+const lastStatic: Last<SiteConfig['static']> = { value: undefined, json: '' }
+
+function shared<T extends object>(last: Last<T>, value: T): T {
+  const json = JSON.stringify(value)
+  if (last.value === undefined || last.json !== json) {
+    last.value = Object.freeze(value)
+    last.json = json
+  }
+  return last.value
+}

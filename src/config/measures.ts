@@ -1,0 +1,83 @@
+/**
+ * Durations and sizes: numbers with a unit.
+ */
+import { quote } from './problems.ts'
+import type { Read } from './units.ts'
+import { textType } from './units.ts'
+
+// ---- durations -------------------------------------------------------------------------------------------------
+
+const DURATION = /^(?:(\d+)\s*d)?\s*(?:(\d+)\s*h)?\s*(?:(\d+)\s*m)?\s*(?:(\d+)\s*s)?\s*(?:(\d+)\s*ms)?$/
+const DURATION_UNITS = [
+  ['d', 86_400_000],
+  ['h', 3_600_000],
+  ['m', 60_000],
+  ['s', 1000],
+  ['ms', 1],
+] as const
+
+/** A timer takes no more (2^31 - 1 ms, nearly 25 days); with more, Node fires it at once. */
+const MAX_DURATION_MS = 24 * 86_400_000
+
+/** A duration, in ms. @param minMs the least that makes sense */
+export function duration(minMs: number) {
+  return textType<number>(
+    minMs === 0 ? 'duration' : `duration, at least ${formatDuration(minMs)}`,
+    (found) => readDuration(found, minMs),
+    formatDuration,
+  )
+}
+
+function readDuration(found: string, minMs: number): Read<number> {
+  const parts = DURATION.exec(found)
+  if (parts === null || found === '') {
+    return { problem: `${quote(found)} is not a duration (such as 500ms, 30s, 5m)` }
+  }
+  let value = 0
+  for (const [index, [, unitMs]] of DURATION_UNITS.entries()) value += Number(parts[index + 1] ?? 0) * unitMs
+  if (value < minMs) return { problem: `${quote(found)} is too short: at least ${formatDuration(minMs)}` }
+  if (value > MAX_DURATION_MS)
+    return { problem: `${quote(found)} is too long: at most ${formatDuration(MAX_DURATION_MS)}` }
+  return { value }
+}
+
+/** As it would be written in an INI file, such as `1m30s`. @param ms a whole number */
+export function formatDuration(ms: number): string {
+  let left = ms
+  let written = ''
+  for (const [unit, unitMs] of DURATION_UNITS) {
+    const count = Math.floor(left / unitMs)
+    if (count > 0) written += `${count}${unit}`
+    left -= count * unitMs
+  }
+  return written === '' ? '0s' : written
+}
+
+// ---- sizes -----------------------------------------------------------------------------------------------------
+
+const SIZE = /^(\d{1,15})\s*(?:([kmgt]?)(?:i?b)?)$/i
+const SIZE_UNITS = [
+  ['TB', 1024 ** 4],
+  ['GB', 1024 ** 3],
+  ['MB', 1024 ** 2],
+  ['KB', 1024],
+  ['B', 1],
+] as const
+
+/** A size, in bytes; KB, MB, GB and TB are powers of 1024. */
+export const size = textType<number>('size', readSize, formatSize)
+
+function readSize(found: string): Read<number> {
+  const parts = SIZE.exec(found)
+  if (parts === null) return { problem: `${quote(found)} is not a size (such as 512KB, 10MB, 1GB)` }
+  const letter = (parts[2] ?? '').toUpperCase()
+  const unit = SIZE_UNITS.find(([name]) => name === `${letter}B`)
+  const value = Number(parts[1]) * (unit?.[1] ?? 1)
+  return Number.isSafeInteger(value) ? { value } : { problem: `${quote(found)} is too large: at most 8191TB` }
+}
+
+/** As it would be written in an INI file, such as `10MB`. @param bytes a whole number */
+export function formatSize(bytes: number): string {
+  const unit = SIZE_UNITS.find(([, factor]) => bytes >= factor && bytes % factor === 0) ?? SIZE_UNITS[4]
+  return `${bytes / unit[1]}${unit[0]}`
+}

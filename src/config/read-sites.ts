@@ -1,0 +1,129 @@
+/**
+ * The sites folder as it is now: one reading for each site's file, in the order of the file names. A file that is as it
+ * was at the last reading is not read again; what makes it the same is its link's target, and the inode, size and times
+ * of the file itself and of the other files that its outcome depends on.
+ *
+ * Works in short slices of synchronous work, so that requests are answered in between even with ten thousand sites.
+ *
+ * Invariant: an unchanged file keeps its reading, as the very same object.
+ */
+
+import type { Dirent } from 'node:fs'
+import { readlinkSync, statSync } from 'node:fs'
+import { readdir } from 'node:fs/promises'
+import { basename, join } from 'node:path'
+import { setImmediate as yieldToOthers } from 'node:timers/promises'
+import type { SiteLoad, SiteSurroundings } from './load-site.ts'
+import { loadSite } from './load-site.ts'
+import type { Problem } from './problems.ts'
+import { fileProblem } from './problems.ts'
+import { errorCode } from './text-file.ts'
+
+/** Most files that are read in a sites folder. */
+const MAX_SITES = 100_000
+/** Longest stretch of synchronous work. */
+const SLICE_MS = 5
+/**
+ * A file that was changed this shortly before it was looked at can be changed once more without its times showing it
+ * (the kernel's clock for them ticks every 4 to 10 ms), so it is read again the next time.
+ */
+const FRESH_MS = 50
+
+/** One site's file as found, and what to recognise it by. */
+interface SiteReading extends SiteLoad {
+  readonly print: string
+}
+
+/** The whole folder as found. */
+export interface SitesReading {
+  /** By site, in the order of the file names. */
+  sites: Map<string, SiteReading>
+  /** What is wrong with the folder itself. Then `sites` is what the reading before had. */
+  problems: Problem[]
+  /** What all readings depend on: with another one, none of them is used again. */
+  surroundings: string
+}
+
+/**
+ * Reads the sites folder.
+ *
+ * A folder that is missing or cannot be read is a problem, and takes no site away: a folder that is being put back is
+ * far more common than one that is gone for good.
+ *
+ * @param before the last reading; its sites are used again where their files are as they were
+ * @param env the server's environment, for `$NAME`
+ * @param now the clock by which files are fresh, in ms
+ */
+export async function readSites(
+  server: SiteSurroundings,
+  before?: SitesReading,
+  env: NodeJS.ProcessEnv = process.env,
+  now: () => number = Date.now,
+): Promise<SitesReading> {
+  const surroundings = JSON.stringify([server.file, server.dir, server.sites, server.defaults])
+  const known = before?.surroundings === surroundings ? before.sites : undefined
+  let entries: Dirent[]
+  try {
+    entries = await readdir(server.sites, { withFileTypes: true })
+  } catch (error) {
+    const reason = errorCode(error) === 'ENOENT' ? 'does not exist: make it' : `cannot be read (${errorCode(error)})`
+    const problems = [fileProblem(server.sites, `the sites folder ${reason}`)]
+    return { sites: before?.sites ?? new Map(), problems, surroundings: before?.surroundings ?? surroundings }
+  }
+  const files = entries.filter(isSiteFile).sort(byName)
+  const problems = files.length > MAX_SITES ? [tooMany(server.sites, files.length)] : []
+  const sites = new Map<string, SiteReading>()
+  const context: ReadContext = { server, known, env, now }
+  let sliceEnd = performance.now() + SLICE_MS
+  for (const entry of files.slice(0, MAX_SITES)) {
+    const reading = readOne(join(server.sites, entry.name), entry, context)
+    sites.set(reading.name, reading)
+    if (performance.now() < sliceEnd) continue
+    await yieldToOthers()
+    sliceEnd = performance.now() + SLICE_MS
+  }
+  return { sites, problems, surroundings }
+}
+
+/** Whether a file in the sites folder is a site: `.ini`, and not one of those that editors leave there. */
+export function isSiteFile(entry: { name: string }): boolean {
+  return entry.name.endsWith('.ini') && !entry.name.startsWith('.')
+}
+
+function byName(a: Dirent, b: Dirent): number {
+  return a.name < b.name ? -1 : 1
+}
+
+function tooMany(folder: string, count: number): Problem {
+  return fileProblem(folder, `the sites folder has ${count} sites; only the first ${MAX_SITES} are read`)
+}
+
+interface ReadContext {
+  server: SiteSurroundings
+  known: Map<string, SiteReading> | undefined
+  env: NodeJS.ProcessEnv
+  now: () => number
+}
+
+function readOne(file: string, entry: Dirent, { server, known, env, now }: ReadContext): SiteReading {
+  const before = known?.get(basename(entry.name, '.ini'))
+  const others = (paths: readonly string[]) => paths.map((path) => `|${printOf(path, false, now())}`).join('')
+  // Looked at before it is read: a change in between then makes it different the next time, never unnoticed.
+  const own = printOf(file, entry.isSymbolicLink(), now())
+  if (before !== undefined && before.print === own + others(before.dependencies)) return before
+  const load = loadSite(file, server, env)
+  return { ...load, print: own + others(load.dependencies) }
+}
+
+/** Changes whenever the file does. Never the same twice while the file is too fresh to tell. */
+function printOf(file: string, isLink: boolean, nowMs: number): string {
+  try {
+    const target = isLink ? readlinkSync(file) : ''
+    const stats = statSync(file, { throwIfNoEntry: false })
+    if (stats === undefined) return `${target}:missing`
+    const fresh = nowMs - stats.ctimeMs < FRESH_MS ? `:${performance.now()}` : ''
+    return `${target}:${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeMs}:${stats.ctimeMs}${fresh}`
+  } catch (error) {
+    return errorCode(error)
+  }
+}

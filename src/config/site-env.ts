@@ -1,0 +1,67 @@
+/**
+ * The environment of a site: its env_file, then [env] over it, with `$NAME` from the server's own environment.
+ */
+import { dirname, resolve } from 'node:path'
+import { parseEnv } from 'node:util'
+import type { SiteBeingRead } from './site-reading.ts'
+import { addProblem } from './site-reading.ts'
+import { readTextFile } from './text-file.ts'
+
+const VARIABLE = /\$(?:(\$)|\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*))/g
+const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
+
+/**
+ * The whole environment of a site; problems are added to the site's.
+ *
+ * @param env the server's environment
+ */
+export function readEnvironment(site: SiteBeingRead, env: NodeJS.ProcessEnv): Record<string, string> {
+  const { env: own, site: keys } = site.checked.value
+  const variables = new Map<string, string>()
+  if (keys.env_file !== undefined) {
+    const path = resolve(dirname(site.realFile), keys.env_file)
+    site.load.dependencies.push(path)
+    const file = readEnvFile(path)
+    if ('problem' in file) addProblem(site, 'site', 'env_file', file.problem)
+    else for (const [name, value] of Object.entries(file.variables)) variables.set(name, value)
+  }
+  for (const [name, text] of Object.entries(own)) {
+    const filled = fillIn(text, env)
+    if ('problem' in filled) addProblem(site, 'env', name, filled.problem)
+    else variables.set(name, filled.text)
+  }
+  return Object.fromEntries(variables)
+}
+
+/**
+ * Fills in `$NAME` and `${NAME}`; `$$` is a dollar sign, and a `$` before anything else stays as it is.
+ *
+ * @param env the server's environment
+ * @returns the text, or what is wrong with it, for a person
+ */
+function fillIn(text: string, env: NodeJS.ProcessEnv): { text: string } | { problem: string } {
+  let problem: string | undefined
+  const filled = text.replace(VARIABLE, (found, dollar: string | undefined, braced?: string, plain?: string) => {
+    if (dollar !== undefined) return '$'
+    const name = braced ?? plain ?? ''
+    const value = Object.hasOwn(env, name) ? env[name] : undefined
+    if (value !== undefined) return value
+    problem ??= NAME.test(name)
+      ? `$${name} is not set in the environment of the server: set it there, or write $$ for a dollar sign`
+      : `${found} is not a variable (such as \${NAME}): write $$ for a dollar sign`
+    return ''
+  })
+  return problem === undefined ? { text: filled } : { problem }
+}
+
+/** Reads an env_file, which is as Node's own `--env-file` reads it. @param path absolute */
+function readEnvFile(path: string): { variables: Record<string, string> } | { problem: string } {
+  const file = readTextFile(path)
+  if ('fault' in file) {
+    return { problem: `${path}${file.line === undefined ? '' : `:${file.line}`} ${file.fault}` }
+  }
+  const entries = Object.entries(parseEnv(file.text)).filter(
+    (entry): entry is [string, string] => entry[1] !== undefined,
+  )
+  return { variables: Object.fromEntries(entries) }
+}

@@ -1,0 +1,98 @@
+/**
+ * Where a site is: its root and its module on the disk, and whether it may be there.
+ */
+import { realpathSync, statSync } from 'node:fs'
+import { dirname, relative, resolve, sep } from 'node:path'
+import { quote, shownPath } from './problems.ts'
+import type { SiteBeingRead, SiteSurroundings } from './site-reading.ts'
+import { addProblem } from './site-reading.ts'
+import type { SiteConfig } from './site-schema.ts'
+import { errorCode } from './text-file.ts'
+
+/** Paths absolute. */
+export interface Place {
+  kind: SiteConfig['kind']
+  root: string
+  module: string | undefined
+}
+
+/**
+ * Finds root and module and checks that they are there; problems are added to the site's. Paths that are not as they
+ * should be become dependencies: once they are, the outcome is another.
+ */
+export function checkPlace(site: SiteBeingRead, server: SiteSurroundings): Place {
+  const { kind: said, root: rootText, module } = site.checked.value.site
+  const kind = said ?? (module === undefined ? 'static' : 'module')
+  const root = resolve(dirname(site.realFile), rootText)
+  if (site.checked.isBad('site', 'root')) return { kind, root, module: undefined }
+  const fault = pathFault(root, 'folder')
+  if (fault !== undefined) {
+    addProblem(site, 'site', 'root', `${quote(rootText)} ${fault}`)
+    site.load.dependencies.push(root)
+  }
+  if (kind === 'module') return { kind, root, module: checkModule(site, root, module, fault === undefined) }
+  const written = site.document.sections.get('site')?.keys
+  if (written?.has('module')) {
+    addProblem(site, 'site', 'module', 'has no use with kind = static: take one of the two away')
+  } else if (!written?.has('root') && server.defaults.site.root === undefined) {
+    const cure = 'name the file to run (module = server.js) or the folder to serve (root = ../public)'
+    addProblem(site, 'site', 'root', `is missing: ${cure}`)
+  } else if (fault === undefined) checkExposure(site, root, server)
+  return { kind, root, module: undefined }
+}
+
+/** The module's path. @param look whether its root is there, so that the module is worth looking for */
+function checkModule(site: SiteBeingRead, root: string, module: string | undefined, look: boolean): string | undefined {
+  if (module === undefined) {
+    if (!site.checked.isBad('site', 'module')) {
+      addProblem(site, 'site', 'module', 'is missing: kind = module needs the file to run (such as module = server.js)')
+    }
+    return undefined
+  }
+  const path = resolve(root, module)
+  const fault = look ? pathFault(path, 'file') : undefined
+  if (fault !== undefined) {
+    addProblem(site, 'site', 'module', `${quote(module)} ${fault}`)
+    site.load.dependencies.push(path)
+  }
+  return path
+}
+
+/** Why a path is not the folder or file that it should be. */
+function pathFault(path: string, wanted: 'folder' | 'file'): string | undefined {
+  try {
+    const stats = statSync(path, { throwIfNoEntry: false })
+    if (stats === undefined) return `does not exist (looked for ${path})`
+    if (wanted === 'folder') return stats.isDirectory() ? undefined : `is not a folder (${path})`
+    if (stats.isDirectory()) return `is a folder (${path}): name the file in it (such as index.js)`
+    return stats.isFile() ? undefined : `is not a regular file (${path})`
+  } catch (error) {
+    return `cannot be looked at (${path}: ${errorCode(error)})`
+  }
+}
+
+/** A static site whose root holds the configuration would hand its [env] to anybody. */
+function checkExposure(site: SiteBeingRead, root: string, server: SiteSurroundings): void {
+  const exposed = [site.realFile, server.file, server.sites].find((file) => isInside(file, realRoot(root)))
+  if (exposed === undefined) return
+  const cure = 'name a folder that holds only what the site is to show'
+  addProblem(
+    site,
+    'site',
+    'root',
+    `the folder (${root}) holds ${shownPath(exposed, server.dir)}, which would be served: ${cure}`,
+  )
+}
+
+function realRoot(root: string): string {
+  try {
+    return realpathSync.native(root)
+  } catch {
+    return root // taken away since it was looked at
+  }
+}
+
+function isInside(path: string, folder: string): boolean {
+  const short = relative(folder, path)
+  return short !== '..' && !short.startsWith(`..${sep}`)
+}

@@ -1,0 +1,43 @@
+/**
+ * A site's file while it is read: what the files that check a part of it (site-place.ts, site-env.ts) share.
+ */
+import type { Checked } from './check.ts'
+import { keyProblem } from './check.ts'
+import type { IniDocument } from './ini.ts'
+import type { Problem } from './problems.ts'
+import type { ServerConfig } from './server-schema.ts'
+import type { SiteConfig, SiteFile } from './site-schema.ts'
+
+/** What of the server's configuration a site depends on. */
+export type SiteSurroundings = Pick<ServerConfig, 'file' | 'dir' | 'sites' | 'defaults'>
+
+/** A site's file as it was found. */
+export interface SiteLoad {
+  /** The file's name without `.ini`. */
+  name: string
+  /** As given to `loadSite`. */
+  file: string
+  /** Undefined exactly where there are problems. */
+  config: SiteConfig | undefined
+  /** In line order. */
+  problems: Problem[]
+  /** The line of each of `config.domains`. */
+  domainLines: number[]
+  /** Where `file` leads to, step by step, if it is a link; also what is not there. Absolute. */
+  linkTargets: string[]
+  /** Other files and folders, absolute, whose change can change the outcome. */
+  dependencies: string[]
+}
+
+/** `document` and `checked` are of the file that `load` is about. */
+export interface SiteBeingRead {
+  load: SiteLoad
+  document: IniDocument
+  checked: Checked<SiteFile>
+  realFile: string
+}
+
+/** Adds a problem of one key. */
+export function addProblem({ load, document }: SiteBeingRead, section: string, key: string, message: string): void {
+  load.problems.push(keyProblem(document, load.file, section, key, message))
+}

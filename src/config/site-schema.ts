@@ -1,0 +1,156 @@
+/**
+ * Everything that a site's INI file can say. The single source of the types, the defaults, the checks and
+ * docs/configuration.md.
+ */
+import { z } from 'zod'
+import type { DomainPattern } from './domains.ts'
+import { duration, size } from './measures.ts'
+import { quote } from './problems.ts'
+import { anySection, listSetting, optional, section, setting } from './settings.ts'
+import type { Read } from './units.ts'
+import { choice, flag, integer, listType, text } from './units.ts'
+
+/** What answers for a site. */
+const KINDS = ['module', 'static'] as const
+/** What a site module can be said to be. */
+const MODULE_TYPES = ['auto', 'fastify', 'fetch', 'handler', 'listen'] as const
+
+const fileName = (found: string): Read<string> =>
+  /[/\\]/.test(found) || found.startsWith('.')
+    ? { problem: `${quote(found)} is not the name of a file: write it without a folder (such as index.html)` }
+    : { value: found }
+
+/**
+ * The lines of `domains` as written: domains.ts reads each, and load-site.ts says which are wrong, because a regular
+ * expression can have commas in it.
+ */
+const domains = z
+  .array(z.string())
+  .prefault([])
+  .meta({
+    type: 'list of domains',
+    list: true,
+    required: true,
+    doc:
+      'The hosts that the site answers for: `example.com`, `*.example.com` (any name below it), `.example.com` (both), ' +
+      '`www.*`, `~regex`. Separated by commas, by blanks, by lines that begin with a blank, or by several `domains` ' +
+      'keys.',
+  })
+
+const site = section('What the site is.', {
+  domains,
+  kind: optional(
+    choice(KINDS),
+    'What answers: `module` runs the file named by `module`, `static` serves the files below `root`. Left out: ' +
+      '`module` where `module` is set, else `static`.',
+  ),
+  root: setting(
+    text('path'),
+    '.',
+    'Folder of the site. A relative path starts at the folder of this file (where the file really is, if it is a link). ' +
+      'It is what the module sees as its working directory, and what `kind = static` serves; for that it has to be set.',
+  ),
+  module: optional(text('path'), 'JavaScript or TypeScript file to run. A relative path starts at `root`.'),
+  type: setting(
+    choice(MODULE_TYPES),
+    'auto',
+    'What the module is: a Fastify plugin, a `fetch` function, a Node handler `(request, response)`, or a server that ' +
+      'calls `listen()`. `auto` finds out; say it where that goes wrong.',
+  ),
+  http_port: optional(
+    integer(1, 65535),
+    'For a module that starts several servers: the one that listens on this port is the site. The port itself is never ' +
+      'opened.',
+  ),
+  watch: setting(flag, 'no', "Whether changes in the site's code are picked up at once."),
+  env_file: optional(
+    text('path'),
+    'File with `NAME=value` lines (as `.env` files are) for the environment of the site; [env] wins over it. A relative ' +
+      'path starts at the folder of this file.',
+  ),
+})
+
+const env = anySection(
+  "The environment of the site: `NAME = value`. `$NAME`, or `$\u007bNAME}`, stands for a variable of the server's own " +
+    'environment, `$$` for a dollar sign.',
+  z.string(),
+  'single',
+)
+
+const options = anySection(
+  'Handed to a Fastify plugin as its options. A value that is JSON (a number, `true`, `false`, `null`, `{…}`, `[…]`) is ' +
+    'that value, unless it stands in quotes; a number that would not be written back the same (`1.0`, `007`) and ' +
+    'everything else is a text. `key[] = value` on several lines makes a list.',
+  z.unknown(),
+  'brackets',
+)
+
+const limits = section('What one site may take.', {
+  timeout: setting(duration(1), '60s', 'Time in which an answer must begin; then the client gets 504.'),
+  queue: setting(
+    integer(0, 1_000_000),
+    '1000',
+    'Requests that may wait for a free thread; more are answered with 503.',
+  ),
+  queue_timeout: setting(duration(0), '10s', 'Longest wait for a free thread; then 503 with `Retry-After`.'),
+  start_timeout: setting(duration(1), '30s', 'Time in which the module must be loaded (and have called `listen()`).'),
+  stop_timeout: setting(
+    duration(0),
+    '30s',
+    'Time that open requests have to end when the site is replaced or removed.',
+  ),
+  max_body: setting(size, '1GB', 'Largest body of a request; larger ones are answered with 413.'),
+})
+
+const staticFiles = section('For `kind = static`.', {
+  index: listSetting(
+    listType('list of file names', fileName, String),
+    'index.html',
+    'Files that answer for a folder: the first that is there.',
+  ),
+})
+
+/** One site's INI file. */
+export const siteSchema = z.strictObject({ site, env, options, limits, static: staticFiles })
+
+/** The file as checked, with keys as they are written. */
+export type SiteFile = z.output<typeof siteSchema>
+
+/** A site's INI file, ready for use: paths absolute, units in the names, everything checked. Plain data but for `domains`. */
+export interface SiteConfig {
+  /** The file's name without `.ini`. */
+  name: string
+  /** As seen in the sites folder. */
+  file: string
+  /** Where it really is, if `file` is a link. */
+  realFile: string
+  domains: DomainPattern[]
+  kind: (typeof KINDS)[number]
+  root: string
+  /** Set where `kind` is `module`. */
+  module: string | undefined
+  type: SiteFile['site']['type']
+  httpPort: number | undefined
+  watch: boolean
+  /** Of `env_file` and [env], `$NAME` filled in. */
+  env: Record<string, string>
+  options: Record<string, unknown>
+  limits: SiteLimits
+  static: { index: string[] }
+}
+
+/** [limits] of a site. Frozen and shared between sites that have the same. */
+export interface SiteLimits {
+  timeoutMs: number
+  /** Requests that may wait. */
+  queue: number
+  queueTimeoutMs: number
+  startTimeoutMs: number
+  stopTimeoutMs: number
+  maxBodyBytes: number
+}
+
+/** Sections whose keys can also be set for all sites, in [defaults]. */
+export const DEFAULTABLE_SECTIONS = ['site', 'limits', 'static'] as const
+/** Keys of those sections that only a site itself can set. */
+export const OWN_KEYS: readonly string[] = ['domains']

@@ -1,0 +1,82 @@
+/**
+ * Notices that the configuration may have changed. Every event means only "read again": what happened is found out by
+ * reading (read-sites.ts), never from the event. A slow rescan catches what the kernel loses.
+ *
+ * Invariant: after the last change the configuration is read at least once more, within `SETTLE_LIMITS` where the kernel
+ * reports it, else within the rescan's time.
+ */
+import type { WatchLog } from './folder-watch.ts'
+import { FolderWatch } from './folder-watch.ts'
+import type { SettleLimits } from './settle.ts'
+import { createSettler, SETTLE_LIMITS } from './settle.ts'
+import type { WatchedPaths } from './watched-paths.ts'
+import { isConfigFile } from './watched-paths.ts'
+
+export interface SiteWatchOptions {
+  /** Time between two rescans. @default 60000 */
+  rescanMs?: number
+  /** @default SETTLE_LIMITS */
+  settle?: SettleLimits
+}
+
+export interface SiteWatch extends AsyncDisposable {
+  /** Resolves once everything is watched; with ten thousand sites that takes seconds, and the server need not wait. */
+  readonly ready: Promise<void>
+  /** Asks for the paths again. Call it after each reading: links may lead elsewhere, sites may have come. */
+  update(): void
+  close(): Promise<void>
+}
+
+const RESCAN_MS = 60_000
+const MAX_FOLDERS = 4096
+/** After folders were added: by then they are watched, and what changed in them just before is found. */
+const ADDED_FOLDERS_MS = 500
+
+/**
+ * Watches the files of the configuration.
+ *
+ * @param paths where they are now: `pathsToWatch` of the last reading
+ * @param onDirty read again; not waited for, so it has to see to it that readings do not overlap
+ */
+export function watchSites(
+  paths: () => WatchedPaths,
+  onDirty: () => void,
+  log: WatchLog,
+  { rescanMs = RESCAN_MS, settle = SETTLE_LIMITS }: SiteWatchOptions = {},
+): SiteWatch {
+  let files: ReadonlySet<string> = new Set()
+  const settler = createSettler(onDirty, settle)
+  const folders = new FolderWatch({
+    onEvent: () => settler.touch(),
+    isWanted: (path) => isConfigFile(path) || files.has(path),
+    maxFolders: MAX_FOLDERS,
+    log,
+  })
+  let lookAgain: NodeJS.Timeout | undefined
+  const update = (): boolean => {
+    const now = paths()
+    files = now.files
+    return folders.setFolders(now.folders)
+  }
+  const rescan = setInterval(onDirty, rescanMs)
+  rescan.unref()
+  update()
+  // What changed between the first reading and the moment from which on everything is watched.
+  void folders.ready.then(settler.touch)
+  const close = async (): Promise<void> => {
+    clearInterval(rescan)
+    clearTimeout(lookAgain)
+    settler.close()
+    await folders.close()
+  }
+  return {
+    ready: folders.ready,
+    update: () => {
+      if (!update()) return
+      clearTimeout(lookAgain)
+      lookAgain = setTimeout(settler.touch, ADDED_FOLDERS_MS).unref()
+    },
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}
