@@ -21,19 +21,24 @@ export interface AdminClient {
 /** Name of the admin socket in the run folder. */
 export const ADMIN_SOCKET = 'admin.sock'
 
-/** A state is at hand; it only has to wait for the event loop of a server that starts thousands of sites. */
-const STATUS_TIMEOUT_MS = 15_000
-/** A reload loads sites, each within its own `start_timeout`, as many at a time as there are threads. */
-const RELOAD_TIMEOUT_MS = 600_000
+/** How long an answer may take. */
+export interface AdminTimeouts {
+  /** Of what is at hand: it only has to wait for the event loop of a server that starts thousands of sites. */
+  statusMs: number
+  /** Of a reload: it loads sites, each within its own `start_timeout`, as many at a time as there are threads. */
+  reloadMs: number
+}
+
+const TIMEOUTS: AdminTimeouts = { statusMs: 15_000, reloadMs: 600_000 }
 /** 100,000 sites, the most that a sites folder may have, at 5 KB each. */
 const MAX_ANSWER_BYTES = 512 * 1024 ** 2
 
 /** A client for the server that runs, if one does, on this run folder. Connects at each question anew. */
-export function adminClient(runFolder: string): AdminClient {
+export function adminClient(runFolder: string, { statusMs, reloadMs } = TIMEOUTS): AdminClient {
   return {
-    status: () => ask(runFolder, 'GET', '/status', STATUS_TIMEOUT_MS),
-    reload: (site) => ask(runFolder, 'POST', '/reload', RELOAD_TIMEOUT_MS, site === undefined ? {} : { site }),
-    match: (url) => ask(runFolder, 'GET', `/match?url=${encodeURIComponent(url)}`, STATUS_TIMEOUT_MS),
+    status: () => ask(runFolder, 'GET', '/status', statusMs),
+    reload: (site) => ask(runFolder, 'POST', '/reload', reloadMs, site === undefined ? {} : { site }),
+    match: (url) => ask(runFolder, 'GET', `/match?url=${encodeURIComponent(url)}`, statusMs),
   }
 }
 

@@ -9,7 +9,7 @@ import { connect } from 'node:net'
 import { AddressInUse, SocketPathTooLong } from './errors.ts'
 
 /** Longest path of a unix socket on Linux, in bytes, without its closing NUL (unix(7)). */
-export const MAX_SOCKET_PATH_BYTES = 107
+const MAX_SOCKET_PATH_BYTES = 107
 const PROBE_TIMEOUT_MS = 1_000
 
 /**
@@ -43,7 +43,7 @@ function listen(server: Server, path: string): Promise<void> {
 }
 
 /** Whether a process accepts connections on a unix socket. */
-export function isAnswered(path: string): Promise<boolean> {
+function isAnswered(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path)
     const done = (answered: boolean): void => {

@@ -3,7 +3,7 @@
  *
  * Invariant: whatever is started here is stopped here, also when a later part fails to start.
  */
-import { chmodSync, mkdirSync, readFileSync } from 'node:fs'
+import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { startAdmin } from '../admin/api.ts'
 import type { AdminActions, ReloadReport, SiteStatus, StatusReport } from '../admin/reports.ts'
@@ -11,6 +11,7 @@ import { watchCode } from '../config/code-watch.ts'
 import { watchSites } from '../config/watch.ts'
 import type { Log } from '../core/log.ts'
 import { openLog } from '../core/log.ts'
+import { VERSION } from '../core/version.ts'
 import type { PoolHandlers } from '../pool/pool.ts'
 import { Pool } from '../pool/pool.ts'
 import type { PoolSite } from '../pool/pool-site.ts'
@@ -55,10 +56,6 @@ interface Parts {
 
 /** How long open requests get when the server stops, in ms. */
 const CLOSE_GRACE_MS = 30_000
-const PACKAGE = new URL('../../package.json', import.meta.url)
-
-/** The version of the program, as in its package. */
-export const VERSION = (JSON.parse(readFileSync(PACKAGE, 'utf8')) as { version: string }).version
 
 /**
  * Starts a server; resolves when it serves.

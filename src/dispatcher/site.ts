@@ -22,7 +22,7 @@ export interface Site {
 }
 
 /** Where the site stands now; see `SiteState`. */
-export function stateOf({ pooled, iniProblems, codeFault }: Site): SiteState {
+function stateOf({ pooled, iniProblems, codeFault }: Site): SiteState {
   const isFaulty = iniProblems.length > 0 || codeFault !== undefined
   if (pooled === undefined || pooled.lane.warm.size > 0) return isFaulty ? 'previous' : 'live'
   if (pooled.lane.loading !== undefined) return 'loading'

@@ -36,6 +36,10 @@ export type ExchangeState = 'waiting' | 'sent' | 'started' | 'answering' | 'tunn
 // RFC 9110 §9.2.1: safe methods may be repeated without the client having asked for it.
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
+/** Times that a request is handed to a thread at the most: when its start was never heard of, and when it was. */
+const MAX_RUNS = 3
+const MAX_RUNS_STARTED = 2
+
 export class Exchange {
   readonly site: PoolSite
   readonly head: RequestHead
@@ -67,10 +71,17 @@ export class Exchange {
     this.arrivedAt = now
   }
 
-  /** Whether it can be given to another thread after the one that had it ended. */
+  /**
+   * Whether it can be given to another thread after the one that had it ended. `sent` means never started only for methods
+   * whose start is acknowledged before it happens (worker/requests.ts); for the others the word may have been on its way,
+   * so a request that ends whatever runs it must not go round for ever.
+   */
   get mayRunAgain(): boolean {
-    if (this.state === 'waiting' || this.state === 'sent') return true
-    return this.state === 'started' && this.runs < 2 && !this.hasBody && SAFE_METHODS.has(this.head.method)
+    if (this.state === 'waiting') return true
+    if (this.state === 'sent') return this.runs < MAX_RUNS
+    return (
+      this.state === 'started' && this.runs < MAX_RUNS_STARTED && !this.hasBody && SAFE_METHODS.has(this.head.method)
+    )
   }
 
   /** It is with this thread now. @returns whether the whole request went out with its head */

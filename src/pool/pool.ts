@@ -51,8 +51,8 @@ export interface PoolHandlers {
 const SPREAD_AT = 4
 /** Share of time from which an event loop counts as busy. */
 const BUSY_AT = 0.8
-/** A generation whose loading ended this many threads is taken as broken. */
-const MAX_LOST_LOADS = 2
+/** A generation that lost its thread while it was loaded so many times in a row is taken as broken. */
+const MAX_LOST_LOADS = 4
 
 export class Pool {
   readonly scheduler: Scheduler<Exchange>

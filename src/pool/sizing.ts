@@ -7,8 +7,8 @@
 import { availableParallelism, totalmem } from 'node:os'
 
 /** What a process and a thread take before any site is loaded, in bytes (measured: docs/sizing.md). */
-export const PROCESS_BYTES = 46 * 1024 ** 2
-export const THREAD_BYTES = 22 * 1024 ** 2
+const PROCESS_BYTES = 46 * 1024 ** 2
+const THREAD_BYTES = 22 * 1024 ** 2
 
 const THREADS_PER_PROCESS = 2
 const MAX_PROCESSES = 32
@@ -51,7 +51,7 @@ export function poolSize(machine: Machine, wanted: { processes: number | 'auto';
 }
 
 /** `2 processes × 1 thread` */
-export function sizeText(processes: number, threads: number): string {
+function sizeText(processes: number, threads: number): string {
   return `${plural(processes, 'process', 'processes')} × ${plural(threads, 'thread', 'threads')}`
 }
 

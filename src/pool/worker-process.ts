@@ -13,8 +13,9 @@ import type { SupervisorOrder, SupervisorReport } from '../core/worker-orders.ts
 
 /** A process that lived this long, in ms, was healthy: the brake is released. */
 const HEALTHY_MS = 10_000
-const FIRST_BRAKE_MS = 100
-const LAST_BRAKE_MS = 10_000
+const FIRST_BRAKE_MS = 50
+/** Short: whatever ends a process, the sites that have nothing to do with it wait for this one too. */
+const LAST_BRAKE_MS = 1_000
 
 export interface WorkerProcessHandlers {
   onUp(process: WorkerProcess): void

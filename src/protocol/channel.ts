@@ -15,7 +15,7 @@ import { FrameBatch, FrameDecoder } from './codec.ts'
 import type { Frame } from './frames.ts'
 
 /** Most bytes that may wait for a peer: credit bounds bodies far below this, so reaching it means a broken peer. */
-export const MAX_UNSENT_BYTES = 256 * 1024 * 1024
+const MAX_UNSENT_BYTES = 256 * 1024 * 1024
 
 /** Written at once when a turn has gathered this much, so that one turn of large bodies does not hold them all. */
 const FLUSH_BYTES = 256 * 1024

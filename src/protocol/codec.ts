@@ -13,7 +13,7 @@ import type { Frame, FrameType, LoadOrder, LoadReport, LogLevel, RequestHead, Re
 import { assertNever, FRAME_CODES, MAX_FRAME_BYTES } from './frames.ts'
 
 /** Bytes before each payload. */
-export const HEADER_BYTES = 9
+const HEADER_BYTES = 9
 
 const SLAB_BYTES = 64 * 1024
 /** From this size on a body is handed to the socket as it is: copying costs more than one more iovec. */

@@ -1,0 +1,133 @@
+import assert from 'node:assert/strict'
+import { Agent } from 'node:http'
+import { test } from 'node:test'
+import type { Box, Reply } from '../helpers/box.ts'
+import { send, startBox } from '../helpers/box.ts'
+import { pssOf, treeOf } from '../helpers/memory.ts'
+
+const COUNTER = `
+  import { appendFileSync } from 'node:fs'
+  import { setTimeout as wait } from 'node:timers/promises'
+  export default async (request) => {
+    appendFileSync(process.env.JOURNAL, request.method + ' ' + new URL(request.url).pathname + '\\n')
+    if (request.method === 'POST') await request.text()
+    await wait(5)
+    return new Response('done')
+  }`
+
+function workers(box: Box): number[] {
+  return treeOf(box.pid).slice(1)
+}
+
+async function isWhole(box: Box, threads: number): Promise<boolean> {
+  return (await box.status()).pool.ready === threads
+}
+
+test('a worker process that is killed costs no GET, and no POST is executed twice', { timeout: 120_000 }, async (t) => {
+  const box = await startBox(t, {
+    app: { files: { 'app.mjs': COUNTER }, more: '[env]\nJOURNAL = /dev/null' },
+    other: { files: { 'app.mjs': "export default () => new Response('other')" } },
+  })
+  const journal = `${box.dir}/journal`
+  box.write('journal', '')
+  box.write(
+    'sites-available/app.ini',
+    `[site]\ndomains = app.test\nroot = ../sites/app\nmodule = app.mjs\n[env]\nJOURNAL = ${journal}\n`,
+  )
+  await box.reload()
+  const agent = new Agent({ keepAlive: true, maxSockets: 32 })
+  t.after(() => agent.destroy())
+  const replies: { method: string; path: string; reply: Promise<Reply> }[] = []
+  const { readFileSync } = await import('node:fs')
+
+  for (let round = 0; round < 10; round++) {
+    for (let count = 0; count < 20; count++) {
+      const method = count % 2 === 0 ? 'GET' : 'POST'
+      const path = `/${round}-${count}`
+      const body = method === 'POST' ? 'x'.repeat(1000) : undefined
+      const headers = { host: 'app.test' }
+      const reply = send({ host: '127.0.0.1', port: box.port, agent, method, path, headers }, body)
+      replies.push({ method, path, reply })
+    }
+    const victim = workers(box)[round % 2]
+    if (round % 3 === 0 && victim !== undefined) process.kill(victim, 'SIGKILL')
+    await Promise.all(replies.map(({ reply }) => reply))
+    await box.waitFor('the pool to be whole again', () => isWhole(box, 4))
+  }
+
+  const executed = readFileSync(journal, 'utf8').split('\n')
+  for (const { method, path, reply } of replies) {
+    const { status } = await reply
+    const runs = executed.filter((line) => line === `${method} ${path}`).length
+    if (method === 'GET') assert.equal(status, 200, `GET ${path}`)
+    else {
+      assert.ok(status === 200 || status === 502, `POST ${path}: ${status}`)
+      assert.ok(runs <= 1, `POST ${path} ran ${runs} times`)
+      if (status === 200) assert.equal(runs, 1)
+    }
+  }
+})
+
+test('a site that ends its own thread again and again leaves the others served', async (t) => {
+  const box = await startBox(
+    t,
+    {
+      bad: {
+        files: {
+          'app.mjs':
+            "import { execSync } from 'node:child_process'\nexport default () => { execSync('kill -9 $PPID') }",
+        },
+      },
+      good: { files: { 'app.mjs': "export default () => new Response('good')" } },
+    },
+    { config: '[pool]\nprocesses = 2\nthreads = 1' },
+  )
+  await box.ask('good')
+
+  for (let count = 0; count < 3; count++) {
+    const bad = await box.ask('bad')
+    const good = await box.ask('good')
+
+    assert.equal(bad.status, 502)
+    assert.equal(good.text, 'good')
+  }
+})
+
+test('two hundred reloads of a site leave memory where five left it', { timeout: 170_000 }, async (t) => {
+  const app = (turn: number): string =>
+    `import { ballast } from './ballast.mjs'\nexport default () => new Response('${turn} ' + ballast.length)`
+  const ballast = 'export const ballast = Array.from({ length: 250_000 }, (_, index) => ({ index }))'
+  const box = await startBox(t, {
+    app: { files: { 'app.mjs': app(0), 'ballast.mjs': ballast } },
+    other: { files: { 'app.mjs': "export default () => new Response('other')" } },
+  })
+  await box.ask('app')
+  await box.ask('other')
+  const reload = async (turn: number): Promise<void> => {
+    box.write('sites/app/app.mjs', app(turn))
+    await box.reload('app')
+    assert.equal((await box.ask('app')).text, `${turn} 250000`)
+  }
+  const settled = async (): Promise<number> => {
+    await box.waitFor('the threads to be tidied', () => isWhole(box, 4))
+    let lowest = pssOf(box.pid)
+    await box.waitFor('memory to come to rest', async () => {
+      const now = pssOf(box.pid)
+      const isAtRest = now > lowest - 1024 ** 2
+      lowest = Math.min(lowest, now)
+      return isAtRest
+    })
+    return lowest
+  }
+
+  for (let turn = 1; turn <= 5; turn++) await reload(turn)
+  const early = await settled()
+  for (let turn = 6; turn <= 200; turn++) await reload(turn)
+  const late = await settled()
+
+  // Each generation has some 10 MB: a leak of every one would be 2 GB, of every tenth 200 MB.
+  assert.ok(
+    late - early < 100 * 1024 ** 2,
+    `${Math.round(early / 1024 ** 2)} MB, then ${Math.round(late / 1024 ** 2)} MB`,
+  )
+})

@@ -1,0 +1,222 @@
+import assert from 'node:assert/strict'
+import { readFileSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { Agent } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { Box, SiteFixture } from '../helpers/box.ts'
+import { send, startBox } from '../helpers/box.ts'
+
+/** Longest time from an edit to its effect that a person should see, with room for a busy machine. */
+const LIVE_WITHIN_MS = 10_000
+
+const saying = (text: string): string => `export default () => new Response('${text}')`
+const site = (text: string, more = ''): SiteFixture => ({ files: { 'app.mjs': saying(text) }, more })
+const watched = (text: string): SiteFixture => ({
+  ini: '[site]\ndomains = app.test\nroot = ../sites/app\nmodule = app.mjs\nwatch = yes\n',
+  files: { 'app.mjs': saying(text) },
+})
+
+async function says(box: Box, name: string, text: string): Promise<void> {
+  await box.waitFor(`${name} to say "${text}"`, async () => (await box.ask(name)).text === text, LIVE_WITHIN_MS)
+}
+
+test('a link added while the server runs makes a site live, and removing it takes the site away', async (t) => {
+  const box = await startBox(t, { first: site('one') })
+
+  box.addSite('second', site('two'))
+  await says(box, 'second', 'two')
+  unlinkSync(join(box.dir, 'sites-enabled/second.ini'))
+  await box.waitFor('the site to be gone', async () => (await box.ask('second')).status === 421)
+
+  assert.equal((await box.ask('first')).text, 'one')
+})
+
+test('an edited INI file is picked up, whole, without a restart', async (t) => {
+  const box = await startBox(t, { app: site('one') })
+  await box.ask('app')
+
+  box.write('sites/app/other.mjs', 'export default (request, env) => new Response(process.env.NAME)')
+  box.write(
+    'sites-available/app.ini',
+    '[site]\ndomains = app.test, app2.test\nroot = ../sites/app\nmodule = other.mjs\n[env]\nNAME = two\n',
+  )
+  await says(box, 'app', 'two')
+
+  assert.equal((await box.ask('app2.test')).text, 'two')
+})
+
+test('edited code is picked up where watch = yes, also in a file that the module imports', async (t) => {
+  const box = await startBox(t, { app: watched('one') })
+  await says(box, 'app', 'one')
+
+  box.write('sites/app/part.mjs', "export const text = 'two'")
+  box.write('sites/app/app.mjs', "import { text } from './part.mjs'\nexport default () => new Response(text)")
+  await says(box, 'app', 'two')
+  box.write('sites/app/part.mjs', "export const text = 'three'")
+  await says(box, 'app', 'three')
+})
+
+test('without watch = yes edited code waits for a reload by hand', async (t) => {
+  const box = await startBox(t, { app: site('one') })
+  await says(box, 'app', 'one')
+
+  box.write('sites/app/app.mjs', saying('two'))
+  const report = await box.reload('app')
+
+  assert.equal((await box.ask('app')).text, 'two')
+  assert.equal(report.sites[0]?.state, 'live')
+})
+
+test('a syntax error in new code leaves the version before in service, and says where it is', async (t) => {
+  const box = await startBox(t, { app: watched('one') })
+  await says(box, 'app', 'one')
+
+  box.write('sites/app/app.mjs', 'export default () =>\n  new Response(\n')
+  await box.waitFor('the state to say so', async () => (await box.site('app'))?.state === 'previous')
+  const faulty = await box.site('app')
+  const meanwhile = await box.ask('app')
+  box.write('sites/app/app.mjs', saying('two'))
+  await says(box, 'app', 'two')
+
+  assert.equal(meanwhile.text, 'one')
+  assert.match(faulty?.problems[0] ?? '', /sites\/app\/app\.mjs:\d+: /)
+  assert.deepEqual((await box.site('app'))?.problems, [])
+})
+
+test('a module that throws, is missing, or never finishes loading leaves the version before in service', async (t) => {
+  const limits = '[limits]\nstart_timeout = 1s'
+  const box = await startBox(t, { app: site('one', limits) })
+  await says(box, 'app', 'one')
+
+  for (const broken of ["throw new Error('not today')", "import './not-there.mjs'", 'await new Promise(() => {})']) {
+    box.write('sites/app/app.mjs', broken)
+    const report = await box.reload('app')
+
+    assert.equal(report.sites[0]?.state, 'previous', broken)
+    assert.equal((await box.ask('app')).text, 'one', broken)
+  }
+})
+
+test('a bad INI file leaves the version before in service, and says file, line, section and key', async (t) => {
+  const box = await startBox(t, { app: site('one') })
+  const good = readFileSync(join(box.dir, 'sites-available/app.ini'), 'utf8')
+  await says(box, 'app', 'one')
+
+  box.write('sites-available/app.ini', `${good}[limits]\ntimeout = 30x\n`)
+  await box.waitFor('the state to say so', async () => (await box.site('app'))?.state === 'previous')
+  const faulty = await box.site('app')
+  const meanwhile = await box.ask('app')
+  box.write('sites-available/app.ini', good)
+  await box.waitFor('the state to be good again', async () => (await box.site('app'))?.state === 'live')
+
+  assert.equal(meanwhile.text, 'one')
+  assert.match(faulty?.problems[0] ?? '', /^sites-enabled\/app\.ini:\d+: \[limits\] timeout: "30x" is not a duration/)
+})
+
+test('every way to replace a file is noticed: rename over it, truncate and rewrite, re-link, remove and recreate', async (t) => {
+  const box = await startBox(t, { app: site('one') })
+  const enabled = join(box.dir, 'sites-enabled/app.ini')
+  const target = join(box.dir, 'sites-available/app.ini')
+  const ini = (text: string): string =>
+    `[site]\ndomains = app.test\nroot = ../sites/app\nmodule = app.mjs\n[env]\nSAYS = ${text}\n`
+  box.write('sites/app/app.mjs', 'export default () => new Response(process.env.SAYS)')
+  box.write('sites-available/app.ini', ini('start'))
+  await says(box, 'app', 'start')
+
+  box.write('sites-available/new', ini('renamed'))
+  renameSync(join(box.dir, 'sites-available/new'), target)
+  await says(box, 'app', 'renamed')
+
+  writeFileSync(target, '')
+  writeFileSync(target, ini('rewritten'))
+  await says(box, 'app', 'rewritten')
+
+  box.write('sites-available/app-two.ini', ini('linked'))
+  unlinkSync(enabled)
+  symlinkSync('../sites-available/app-two.ini', enabled)
+  await says(box, 'app', 'linked')
+
+  unlinkSync(enabled)
+  writeFileSync(enabled, ini('a file').replace('../sites', '../sites'))
+  await says(box, 'app', 'a file')
+})
+
+test('a dangling link is refused, and becomes a site when its target appears', async (t) => {
+  const box = await startBox(t, { app: site('one') })
+
+  symlinkSync('../sites-available/late.ini', join(box.dir, 'sites-enabled/late.ini'))
+  await box.waitFor('the link to be noticed', async () => (await box.site('late'))?.state === 'refused')
+  box.write('sites/late/app.mjs', saying('late'))
+  box.write('sites-available/late.ini', '[site]\ndomains = late.test\nroot = ../sites/late\nmodule = app.mjs\n')
+  await says(box, 'late', 'late')
+
+  rmSync(join(box.dir, 'sites-available/late.ini'))
+  await box.waitFor('the loss to be noticed', async () => (await box.site('late'))?.state === 'previous')
+  assert.equal((await box.ask('late')).text, 'late')
+})
+
+test('a request that is being answered when its site is reloaded is finished by the old generation', async (t) => {
+  const app = `import { existsSync } from 'node:fs'
+    import { setTimeout as wait } from 'node:timers/promises'
+    export default async (request) => {
+      if (new URL(request.url).pathname !== '/slow') return new Response('one')
+      while (!existsSync(process.env.GATE)) await wait(10)
+      return new Response('finished by one')
+    }`
+  const gate = join(tmpdir(), `vh-gate-${process.pid}`)
+  t.after(() => rmSync(gate, { force: true }))
+  const box = await startBox(t, { app: { files: { 'app.mjs': app }, more: `[env]\nGATE = ${gate}` } })
+  await says(box, 'app', 'one')
+
+  const slow = box.ask('app', '/slow')
+  await box.waitFor('the request to be in flight', async () => (await box.site('app'))?.inFlight === 1)
+  box.write('sites/app/app.mjs', saying('two'))
+  await box.reload('app')
+  const after = await box.ask('app')
+  const status = await box.site('app')
+  writeFileSync(gate, '')
+  const finished = await slow
+
+  assert.equal(after.text, 'two')
+  assert.equal(status?.inFlight, 1, 'the old generation still has it')
+  assert.equal(finished.text, 'finished by one')
+})
+
+test('fifty sites under load, one of them edited twenty times: not one request fails', {
+  timeout: 180_000,
+}, async (t) => {
+  const names = Array.from({ length: 50 }, (_, index) => `site${index}`)
+  const box = await startBox(t, Object.fromEntries(names.map((name) => [name, site(name)])))
+  box.write(
+    'sites-available/site7.ini',
+    '[site]\ndomains = site7.test\nroot = ../sites/site7\nmodule = app.mjs\nwatch = yes\n',
+  )
+  await box.reload()
+  const agent = new Agent({ keepAlive: true, maxSockets: 16 })
+  t.after(() => agent.destroy())
+  const failures: string[] = []
+  let asked = 0
+  let editing = true
+  const visit = async (worker: number): Promise<void> => {
+    for (let turn = worker; editing; turn++) {
+      const name = names[turn % names.length] as string
+      const reply = await send({ host: '127.0.0.1', port: box.port, agent, headers: { host: `${name}.test` } })
+      asked++
+      const expected = name === 'site7' ? /^(site7|edit\d+)$/ : new RegExp(`^${name}$`)
+      if (reply.status !== 200 || !expected.test(reply.text)) failures.push(`${name}: ${reply.status} ${reply.text}`)
+    }
+  }
+  const visitors = Array.from({ length: 16 }, (_, worker) => visit(worker))
+
+  for (let edit = 1; edit <= 20; edit++) {
+    box.write('sites/site7/app.mjs', saying(`edit${edit}`))
+    await says(box, 'site7', `edit${edit}`)
+  }
+  editing = false
+  await Promise.all(visitors)
+
+  assert.deepEqual(failures, [])
+  assert.ok(asked > 200, `${asked} requests were made`)
+  assert.equal((await box.site('site7'))?.state, 'live')
+})
