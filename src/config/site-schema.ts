@@ -92,7 +92,11 @@ const limits = section('What one site may take.', {
     '1000',
     'Requests that may wait for a free thread; more are answered with 503.',
   ),
-  queue_timeout: setting(duration(0), '10s', 'Longest wait for a free thread; then 503 with `Retry-After`.'),
+  queue_timeout: setting(
+    duration(0),
+    '30s',
+    'Longest wait for a free thread, loading of the site included; then 503 with `Retry-After`.',
+  ),
   start_timeout: setting(duration(1), '30s', 'Time in which the module must be loaded (and have called `listen()`).'),
   stop_timeout: setting(
     duration(0),

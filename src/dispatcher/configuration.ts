@@ -124,6 +124,7 @@ export class Configuration {
     const changes = { added: configs(table.added), changed: configs(table.changed), removed: [...table.removed] }
     const applied = this.#hosting.apply(changes, this.#server.defaultSite, !isStart)
     this.#report(table)
+    if (!isStart) this.#tell(table)
     // Wrapped: a promise given back by an async function would be waited for.
     return { applied }
   }
@@ -154,6 +155,10 @@ export class Configuration {
       if (lines.length === 0) this.#log.info({ site: name }, 'INI file is good again')
       for (const line of lines) this.#log.error({ site: name, standing: entry.status }, line)
     }
+  }
+
+  /** Comings and goings, for the log. */
+  #tell(table: SitesTable): void {
     for (const name of table.added) this.#log.info({ site: name }, 'site is enabled')
     for (const name of table.removed) this.#log.info({ site: name }, 'site is disabled')
   }

@@ -73,7 +73,7 @@ test('a site that says only what it must has every default', (t) => {
     limits: {
       timeoutMs: 60_000,
       queue: 1000,
-      queueTimeoutMs: 10_000,
+      queueTimeoutMs: 30_000,
       startTimeoutMs: 30_000,
       stopTimeoutMs: 30_000,
       maxBodyBytes: 1024 ** 3,
@@ -95,7 +95,7 @@ test('what a site says wins over [defaults], and [defaults] over the built-in on
   assert.equal(config.module, folder.path('app/server.js'))
   assert.equal(config.limits.timeoutMs, 5000)
   assert.equal(config.limits.queue, 8)
-  assert.equal(config.limits.queueTimeoutMs, 10_000)
+  assert.equal(config.limits.queueTimeoutMs, 30_000)
   assert.deepEqual(config.static.index, ['a.html', 'b.html'])
 })
 
