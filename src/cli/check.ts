@@ -1,0 +1,56 @@
+/**
+ * `vhostel check`: every problem of every file at once, as `nginx -t` does for one. Asks no server and changes nothing.
+ */
+import type { Command } from 'commander'
+import type { WholeConfiguration } from '../config/load-all.ts'
+import { renderProblem } from '../config/problems.ts'
+import { readFiles, settingsOf } from './configuration.ts'
+import { EXIT } from './exit-codes.ts'
+import { complain, count, paint, print, printJson } from './output.ts'
+
+/** Adds `vhostel check` to the program. */
+export function addCheck(program: Command): void {
+  program
+    .command('check')
+    .description('Check vhostel.ini, logging.ini and every enabled site, and show every problem at once.')
+    .option('--json', 'print the problems as JSON')
+    .addHelpText('after', HELP)
+    .action(async (options: { json?: boolean }, command: Command) => {
+      process.exitCode = await check(command, options.json === true)
+    })
+}
+
+async function check(command: Command, json: boolean): Promise<number> {
+  const configuration = await readFiles(settingsOf(command))
+  const { problems, server } = configuration
+  if (json) printJson({ ok: problems.length === 0, configFile: server.file, ...totals(configuration), problems })
+  else {
+    for (const problem of problems) complain(renderProblem(problem, server.dir))
+    print(summary(configuration))
+  }
+  return problems.length === 0 ? EXIT.ok : EXIT.wrong
+}
+
+function totals({ table }: WholeConfiguration): { sites: number; refused: number } {
+  const refused = [...table.sites.values()].filter((entry) => entry.status === 'refused').length
+  return { sites: table.sites.size, refused }
+}
+
+function summary(configuration: WholeConfiguration): string {
+  const { problems, server } = configuration
+  const { sites, refused } = totals(configuration)
+  if (problems.length === 0) return `${server.file}: ${paint('green', 'all is well')}, ${count(sites, 'site')}`
+  const files = new Set(problems.map((problem) => problem.file)).size
+  const found = `${count(problems.length, 'problem')} in ${count(files, 'file')}`
+  return `${server.file}: ${paint('red', found)}; ${refused} of ${count(sites, 'site')} would not be served`
+}
+
+const HELP = `
+A site whose file is wrong is refused alone: the others are served, and a version that already serves goes on serving.
+
+Exit codes: 0 all is well, 1 something is wrong, 78 there is no vhostel.ini.
+
+Examples:
+  $ vhostel check
+  $ vhostel check --config /etc/vhostel && sudo systemctl reload vhostel
+  $ vhostel check --json | jq -r '.problems[].file'`

@@ -1,0 +1,58 @@
+/**
+ * Which configuration a command is about, and what its files say where no server runs that could be asked.
+ */
+import type { Command } from 'commander'
+import { findConfig } from '../config/find.ts'
+import type { WholeConfiguration } from '../config/load-all.ts'
+import { loadAll } from '../config/load-all.ts'
+import { loadServer } from '../config/load-server.ts'
+import { renderProblem } from '../config/problems.ts'
+import type { ServerConfig } from '../config/server-schema.ts'
+import type { SiteEntry } from '../config/sites-table.ts'
+import { sources, urlsOf } from '../dispatcher/site.ts'
+import type { ListedSite } from './site-table.ts'
+
+/** What the files alone say of a site. */
+export type FileSite = ListedSite & { file: string }
+
+/** Absolute path of vhostel.ini. @throws VHOSTEL_CONFIG_NOT_FOUND */
+function configFileOf(command: Command): string {
+  const { config } = command.optsWithGlobals<{ config?: string }>()
+  return findConfig(config, process.env, process.cwd())
+}
+
+/**
+ * The server's settings, with defaults in the place of what is wrong: a running server that was started before it went
+ * wrong can still be reached.
+ */
+export function settingsOf(command: Command): ServerConfig {
+  return loadServer(configFileOf(command)).draft
+}
+
+/** All files, read as a server would that starts now. */
+export function readFiles(settings: ServerConfig): Promise<WholeConfiguration> {
+  return loadAll(settings.file, process.env)
+}
+
+/** The sites of the files, as they would be served. */
+export function sitesOf({ server, table }: WholeConfiguration): FileSite[] {
+  return [...table.sites.values()].map((entry) => siteOf(entry, server))
+}
+
+function siteOf(entry: SiteEntry, server: ServerConfig): FileSite {
+  const config = entry.reading.config
+  return {
+    name: entry.name,
+    kind: config?.kind,
+    file: entry.file,
+    domains: config === undefined ? [] : sources(config),
+    urls: entry.config === undefined ? [] : urlsOf(entry.config, portsOf(server)),
+    state: entry.status === 'refused' ? 'refused' : 'not running',
+    problems: entry.problems.map((problem) => renderProblem(problem, server.dir)),
+  }
+}
+
+/** Port 0 is any that is free: which one, only a running server knows. */
+function portsOf(server: ServerConfig): number[] {
+  return server.listen.flatMap((address) => (address.kind === 'tcp' && address.port !== 0 ? [address.port] : []))
+}

@@ -1,0 +1,98 @@
+/**
+ * `vhostel enable SITE`: makes the link, waits until the running server has read it and loaded the site, and says what is
+ * live now or what is wrong.
+ */
+import type { Command } from 'commander'
+import { adminClient, ifRunning } from '../admin/client.ts'
+import { shownPath } from '../config/problems.ts'
+import type { ServerConfig } from '../config/server-schema.ts'
+import { readFiles, settingsOf, sitesOf } from './configuration.ts'
+import { EXIT } from './exit-codes.ts'
+import { complain, paint, print } from './output.ts'
+import type { Place, SitePaths } from './site-links.ts'
+import {
+  availableFolder,
+  isThere,
+  leadsTo,
+  makeLink,
+  otherNames,
+  placeOf,
+  siteNameOf,
+  sitePaths,
+} from './site-links.ts'
+import type { ListedSite } from './site-table.ts'
+import { addresses, isFaulty, problemLines, stateText } from './site-table.ts'
+
+/** Adds `vhostel enable` to the program. */
+export function addEnable(program: Command): void {
+  program
+    .command('enable')
+    .argument('<site>', 'name of a file in sites-available/, with or without .ini')
+    .description('Make a site live: link its file into sites-enabled/ and wait until it is served.')
+    .addHelpText('after', HELP)
+    .action(async (site: string, _options: object, command: Command) => {
+      process.exitCode = await enable(site, settingsOf(command))
+    })
+}
+
+async function enable(site: string, settings: ServerConfig): Promise<number> {
+  const paths = sitePaths(siteNameOf(site), settings.sites)
+  const place = placeOf(paths.enabled)
+  const isEnabled = leadsTo(place, paths.available)
+  if (isEnabled) print(`${paths.name} is enabled already`)
+  else {
+    const refusal = whyNot(paths, place, settings)
+    if (refusal !== undefined) {
+      complain(`vhostel: ${refusal}`)
+      return EXIT.wrong
+    }
+    makeLink(paths)
+  }
+  return show(paths.name, settings)
+}
+
+/** Why the link cannot be made. */
+function whyNot(
+  { name, enabled, available }: SitePaths,
+  place: Place,
+  { dir, sites }: ServerConfig,
+): string | undefined {
+  const shown = shownPath(enabled, dir)
+  if (name === '' || name.startsWith('.')) return 'a name that begins with a dot is passed over in the sites folder'
+  if (place.kind === 'file') {
+    return `${shown} is a file of its own, not a link: it is served as it is; move it to ${shownPath(availableFolder(sites), dir)} to enable and disable it`
+  }
+  if (!isThere(available)) {
+    return `there is no ${shownPath(available, dir)}${otherNames(name, availableFolder(sites))}`
+  }
+  if (place.kind === 'link') {
+    return `${shown} is a link to ${place.target}, which is another file; remove it first (vhostel disable ${name})`
+  }
+  return undefined
+}
+
+/** Says what came of it: as the running server has it, else as the files have it. */
+async function show(name: string, settings: ServerConfig): Promise<number> {
+  const report = await ifRunning(adminClient(settings.run).reload(name))
+  if (report === undefined) print(`No server is running: ${name} is served from the next 'vhostel serve' on.`)
+  const sites: ListedSite[] = report?.sites ?? sitesOf(await readFiles(settings))
+  const site = sites.find((one) => one.name === name)
+  if (site === undefined) {
+    complain(`vhostel: ${name} is not among the sites of ${settings.sites}`)
+    return EXIT.wrong
+  }
+  if (site.state !== 'not running') print(`${paint('bold', name)}: ${stateText(site.state)}`)
+  for (const line of problemLines(site)) complain(line)
+  if (isFaulty(site)) complain(`The link stays: ${name} is served as soon as this is right.`)
+  for (const address of addresses(site)) print(`  ${paint('cyan', address)}`)
+  return isFaulty(site) ? EXIT.wrong : EXIT.ok
+}
+
+const HELP = `
+The link is relative: sites-enabled/SITE.ini -> ../sites-available/SITE.ini. A site that is enabled already is read again.
+
+Exit codes: 0 it is served (or will be, where no server runs), 1 it cannot be enabled or something is wrong with it.
+
+Examples:
+  $ vhostel enable blog
+  $ vhostel enable blog --config /etc/vhostel`

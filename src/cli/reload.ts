@@ -1,0 +1,50 @@
+/**
+ * `vhostel reload [SITE]`: makes the running server read everything again and load new generations, also of sites whose
+ * files did not change; and says what each came to.
+ */
+import type { Command } from 'commander'
+import { adminClient } from '../admin/client.ts'
+import type { ReloadReport } from '../admin/reports.ts'
+import { settingsOf } from './configuration.ts'
+import { EXIT } from './exit-codes.ts'
+import { complain, count, paint, print, printJson } from './output.ts'
+import { siteNameOf } from './site-links.ts'
+import { isFaulty, problemLines, stateText } from './site-table.ts'
+
+/** Adds `vhostel reload` to the program. */
+export function addReload(program: Command): void {
+  program
+    .command('reload')
+    .argument('[site]', 'name of an enabled site; all sites when left out')
+    .description('Load a new generation of one site, or of all, while the old one goes on serving.')
+    .option('--json', 'print what became of each site as JSON')
+    .addHelpText('after', HELP)
+    .action(async (site: string | undefined, options: { json?: boolean }, command: Command) => {
+      const client = adminClient(settingsOf(command).run)
+      const report = await client.reload(site === undefined ? undefined : siteNameOf(site))
+      if (options.json) printJson(report)
+      else show(report)
+      process.exitCode = report.problems.length > 0 || report.sites.some(isFaulty) ? EXIT.wrong : EXIT.ok
+    })
+}
+
+function show({ sites, problems }: ReloadReport): void {
+  for (const problem of problems) complain(problem)
+  for (const site of sites) {
+    if (sites.length > 1 && !isFaulty(site)) continue
+    print(`${paint('bold', site.name)}: ${stateText(site.state)}`)
+    for (const line of problemLines(site)) complain(line)
+  }
+  const faulty = sites.filter(isFaulty).length
+  const outcome = faulty === 0 ? 'all are well' : `something is wrong with ${count(faulty, 'site')}`
+  if (sites.length !== 1) print(`${count(sites.length, 'site')} read again: ${outcome}`)
+}
+
+const HELP = `
+A generation that cannot be loaded changes nothing: the one before goes on serving. Needs a running server.
+
+Exit codes: 0 all is well, 1 something is wrong, or no server is running.
+
+Examples:
+  $ vhostel reload blog
+  $ vhostel reload --json | jq -r '.sites[] | select(.state == "previous") | .problems[]'`

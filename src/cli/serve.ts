@@ -1,0 +1,84 @@
+/**
+ * `vhostel serve`: starts the server, says what it serves, and stays until it is told to end.
+ *
+ * Limit: a close that does not come to its end is cut off at `CLOSE_DEADLINE_MS`. Invariant: only one server runs on one
+ * run folder.
+ */
+import type { Command } from 'commander'
+import { adminClient, ifRunning } from '../admin/client.ts'
+import type { RunningServer } from '../dispatcher/main.ts'
+import { settingsOf } from './configuration.ts'
+import { EXIT } from './exit-codes.ts'
+import { complain, count, paint, print } from './output.ts'
+import { untilToldToEnd } from './signals.ts'
+import { siteTable } from './site-table.ts'
+
+/** The server itself gives open requests 30 s, and its threads a few more. */
+const CLOSE_DEADLINE_MS = 60_000
+/** Sites in the start table; `vhostel list` shows them all. */
+const MAX_SITES_SHOWN = 50
+
+/** Adds `vhostel serve` to the program. */
+export function addServe(program: Command): void {
+  program
+    .command('serve')
+    .description('Serve every enabled site, until SIGINT or SIGTERM.')
+    .addHelpText('after', HELP)
+    .action(async (_options: object, command: Command) => {
+      process.exitCode = await serve(command)
+    })
+}
+
+async function serve(command: Command): Promise<number> {
+  const settings = settingsOf(command)
+  const other = await ifRunning(adminClient(settings.run).status())
+  if (other !== undefined) {
+    complain(
+      `vhostel: a server (pid ${other.pid}) runs already on the run folder ${settings.run}; end it first, or set another [server] run`,
+    )
+    return EXIT.wrong
+  }
+  // Loaded here, so that the other commands are spared the server.
+  const { startServer } = await import('../dispatcher/main.ts')
+  const server = await startServer({ configFile: settings.file })
+  showStart(server)
+  await untilToldToEnd(() => reload(server))
+  if (process.stderr.isTTY) complain('closing: what is open has 30 s to end; press Ctrl-C again to end at once')
+  setTimeout(() => process.exit(EXIT.wrong), CLOSE_DEADLINE_MS).unref()
+  await server.close()
+  return EXIT.ok
+}
+
+function showStart(server: RunningServer): void {
+  const { version, sites, listen, pool, problems, configFile } = server.actions.status()
+  const served = sites.filter((site) => site.state !== 'refused').length
+  const sum = served === sites.length ? count(served, 'site') : `${served} of ${count(sites.length, 'site')}`
+  print(`vhostel ${version} serves ${sum} on ${listen.join(', ')}   ${paint('dim', configFile)}`)
+  print(`pool: ${pool.reason}`)
+  print()
+  if (sites.length === 0) print('No site is enabled yet: vhostel enable SITE, or put a link into the sites folder.')
+  else for (const line of siteTable(sites, { maxSites: MAX_SITES_SHOWN })) print(line)
+  for (const problem of problems) complain(problem)
+  print()
+}
+
+/** What SIGHUP does: as `vhostel reload`, with the outcome in the log. */
+function reload(server: RunningServer): void {
+  server.log.info('reload was asked for by SIGHUP')
+  server.actions.reload().then(
+    ({ sites }) => server.log.info({ sites: sites.length }, 'reload is done'),
+    (error: unknown) => server.log.error({ err: error }, 'reload failed'),
+  )
+}
+
+const HELP = `
+While it runs: a link put into sites-enabled/ makes a site live, a file edited is read again, a link removed takes the site
+away. A site whose file or code is wrong is shown with the reason, and the others are served.
+
+Signals: SIGINT and SIGTERM let open requests end (30 s at most), a second one ends at once; SIGHUP reloads everything.
+
+Exit codes: 0 ended as told, 1 it could not start (address in use …), 78 vhostel.ini or logging.ini cannot be used.
+
+Examples:
+  $ vhostel serve
+  $ vhostel serve --config /etc/vhostel/vhostel.ini`

@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { makeConfig, staticIni, vhostel } from './command.ts'
+
+test('a configuration without a problem is told in one line, exit code 0', async (t) => {
+  const dir = makeConfig(t, { one: staticIni('one.test'), two: staticIni('two.test') })
+
+  const { code, stdout, stderr } = await vhostel(['check', '--config', dir])
+
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  assert.equal(stdout, `${dir}/vhostel.ini: all is well, 2 sites\n`)
+})
+
+test('every problem of every file is shown at once, in the order of files and lines, exit code 1', async (t) => {
+  const server = '[server]\nlisten = nowhere\ndefault_site = tow\n'
+  const dir = makeConfig(
+    t,
+    {
+      one: `${staticIni('one.test')}[limits]\ntimeout = 30x\nqueu = 5\n`,
+      two: staticIni('one.test, two.test'),
+      six: staticIni('one.test'),
+    },
+    server,
+  )
+
+  const { code, stdout, stderr } = await vhostel(['check', '--config', dir])
+
+  const lines = stderr.trim().split('\n')
+  assert.equal(code, 1)
+  assert.deepEqual(
+    lines.map((line) => /^[\w/.-]+:\d+/.exec(line)?.[0]),
+    ['vhostel.ini:2', 'vhostel.ini:3', 'sites-enabled/one.ini:6', 'sites-enabled/one.ini:7', 'sites-enabled/two.ini:2'],
+    stderr,
+  )
+  assert.match(lines[2] ?? '', /\[limits\] timeout: "30x" is not a duration/)
+  assert.match(lines[3] ?? '', /did you mean queue\?/)
+  assert.equal(stdout, `${dir}/vhostel.ini: 5 problems in 3 files; 2 of 3 sites would not be served\n`)
+})
+
+test('--json has each problem with file, line, section and key', async (t) => {
+  const dir = makeConfig(t, { one: `${staticIni('one.test')}[limits]\ntimeout = 30x\n` })
+
+  const { code, stdout, stderr } = await vhostel(['check', '--json', '--config', dir])
+
+  const report = JSON.parse(stdout)
+  assert.deepEqual({ code, stderr }, { code: 1, stderr: '' })
+  assert.deepEqual({ ok: report.ok, sites: report.sites, refused: report.refused }, { ok: false, sites: 1, refused: 1 })
+  const [{ file, line, section, key }] = report.problems
+  assert.deepEqual(
+    { file, line, section, key },
+    { file: `${dir}/sites-enabled/one.ini`, line: 6, section: 'limits', key: 'timeout' },
+  )
+})
+
+test('a missing sites folder is a problem, not a crash', async (t) => {
+  const dir = makeConfig(t, {}, '[server]\nsites = elsewhere\n')
+
+  const { code, stderr } = await vhostel(['check', '--config', dir])
+
+  assert.equal(code, 1)
+  assert.match(stderr, /^elsewhere: the sites folder does not exist: make it\n$/)
+})

@@ -1,0 +1,84 @@
+/**
+ * Runs the real command as a child process, to its end, in a folder of its own.
+ *
+ * Limit: a command that does not end is killed at the deadline, and the test fails with what it printed.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { dirname, join, resolve } from 'node:path'
+import type { TestContext } from 'node:test'
+import { DEADLINE_MS } from '../helpers/box.ts'
+
+export const COMMAND = resolve(import.meta.dirname, '../../bin/vhostel.js')
+
+export interface Outcome {
+  code: number | null
+  stdout: string
+  stderr: string
+}
+
+export interface CommandOptions {
+  cwd?: string
+  env?: NodeJS.ProcessEnv
+  /** Arguments for Node itself. */
+  nodeArgs?: string[]
+}
+
+/** The environment of a person who has set nothing, with no terminal. */
+function plainEnvironment(): NodeJS.ProcessEnv {
+  const { FORCE_COLOR: _forced, VHOSTEL_HOME: _home, ...env } = process.env
+  return env
+}
+
+/** Runs `vhostel` with these arguments, and waits for its end. */
+export async function vhostel(args: string[], options: CommandOptions = {}): Promise<Outcome> {
+  const child = spawn(process.execPath, [...(options.nodeArgs ?? []), COMMAND, ...args], {
+    cwd: options.cwd ?? tmpdir(),
+    env: { ...plainEnvironment(), ...options.env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  const outcome: Outcome = { code: null, stdout: '', stderr: '' }
+  for (const name of ['stdout', 'stderr'] as const) {
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      outcome[name] += text
+    })
+  }
+  const killer = setTimeout(() => child.kill('SIGKILL'), DEADLINE_MS)
+  await once(child, 'close')
+  clearTimeout(killer)
+  if (child.signalCode === 'SIGKILL')
+    throw new Error(`vhostel ${args.join(' ')} did not end:\n${JSON.stringify(outcome)}`)
+  return { ...outcome, code: child.exitCode }
+}
+
+/** A folder of the test, with these files. Removed with the test. */
+export function makeFolder(t: TestContext, files: Record<string, string> = {}): string {
+  const dir = mkdtempSync(join(tmpdir(), 'vh-cli-'))
+  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  for (const [path, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(dir, path)), { recursive: true })
+    writeFileSync(join(dir, path), text)
+  }
+  return dir
+}
+
+export const SERVER_INI = '[server]\nlisten = 127.0.0.1:8080\n'
+
+/** The INI of a static site whose files are in `public`. */
+export function staticIni(domains: string): string {
+  return `[site]\ndomains = ${domains}\nkind = static\nroot = ../public\n`
+}
+
+/** A configuration with these files in sites-available, all of them enabled. */
+export function makeConfig(t: TestContext, sites: Record<string, string>, server = SERVER_INI): string {
+  const files: Record<string, string> = { 'vhostel.ini': server, 'public/index.html': 'hello' }
+  for (const [name, ini] of Object.entries(sites)) files[`sites-available/${name}.ini`] = ini
+  const dir = makeFolder(t, files)
+  mkdirSync(join(dir, 'sites-enabled'))
+  for (const name of Object.keys(sites)) {
+    symlinkSync(`../sites-available/${name}.ini`, join(dir, 'sites-enabled', `${name}.ini`))
+  }
+  return dir
+}

@@ -1,0 +1,152 @@
+import assert from 'node:assert/strict'
+import { existsSync, lstatSync, mkdirSync, readlinkSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { Box } from '../helpers/box.ts'
+import { startBox } from '../helpers/box.ts'
+import { makeConfig, makeFolder, SERVER_INI, staticIni, vhostel } from './command.ts'
+
+const APP = "export default () => new Response('hello')"
+const INI = '[site]\ndomains = app.test\nroot = ../sites/app\nmodule = app.mjs\n'
+
+/** A running server with a site in sites-available that is not enabled. */
+async function startWithApp(t: Parameters<typeof startBox>[0], ini = INI, app = APP): Promise<Box> {
+  const box = await startBox(t, {})
+  box.write('sites/app/app.mjs', app)
+  box.write('sites-available/app.ini', ini)
+  return box
+}
+
+const linkOf = (dir: string): string => join(dir, 'sites-enabled/app.ini')
+
+test('enable makes a relative link, and the site is live when it returns', async (t) => {
+  const box = await startWithApp(t)
+
+  const { code, stdout, stderr } = await vhostel(['enable', 'app', '--config', box.dir])
+  const reply = await box.ask('app')
+
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  assert.equal(stdout, `app: live\n  http://app.test:${box.port}/\n`)
+  assert.equal(readlinkSync(linkOf(box.dir)), '../sites-available/app.ini')
+  assert.equal(reply.text, 'hello')
+})
+
+test('disable removes the link, and the site is gone when it returns; its file stays', async (t) => {
+  const box = await startWithApp(t)
+  await vhostel(['enable', 'app', '--config', box.dir])
+
+  const { code, stdout, stderr } = await vhostel(['disable', 'app', '--config', box.dir])
+  const reply = await box.ask('app')
+
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  assert.match(stdout, /^app is disabled/)
+  assert.equal(reply.status, 421)
+  assert.ok(existsSync(join(box.dir, 'sites-available/app.ini')))
+})
+
+test('a site whose file or code is wrong is told with the place, and its link stays', async (t) => {
+  const box = await startWithApp(t, `${INI}[limits]\ntimeout = 30x\n`, 'throw new Error("not today")')
+
+  const file = await vhostel(['enable', 'app', '--config', box.dir])
+  box.write('sites-available/app.ini', INI)
+  const code = await vhostel(['enable', 'app', '--config', box.dir])
+
+  assert.deepEqual([file.code, code.code], [1, 1])
+  assert.match(file.stdout, /^app: refused$/m)
+  assert.match(file.stderr, /^ {4}sites-enabled\/app\.ini:6: \[limits\] timeout: "30x"/m)
+  assert.match(code.stdout, /^app is enabled already\napp: failed$/m)
+  assert.match(code.stderr, /^ {4}sites\/app\/app\.mjs:1: .*not today/m)
+  assert.ok(lstatSync(linkOf(box.dir)).isSymbolicLink())
+})
+
+test('with no server running that is said in one line, and the files are checked all the same', async (t) => {
+  const dir = makeConfig(t, {})
+  writeFileSync(join(makeFolders(dir), 'app.ini'), staticIni('app.test'))
+  writeFileSync(join(dir, 'sites-available/bad.ini'), '[site]\ndomain = bad.test\n')
+
+  const good = await vhostel(['enable', 'app', '--config', dir])
+  const bad = await vhostel(['enable', 'bad', '--config', dir])
+  const gone = await vhostel(['disable', 'app', '--config', dir])
+
+  assert.deepEqual([good.code, bad.code, gone.code], [0, 1, 0])
+  assert.equal(
+    good.stdout,
+    "No server is running: app is served from the next 'vhostel serve' on.\n  http://app.test:8080/\n",
+  )
+  assert.match(bad.stderr, /bad\.ini:2: \[site\] domain: the key is not known; did you mean domains\?/)
+  assert.match(gone.stdout, /^No server is running: app is not served from/)
+})
+
+test('what is enabled already stays as it is, by whatever name it is asked for', async (t) => {
+  const dir = makeConfig(t, { app: staticIni('app.test') })
+
+  const outcomes = []
+  for (const name of ['app', 'app.ini', 'sites-available/app.ini']) {
+    outcomes.push(await vhostel(['enable', name, '--config', dir]))
+  }
+
+  for (const { code, stdout } of outcomes) {
+    assert.equal(code, 0)
+    assert.match(stdout, /^app is enabled already\n/)
+  }
+})
+
+test('a name that is not there is refused with the one that was meant', async (t) => {
+  const dir = makeConfig(t, { app: staticIni('app.test') })
+
+  const enable = await vhostel(['enable', 'aap', '--config', dir])
+  const disable = await vhostel(['disable', 'aap', '--config', dir])
+  const other = await vhostel(['enable', 'something-else', '--config', dir])
+
+  assert.deepEqual([enable.code, disable.code, other.code], [1, 1, 1])
+  assert.equal(enable.stderr, 'vhostel: there is no sites-available/aap.ini; did you mean app?\n')
+  assert.equal(disable.stderr, 'vhostel: no site aap is enabled; did you mean app?\n')
+  assert.equal(other.stderr, 'vhostel: there is no sites-available/something-else.ini; there are app\n')
+})
+
+test('a file, or a link to something else, is never touched', async (t) => {
+  const dir = makeConfig(t, { app: staticIni('app.test'), other: staticIni('other.test') })
+  unlinkSync(linkOf(dir))
+  symlinkSync('../sites-available/other.ini', linkOf(dir))
+  const link = await vhostel(['enable', 'app', '--config', dir])
+  unlinkSync(linkOf(dir))
+  writeFileSync(linkOf(dir), staticIni('mine.test'))
+
+  const enable = await vhostel(['enable', 'app', '--config', dir])
+  const disable = await vhostel(['disable', 'app', '--config', dir])
+
+  assert.deepEqual([link.code, enable.code, disable.code], [1, 1, 1])
+  assert.match(link.stderr, /is a link to \.\.\/sites-available\/other\.ini, which is another file/)
+  assert.match(enable.stderr, /sites-enabled\/app\.ini is a file of its own, not a link/)
+  assert.match(disable.stderr, /would be lost/)
+  assert.ok(lstatSync(linkOf(dir)).isFile())
+})
+
+test('disabling what is not enabled is no failure', async (t) => {
+  const dir = makeConfig(t, { app: staticIni('app.test') })
+  unlinkSync(linkOf(dir))
+
+  const { code, stdout } = await vhostel(['disable', 'app', '--config', dir])
+
+  assert.deepEqual({ code, stdout }, { code: 0, stdout: 'app is not enabled\n' })
+})
+
+test('a sites folder that is not there yet is made, and one elsewhere gets a link that leads back', async (t) => {
+  const server = `${SERVER_INI}sites = live/enabled\n`
+  const dir = makeFolder(t, {
+    'vhostel.ini': server,
+    'public/index.html': 'hello',
+    'live/sites-available/app.ini': '[site]\ndomains = app.test\nkind = static\nroot = ../../public\n',
+  })
+
+  const { code, stderr } = await vhostel(['enable', 'app', '--config', dir])
+
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  assert.equal(readlinkSync(join(dir, 'live/enabled/app.ini')), '../sites-available/app.ini')
+})
+
+function makeFolders(dir: string): string {
+  const folder = join(dir, 'sites-available')
+  mkdirSync(folder, { recursive: true })
+  return folder
+}

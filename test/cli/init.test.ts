@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict'
+import { cpSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { FRESH_FILES } from '../../src/cli/fresh-files.ts'
+import { loadServer } from '../../src/config/load-server.ts'
+import { makeBox } from '../helpers/box.ts'
+import { makeFolder, vhostel } from './command.ts'
+
+test('a fresh configuration has no problem, and says how to go on', async (t) => {
+  const dir = join(makeFolder(t), 'my sites')
+
+  const { code, stdout, stderr } = await vhostel(['init', dir])
+  const check = await vhostel(['check', '--config', dir])
+
+  assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+  assert.ok(stdout.includes(`vhostel serve --config '${dir}'\n  curl http://hello.localhost:8080/`), stdout)
+  assert.deepEqual({ code: check.code, stderr: check.stderr }, { code: 0, stderr: '' })
+  assert.equal(readlinkSync(join(dir, 'sites-enabled/hello.ini')), '../sites-available/hello.ini')
+})
+
+test('nothing that is there is overwritten, and then nothing is written at all', async (t) => {
+  const dir = makeFolder(t, { 'logging.ini': 'mine' })
+
+  const { code, stdout, stderr } = await vhostel(['init', dir])
+
+  assert.deepEqual({ code, stdout }, { code: 1, stdout: '' })
+  assert.match(stderr, new RegExp(`^vhostel: nothing was written, because there is ${dir}/logging.ini already\n$`))
+  assert.deepEqual(readdirSync(dir), ['logging.ini'])
+  assert.equal(readFileSync(join(dir, 'logging.ini'), 'utf8'), 'mine')
+})
+
+test('the folder may be there already, with other things in it', async (t) => {
+  const dir = makeFolder(t, { 'notes.txt': 'mine' })
+
+  const { code } = await vhostel(['init', '.'], { cwd: dir })
+
+  assert.equal(code, 0)
+  assert.deepEqual(readdirSync(dir).sort(), [
+    'logging.ini',
+    'notes.txt',
+    'sites',
+    'sites-available',
+    'sites-enabled',
+    'vhostel.ini',
+  ])
+})
+
+test('a place where the fresh files cannot be used is told at once', async (t) => {
+  const dir = join(makeFolder(t), 'very-long-folder-name'.repeat(4))
+
+  const { code, stderr } = await vhostel(['init', dir])
+
+  assert.equal(code, 1)
+  assert.match(stderr, /vhostel\.ini:\d+: \[server\] run: the path .* has \d+ bytes/)
+})
+
+test('the keys that are commented out in the fresh files show the defaults', (t) => {
+  const asWritten = makeFolder(t, FRESH_FILES)
+  const switchedOn = makeFolder(t)
+  cpSync(asWritten, switchedOn, { recursive: true })
+  for (const file of ['vhostel.ini', 'logging.ini']) {
+    const text = readFileSync(join(switchedOn, file), 'utf8')
+    writeFileSync(join(switchedOn, file), text.replace(/^; (\w+ = \S)/gm, '$1').replace('file = log/vhostel.log', ''))
+  }
+
+  const [written, on] = [asWritten, switchedOn].map((dir) => loadServer(join(dir, 'vhostel.ini')))
+
+  assert.deepEqual(on?.problems, [])
+  assert.deepEqual(on?.draft.pool, written?.draft.pool)
+  assert.deepEqual(on?.draft.log, written?.draft.log)
+  assert.equal(on?.draft.defaults.limits.timeout, '60s')
+})
+
+test('the fresh site answers', async (t) => {
+  const box = makeBox(t, {})
+  await vhostel(['init', join(box.dir, 'fresh')])
+  box.write('vhostel.ini', '[server]\nlisten = 127.0.0.1:0\nsites = fresh/sites-enabled\n')
+  await box.start()
+
+  const reply = await box.ask('hello.localhost', '/<b>')
+
+  assert.equal(reply.status, 200)
+  assert.match(reply.text, /<h1>Hello from hello\.localhost<\/h1>/)
+  assert.doesNotMatch(reply.text, /<b>/)
+})

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { test } from 'node:test'
+import { VERSION } from '../../src/core/version.ts'
+import { COMMAND, makeConfig, makeFolder, SERVER_INI, staticIni, vhostel } from './command.ts'
+
+const ESCAPE = '\u001b['
+const COMMANDS = ['serve', 'check', 'list', 'match', 'enable', 'disable', 'reload', 'init', 'version']
+
+test('without a command it shows the help, as wrong usage', async () => {
+  const { code, stdout, stderr } = await vhostel([])
+
+  assert.equal(code, 2)
+  assert.equal(stdout, '')
+  for (const command of COMMANDS) assert.match(stderr, new RegExp(`^  ${command}\\b`, 'm'))
+})
+
+test('every command explains itself with an example', async () => {
+  const answers = await Promise.all(COMMANDS.map((command) => vhostel([command, '--help'])))
+
+  for (const [index, { code, stdout, stderr }] of answers.entries()) {
+    assert.deepEqual({ code, stderr }, { code: 0, stderr: '' })
+    assert.match(stdout, new RegExp(`Examples:\\n  \\$ (sudo )?vhostel ${COMMANDS[index]}`))
+    assert.match(stdout, /--config <file>/)
+  }
+})
+
+test('a command, an option or an argument that does not exist is wrong usage: exit code 2', async () => {
+  const command = await vhostel(['chek'])
+  const option = await vhostel(['check', '--jsn'])
+  const missing = await vhostel(['enable'])
+  const extra = await vhostel(['version', 'more'])
+
+  assert.deepEqual([command.code, option.code, missing.code, extra.code], [2, 2, 2, 2])
+  assert.match(command.stderr, /unknown command 'chek'\n\(Did you mean check\?\)/)
+  assert.match(option.stderr, /Did you mean --json\?/)
+  assert.match(missing.stderr, /missing required argument 'site'/)
+})
+
+test('the configuration is named by --config before or behind the command, by file or by folder', async (t) => {
+  const dir = makeConfig(t, { one: staticIni('one.test') })
+
+  const before = await vhostel(['--config', dir, 'check'])
+  const behind = await vhostel(['check', '-c', `${dir}/vhostel.ini`])
+
+  assert.equal(before.code, 0, before.stderr)
+  assert.deepEqual(behind, before)
+})
+
+test('without --config it is found in $VHOSTEL_HOME, else here', async (t) => {
+  const here = makeFolder(t, { 'vhostel.ini': SERVER_INI, 'sites-enabled/.keep': '' })
+  const home = makeFolder(t, { 'vhostel.ini': SERVER_INI, 'sites-enabled/.keep': '' })
+
+  const byFolder = await vhostel(['check'], { cwd: here })
+  const byHome = await vhostel(['check'], { cwd: here, env: { VHOSTEL_HOME: home } })
+
+  assert.match(byFolder.stdout, new RegExp(`^${here}/vhostel.ini: all is well`))
+  assert.match(byHome.stdout, new RegExp(`^${home}/vhostel.ini: all is well`))
+})
+
+test('with no configuration anywhere it says where it looked, and exits 78', async (t) => {
+  const empty = makeFolder(t)
+
+  const outcomes = [await vhostel(['check'], { cwd: empty }), await vhostel(['list', '--config', empty])]
+
+  for (const { code, stderr } of outcomes) {
+    assert.equal(code, 78)
+    assert.match(
+      stderr,
+      new RegExp(`^vhostel: no vhostel.ini found; looked at .*${empty}/vhostel.ini; .*vhostel init DIR`),
+    )
+  }
+})
+
+test('below the floor it says which Node runs and which is needed, in one line, and exits 78', async (t) => {
+  const dir = makeFolder(t, {
+    'old.mjs': `const versions = { ...process.versions, node: '20.11.1' }
+      const real = process
+      globalThis.process = new Proxy(real, { get: (_, key) => (key === 'versions' ? versions : Reflect.get(real, key)) })`,
+  })
+
+  const { code, stdout, stderr } = await vhostel(['version'], { nodeArgs: ['--import', `${dir}/old.mjs`] })
+
+  assert.equal(code, 78)
+  assert.equal(stdout, '')
+  assert.match(stderr, /^vhostel: this is Node 20\.11\.1, Node 24\.15 or newer is needed: .*\n$/)
+})
+
+test('there are colours where they are asked for, and none in a pipe', async (t) => {
+  const dir = makeConfig(t, { one: staticIni('one.test') })
+
+  const piped = await vhostel(['list', '--config', dir])
+  const forced = await vhostel(['list', '--config', dir], { env: { FORCE_COLOR: '1' } })
+
+  assert.ok(!piped.stdout.includes(ESCAPE))
+  assert.ok(forced.stdout.includes(ESCAPE))
+})
+
+test('a reader that goes away early is not a failure', async (t) => {
+  const dir = makeConfig(t, { one: staticIni('one.test') })
+  const child = spawn(process.execPath, [COMMAND, 'list', '--config', dir], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let stderr = ''
+  child.stderr.on('data', (text) => {
+    stderr += text
+  })
+
+  child.stdout.destroy()
+  await once(child, 'close')
+
+  assert.deepEqual({ code: child.exitCode, stderr }, { code: 0, stderr: '' })
+})
+
+test('version says what a report of a fault needs', async () => {
+  const text = await vhostel(['version'])
+  const json = await vhostel(['version', '--json'])
+  const short = await vhostel(['--version'])
+
+  assert.equal(text.stdout, `vhostel ${VERSION}, Node ${process.versions.node}, ${process.platform} ${process.arch}\n`)
+  assert.equal(JSON.parse(json.stdout).vhostel, VERSION)
+  assert.equal(short.stdout, `${VERSION}\n`)
+})

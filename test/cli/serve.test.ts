@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import type { TestContext } from 'node:test'
+import { test } from 'node:test'
+import type { Box, SiteFixture } from '../helpers/box.ts'
+import { startBox } from '../helpers/box.ts'
+import { makeConfig, staticIni, vhostel } from './command.ts'
+
+const HELLO = { files: { 'app.mjs': "export default () => new Response('hello')" } }
+/** Answers `/slow` once the file `gate` is there. */
+const SLOW = {
+  files: {
+    'app.mjs': `import { existsSync } from 'node:fs'
+      import { setTimeout as wait } from 'node:timers/promises'
+      export default async (request) => {
+        while (request.url.endsWith('/slow') && !existsSync(import.meta.dirname + '/gate')) await wait(10)
+        return new Response('done')
+      }`,
+  },
+}
+
+/** Without the colours that a test runner at a terminal asks for. */
+function start(t: TestContext, sites: Record<string, SiteFixture>): Promise<Box> {
+  return startBox(t, sites, { env: { FORCE_COLOR: undefined } })
+}
+
+test('it prints one table: site, kind, each domain as a link, state; and the size of the pool with its reason', async (t) => {
+  const box = await start(t, { hello: { ...HELLO, domains: 'hello.test, www.hello.test, *.hello.test' } })
+  box.write('public/index.html', 'static')
+  const shown = (pattern: RegExp): Promise<void> =>
+    box.waitFor(`${pattern} to be printed`, () => pattern.test(box.output))
+
+  await shown(/^vhostel \d+\.\d+\.\d+ serves 1 site on http:\/\/127\.0\.0\.1:\d+ /m)
+  await shown(/^pool: \d+ cores?, \d+ [GM]B: \d+ process(es)? × \d+ threads?/m)
+  await shown(
+    new RegExp(
+      `^SITE +KIND +URL +STATE\nhello +module +http://hello\\.test:${box.port}/ +idle, loads at its first request\n` +
+        ` +http://www\\.hello\\.test:${box.port}/\n +\\*\\.hello\\.test\n`,
+      'm',
+    ),
+  )
+})
+
+test('a site whose file is wrong is shown with its problems, and the others are served', async (t) => {
+  const bad = { ini: '[site]\ndomain = bad.test\n' }
+  const box = await start(t, { bad, hello: HELLO })
+
+  const reply = await box.ask('hello')
+
+  assert.equal(reply.text, 'hello')
+  await box.waitFor('the count', () => box.output.includes(' serves 1 of 2 sites on http'))
+  await box.waitFor('the problem to be printed', () =>
+    /^bad +- +- +refused\n( {4}.*\n)* {4}sites-enabled\/bad\.ini:2: \[site\] domain: /m.test(box.output),
+  )
+})
+
+test('a vhostel.ini that cannot be used is told with file, line and key, exit code 78', async (t) => {
+  const dir = makeConfig(t, { one: staticIni('one.test') }, '[server]\nlisten = nowhere\nlitsen = 1\n')
+
+  const { code, stdout, stderr } = await vhostel(['serve', '--config', dir])
+
+  assert.deepEqual({ code, stdout }, { code: 78, stdout: '' })
+  assert.match(
+    stderr,
+    /^vhostel\.ini:2: \[server\] listen: .*\nvhostel\.ini:3: \[server\] litsen: .*\nvhostel: .*check/,
+  )
+})
+
+test('an address in use is told in one line with the cure, exit code 1', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.after(() => other.close())
+  const address = `127.0.0.1:${(other.address() as AddressInfo).port}`
+  const dir = makeConfig(t, { one: staticIni('one.test') }, `[server]\nlisten = ${address}\n`)
+
+  const { code, stderr } = await vhostel(['serve', '--config', dir])
+
+  const lines = stderr.split('\n').filter((line) => line !== '' && !line.startsWith('{'))
+  assert.equal(code, 1)
+  assert.deepEqual(lines, [
+    `vhostel: ${address} is in use; end the program that listens there, or change [server] listen or run`,
+  ])
+})
+
+test('a second server on one run folder is refused, and the first does not notice', async (t) => {
+  const box = await start(t, { hello: HELLO })
+
+  const { code, stderr } = await vhostel(['serve', '--config', box.dir])
+  const reply = await box.ask('hello')
+
+  assert.equal(code, 1)
+  assert.match(stderr, new RegExp(`^vhostel: a server \\(pid ${box.pid}\\) runs already on the run folder .*/run; `))
+  assert.equal(reply.text, 'hello')
+})
+
+test('what a server that was killed left behind is no obstacle for the next', async (t) => {
+  const box = await start(t, { hello: HELLO })
+  await box.stop('SIGKILL')
+  assert.ok(existsSync(join(box.dir, 'run/admin.sock')))
+
+  const list = await vhostel(['list', '--config', box.dir])
+  await box.start({ FORCE_COLOR: undefined })
+
+  assert.match(list.stdout, /no server is running/)
+  assert.equal((await box.ask('hello')).text, 'hello')
+})
+
+test('SIGTERM and SIGINT let open requests end, and then it exits with 0', async (t) => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    const box = await start(t, { app: SLOW })
+    const slow = box.ask('app', '/slow')
+    await box.waitFor('the request to be in flight', async () => (await box.site('app'))?.inFlight === 1)
+
+    const ended = box.stop(signal)
+    await box.waitFor('new connections to be refused', () => isRefused(box))
+    box.write('sites/app/gate', '')
+
+    assert.equal((await slow).text, 'done')
+    assert.equal(await ended, 0)
+  }
+})
+
+test('a second signal ends it at once', async (t) => {
+  const box = await start(t, { app: SLOW })
+  const slow = box.ask('app', '/slow')
+  slow.catch(() => {})
+  await box.waitFor('the request to be in flight', async () => (await box.site('app'))?.inFlight === 1)
+
+  const ended = box.stop('SIGTERM')
+  await box.waitFor('new connections to be refused', () => isRefused(box))
+  process.kill(box.pid, 'SIGTERM')
+
+  assert.equal(await ended, 128 + 15)
+  await assert.rejects(slow)
+})
+
+test('SIGHUP reloads, and no request notices', async (t) => {
+  const box = await start(t, { hello: HELLO })
+  await box.ask('hello')
+  box.write('sites/hello/app.mjs', "export default () => new Response('changed')")
+
+  process.kill(box.pid, 'SIGHUP')
+  await box.waitFor('the new code to answer', async () => (await box.ask('hello')).text === 'changed')
+
+  await box.waitFor('the log to say so', () => box.output.includes('reload is done'))
+})
+
+test('with no site at all it serves, and says how to get one', async (t) => {
+  const box = await start(t, {})
+
+  await box.waitFor('the hint', () => box.output.includes('No site is enabled yet: vhostel enable SITE'))
+})
+
+function isRefused(box: Box): Promise<boolean> {
+  return box.ask('app').then(
+    () => false,
+    () => true,
+  )
+}
