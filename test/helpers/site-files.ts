@@ -14,7 +14,11 @@ const PACKAGES = fileURLToPath(new URL('../../node_modules', import.meta.url))
  * @param files text by relative path
  * @returns the folder; `packages` links the repository's node_modules into it
  */
-export function writeSite(t: { after(end: () => unknown): void }, files: Record<string, string>, packages = false): string {
+export function writeSite(
+  t: { after(end: () => unknown): void },
+  files: Record<string, string>,
+  packages = false,
+): string {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), 'vhostel-site-')))
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   for (const [name, text] of Object.entries(files)) {

@@ -27,7 +27,11 @@ export function fixture(name: string): string {
 }
 
 /** Resolves when `check` gives something that is not undefined or false; `changed` is asked to call back on news. */
-export function until<T>(subscribe: (check: () => void) => () => void, check: () => T | undefined | false, what: string): Promise<T> {
+export function until<T>(
+  subscribe: (check: () => void) => () => void,
+  check: () => T | undefined | false,
+  what: string,
+): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       unsubscribe()
@@ -99,13 +103,17 @@ export class DrivenRequest {
   }
 
   get isOver(): boolean {
-    return this.frames.some((frame) => frame.type === 'abort' || frame.type === 'end' || (frame.type === 'response' && frame.last))
+    return this.frames.some(
+      (frame) => frame.type === 'abort' || frame.type === 'end' || (frame.type === 'response' && frame.last),
+    )
   }
 
   /** Waits until a frame of this type has come. */
   frame<T extends Frame['type']>(type: T): Promise<Extract<Frame, { type: T }>> {
     const find = () => this.frames.find((frame) => frame.type === type)
-    return until(this.news.subscribe, find, `a ${type} frame; got ${this.types}`) as Promise<Extract<Frame, { type: T }>>
+    return until(this.news.subscribe, find, `a ${type} frame; got ${this.types}`) as Promise<
+      Extract<Frame, { type: T }>
+    >
   }
 
   /** Waits until so many bytes of body have come. */
@@ -131,7 +139,9 @@ export class DrivenRequest {
 
   get body(): Buffer {
     return Buffer.concat(
-      this.frames.map((frame) => (frame.type === 'body' ? frame.chunk : frame.type === 'response' ? frame.body : Buffer.alloc(0))),
+      this.frames.map((frame) =>
+        frame.type === 'body' ? frame.chunk : frame.type === 'response' ? frame.body : Buffer.alloc(0),
+      ),
     )
   }
 
@@ -210,7 +220,8 @@ export class DrivenThread {
     if (frame.type === 'log') this.logs.push({ generation: frame.id, level: frame.level, text: frame.text })
     else if (frame.type === 'loaded') this.#reports.set(frame.id, frame.report)
     else if (frame.type === 'unloaded') this.#unloaded.add(frame.id)
-    else if (frame.type === 'files') this.laterFiles.set(frame.id, [...(this.laterFiles.get(frame.id) ?? []), ...frame.files])
+    else if (frame.type === 'files')
+      this.laterFiles.set(frame.id, [...(this.laterFiles.get(frame.id) ?? []), ...frame.files])
     else this.#requests.get(frame.id)?.receive(frame)
     this.news.tell()
   }
@@ -344,8 +355,17 @@ export class WorkerDriver {
   async startThread(options: { heapMb?: number } = {}): Promise<DrivenThread> {
     const thread = new DrivenThread(++this.#lastThread)
     this.#threads.set(thread.number, thread)
-    this.order({ type: 'start', thread: thread.number, token: `token${thread.number}`, socket: this.socketPath, ...options })
-    await thread.wait(() => thread.channel !== undefined, `thread ${thread.number} to say hello; output: ${this.output}`)
+    this.order({
+      type: 'start',
+      thread: thread.number,
+      token: `token${thread.number}`,
+      socket: this.socketPath,
+      ...options,
+    })
+    await thread.wait(
+      () => thread.channel !== undefined,
+      `thread ${thread.number} to say hello; output: ${this.output}`,
+    )
     return thread
   }
 

@@ -1,0 +1,67 @@
+/**
+ * What happens with an error that a site's code did not catch: the site's own handlers on `process` hear of it, or it is
+ * logged for that site; the request it belongs to is ended; the thread goes on.
+ */
+import { inspect } from 'node:util'
+import type { Context } from './request-context.ts'
+import { runIn } from './request-context.ts'
+import type { Site } from './site.ts'
+
+/** Thrown by `process.exit` in a site's code, so that it stops there. Not for a site to catch. */
+export class SiteExit extends Error {
+  readonly exitCode: number
+
+  constructor(exitCode: number) {
+    super(`site called process.exit(${exitCode})`)
+    this.name = 'SiteExit'
+    this.exitCode = exitCode
+  }
+}
+
+/**
+ * Takes an error that nothing in `context` caught. While the site is loading it is why the load failed; a site that is
+ * told to stop may exit.
+ */
+export function reportCrash(context: Context, error: unknown): void {
+  if (!(error instanceof SiteExit) && tell(context, 'uncaughtException', error, 'uncaughtException')) {
+    context.fail?.()
+    return
+  }
+  crash(context, error)
+}
+
+/** Takes a rejection that nothing in `context` handled. */
+export function reportRejection(context: Context, reason: unknown, promise: Promise<unknown>): void {
+  const isTold =
+    !(reason instanceof SiteExit) &&
+    (tell(context, 'unhandledRejection', reason, promise) ||
+      tell(context, 'uncaughtException', reason, 'unhandledRejection'))
+  if (isTold) context.fail?.()
+  else crash(context, reason)
+}
+
+function crash(context: Context, error: unknown): void {
+  const { site } = context
+  if (site.onLoadCrash !== undefined) return site.onLoadCrash(error)
+  logCrash(site, error)
+  context.fail?.()
+}
+
+function logCrash(site: Site, error: unknown): void {
+  const isExit = error instanceof SiteExit
+  if (isExit && (site.state === 'stopping' || site.state === 'stopped')) return
+  site.log.write('fatal', isExit ? error.message : inspect(error))
+}
+
+/** Lets the site's own listeners have it. @returns whether it has any */
+function tell(context: Context, event: string, ...args: unknown[]): boolean {
+  const { site } = context
+  if (site.processEvents.listenerCount(event) === 0) return false
+  try {
+    runIn(context, () => site.processEvents.emit(event, ...args))
+  } catch (error) {
+    // As a rule a handler ends with `process.exit(1)`: the error itself is what should be read then.
+    crash(context, error instanceof SiteExit ? args[0] : error)
+  }
+  return true
+}

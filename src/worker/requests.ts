@@ -1,0 +1,123 @@
+/**
+ * The requests that are under way in this thread, by id: starts them, and brings each frame to the one it belongs to, in
+ * that one's context.
+ *
+ * A request that may not be repeated is acknowledged before its code runs, and the acknowledgement has left this thread
+ * by then: if the code never comes back, the dispatcher knows that it was started. Invariant: a frame for an id that is
+ * not here is dropped.
+ */
+import type { Socket } from 'node:net'
+import type { Channel } from '../protocol/channel.ts'
+import type { Frame } from '../protocol/frames.ts'
+import { reportCrash } from './crash.ts'
+import type { Exchange, RequestFrame, Wire } from './exchange.ts'
+import { createWire } from './exchange.ts'
+import { runIn } from './request-context.ts'
+import type { Site } from './site.ts'
+
+// RFC 9110 §9.2.2: idempotent, so that running them twice is as good as once.
+const REPEATABLE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
+
+const EMPTY = Buffer.alloc(0)
+
+type BodyFrame = Extract<Frame, { type: 'body' | 'end' | 'credit' | 'abort' }>
+
+/** A request whose acknowledgement waits for the dispatcher to read. */
+interface Waiting {
+  frames: BodyFrame[]
+}
+
+export class Requests {
+  readonly #channel: Channel
+  readonly #socket: Socket
+  readonly #wire: Wire
+  readonly #open = new Map<number, Exchange>()
+  readonly #waiting = new Map<number, Waiting>()
+
+  /** @param socket the one that `channel` writes to */
+  constructor(channel: Channel, socket: Socket) {
+    this.#channel = channel
+    this.#socket = socket
+    this.#wire = createWire(channel, (id) => this.#over(id))
+  }
+
+  /** @param site undefined when the generation is not loaded here */
+  start(frame: RequestFrame, site: Site | undefined): void {
+    if (site?.app === undefined) {
+      this.#channel.send({ type: 'abort', id: frame.id, reason: 'generation not loaded' })
+      return
+    }
+    this.#channel.send({ type: 'started', id: frame.id })
+    if (REPEATABLE.has(frame.head.method) || this.#channel.flush()) return this.#run(frame, site)
+    this.#waiting.set(frame.id, { frames: [] })
+    // Writes are done in order, so this one is called back once the acknowledgement has left.
+    this.#socket.write(EMPTY, () => this.#runWaiting(frame, site))
+  }
+
+  /** Takes a frame for a request that was started. */
+  receive(frame: BodyFrame): void {
+    const exchange = this.#open.get(frame.id)
+    if (exchange !== undefined) return runIn(exchange, deliver, exchange, frame)
+    this.#waiting.get(frame.id)?.frames.push(frame)
+  }
+
+  #runWaiting(frame: RequestFrame, site: Site): void {
+    const waiting = this.#waiting.get(frame.id)
+    if (waiting === undefined) return
+    this.#waiting.delete(frame.id)
+    if (waiting.frames.some(({ type }) => type === 'abort')) return
+    this.#run(frame, site)
+    for (const late of waiting.frames) this.receive(late)
+  }
+
+  #run(frame: RequestFrame, site: Site): void {
+    const { app } = site
+    if (app === undefined) {
+      this.#channel.send({ type: 'abort', id: frame.id, reason: 'generation not loaded' })
+      return
+    }
+    const exchange = app.open(site, this.#wire, frame)
+    this.#open.set(frame.id, exchange)
+    site.open.add(exchange)
+    runIn(exchange, begin, exchange)
+  }
+
+  #over(id: number): void {
+    const exchange = this.#open.get(id)
+    if (exchange === undefined) return
+    this.#open.delete(id)
+    exchange.site.leave(exchange)
+  }
+}
+
+function begin(exchange: Exchange): void {
+  try {
+    exchange.start()
+  } catch (error) {
+    reportCrash(exchange, error)
+  }
+}
+
+/** An error may come from a listener of the site: it must not reach the channel, which would end for it. */
+function deliver(exchange: Exchange, frame: BodyFrame): void {
+  try {
+    hand(exchange, frame)
+  } catch (error) {
+    reportCrash(exchange, error)
+  }
+}
+
+function hand(exchange: Exchange, frame: BodyFrame): void {
+  switch (frame.type) {
+    case 'body':
+      return exchange.body(frame.chunk)
+    case 'end':
+      return exchange.end(frame.trailers)
+    case 'credit':
+      return exchange.credit(frame.bytes)
+    case 'abort':
+      return exchange.abort(frame.reason)
+    default:
+      return frame satisfies never
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * Loads a generation of a site into this thread and closes it again: runs its module in its own context, tells what it
+ * is, and makes it ready to answer.
+ *
+ * Several may load at once: whose code runs is told by its context alone. Limits: `startTimeoutMs` for a load,
+ * `stopTimeoutMs` for a close; what a site's code does beyond that is its own, until the thread ends. Invariant: a load
+ * ends with a report, whatever the site's code does, unless that blocks the thread.
+ */
+import { existsSync, statSync } from 'node:fs'
+import Module from 'node:module'
+import { pathToFileURL } from 'node:url'
+import type { LoadFailure, LoadReport } from '../protocol/frames.ts'
+import { SiteExit } from './crash.ts'
+import { startInstance, startPlugin } from './fastify-adapter.ts'
+import { FetchApp } from './fetch-adapter.ts'
+import { CommonJsEntry, entryUrlOf } from './file-trace.ts'
+import { HandlerApp, ListenApp, ServerApp } from './http-adapter.ts'
+import { describeFailure, LoadProblem } from './load-failure.ts'
+import type { FoundShape } from './module-shape.ts'
+import { findShape } from './module-shape.ts'
+import { runIn } from './request-context.ts'
+import type { Site, SiteApp } from './site.ts'
+
+/** Most files that a report names: it has to fit into a frame. */
+const MAX_FILES = 10_000
+
+/** Runs a site's module. Never rejects: a failure is in the report. */
+export async function loadSite(site: Site): Promise<LoadReport> {
+  const startedAt = performance.now()
+  const failure = await tryLoad(site)
+  site.onLoadCrash = undefined
+  if (failure !== undefined) site.state = 'stopped'
+  return {
+    shape: site.app?.shape,
+    failure,
+    files: [...site.files.all].slice(0, MAX_FILES),
+    tookMs: Math.round(performance.now() - startedAt),
+  }
+}
+
+async function tryLoad(site: Site): Promise<LoadFailure | undefined> {
+  try {
+    checkPaths(site)
+    site.app = await withinLoad(site, () => bringUp(site))
+    site.state = 'live'
+    return undefined
+  } catch (error) {
+    return describeFailure(error instanceof SiteExit ? exitProblem(error, site) : error, site.files)
+  }
+}
+
+function checkPaths({ order }: Site): void {
+  if (!existsSync(order.root)) throw new LoadProblem(`the site's root folder is not there: ${order.root}`, order.root)
+  if (!statSync(order.root).isDirectory())
+    throw new LoadProblem(`the site's root is not a folder: ${order.root}`, order.root)
+  if (!existsSync(order.module)) throw new LoadProblem(`the site's module is not there: ${order.module}`, order.module)
+}
+
+/** What `process.exit` in the module's own code comes to. */
+function exitProblem(exit: SiteExit, site: Site): Error {
+  const error = new Error(`the site called process.exit(${exit.exitCode}) while it was loading`)
+  error.stack = `${error.message}\n${(exit.stack ?? '').split('\n').slice(1).join('\n')}`
+  site.stderr.flush()
+  return error
+}
+
+/** Runs `work` in the site's context, until it is done, the site crashes, or the time is up. */
+function withinLoad<T>(site: Site, work: () => Promise<T>): Promise<T> {
+  const { startTimeoutMs } = site.order
+  return new Promise((resolve, reject) => {
+    site.onLoadCrash = reject
+    const timer = setTimeout(() => reject(new LoadProblem(describeWait(site), site.order.module)), startTimeoutMs)
+    runIn(site, work)
+      .then(resolve, reject)
+      .finally(() => clearTimeout(timer))
+  })
+}
+
+/** What a site did not do in time. */
+function describeWait({ order, servers, isEvaluated }: Site): string {
+  const within = `within ${order.startTimeoutMs} ms ([limits] start_timeout)`
+  if (!isEvaluated) return `the module was not loaded ${within}; does it await something that never comes?`
+  if (order.httpPort !== undefined && servers.length > 0) {
+    const ports = servers.map((captured) => captured.port ?? 'a path').join(', ')
+    return `http_port = ${order.httpPort} is set, but the module listens only on ${ports}`
+  }
+  const listens = `the module did not call listen() ${within}`
+  return order.type === 'auto' ? `${listens}, and it exports no handler, fetch function or Fastify plugin` : listens
+}
+
+async function bringUp(site: Site): Promise<SiteApp> {
+  const exported = await loadModule(site)
+  site.isEvaluated = true
+  // What listens is a whole site; what the module exports beside it is for its tests, as a rule.
+  if (site.order.type === 'auto' && site.mainServer !== undefined) return new ListenApp()
+  return appFor(site, findShape(exported, site.order.type))
+}
+
+async function appFor(site: Site, found: FoundShape): Promise<SiteApp> {
+  switch (found.kind) {
+    case 'fetch':
+      return new FetchApp(site, found)
+    case 'server':
+      return new ServerApp(found.server)
+    case 'fastify':
+      return startInstance(found.app)
+    case 'plugin':
+      return startPlugin(site, found)
+    case 'handler':
+      return new HandlerApp(found.listener)
+    case 'none':
+      await untilListening(site)
+      return new ListenApp()
+    case 'unclear':
+      throw new LoadProblem(found.problem, site.order.module)
+    default:
+      return found satisfies never
+  }
+}
+
+/**
+ * Runs the entry, as the program's main module if it is CommonJS, so that `require.main === module` holds. Which of the
+ * two it is, Node decides: the import is given up as soon as it has.
+ */
+async function loadModule(site: Site): Promise<unknown> {
+  const url = entryUrlOf(site.files, pathToFileURL(site.order.module), site.generation)
+  site.files.probedUrl = url
+  try {
+    return await import(url)
+  } catch (error) {
+    if (!(error instanceof CommonJsEntry)) throw error
+  } finally {
+    site.files.probedUrl = undefined
+  }
+  const { _load: load } = Module as unknown as { _load(file: string, parent: null, isMain: boolean): unknown }
+  return load(site.order.module, null, true)
+}
+
+function untilListening(site: Site): Promise<void> {
+  return new Promise((resolve) => {
+    const check = (): void => {
+      if (site.mainServer === undefined) return
+      site.changes.removeListener('server', check)
+      resolve()
+    }
+    site.changes.on('server', check)
+    check()
+  })
+}
+
+/**
+ * Lets a site close itself, as a process that is told to stop: its own handlers of SIGTERM, its framework, its servers,
+ * its handlers of 'exit'. Resolves when all is done or the time is up.
+ */
+export async function closeSite(site: Site): Promise<void> {
+  if (site.state !== 'live') return
+  site.state = 'stopping'
+  const { promise: late, resolve: giveUp } = Promise.withResolvers<void>()
+  const timer = setTimeout(giveUp, site.order.stopTimeoutMs)
+  await Promise.race([late, runIn(site, () => closeInOrder(site))])
+  clearTimeout(timer)
+  runIn(site, () => guarded(site, () => site.processEvents.emit('exit', 0)))
+  site.stdout.flush()
+  site.stderr.flush()
+  site.state = 'stopped'
+  site.app = undefined
+}
+
+async function closeInOrder(site: Site): Promise<void> {
+  guarded(site, () => site.processEvents.emit('SIGTERM', 'SIGTERM', 15))
+  try {
+    await site.app?.close()
+  } catch (error) {
+    site.log.write('fatal', `closing failed: ${error instanceof Error ? error.stack : String(error)}`)
+  }
+  await Promise.all([...site.servers].map((captured) => new Promise<void>((done) => captured.close(() => done()))))
+  await new Promise<void>((resolve) => site.whenIdle(resolve))
+}
+
+/** A handler of the site that throws does not keep the others from their turn. */
+function guarded(site: Site, work: () => void): void {
+  try {
+    work()
+  } catch (error) {
+    if (!(error instanceof SiteExit)) {
+      site.log.write(
+        'fatal',
+        `a handler failed while the site was closing: ${error instanceof Error ? error.stack : String(error)}`,
+      )
+    }
+  }
+}

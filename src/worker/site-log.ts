@@ -1,0 +1,100 @@
+/**
+ * Lines for the logs of sites, as frames. Each is written at once, so that the last line before an endless loop is not
+ * lost.
+ *
+ * Limits: while more than `MAX_BACKLOG_BYTES` wait for the dispatcher, lines are dropped and counted; how many is told
+ * as soon as there is room. A text is cut at `MAX_TEXT_LENGTH`.
+ */
+import type { Channel } from '../protocol/channel.ts'
+import type { LogLevel } from '../protocol/frames.ts'
+import { withoutMarks } from './graph-mark.ts'
+
+const MAX_BACKLOG_BYTES = 1024 * 1024
+/** In UTF-16 units: three bytes each at most, so a frame of it is always small enough. */
+const MAX_TEXT_LENGTH = 256 * 1024
+/** How often it is tried to tell what was dropped, in ms. */
+const RETRY_MS = 500
+
+export class SiteLog {
+  readonly #channel: Channel
+  readonly #generation: number
+  #dropped = 0
+  #retry: NodeJS.Timeout | undefined
+
+  /** @param generation 0 for what belongs to no site */
+  constructor(channel: Channel, generation: number) {
+    this.#channel = channel
+    this.#generation = generation
+  }
+
+  /** @param written one line, or several that belong together, without the last line feed */
+  write(level: LogLevel, written: string): void {
+    if (this.#channel.unsentBytes > MAX_BACKLOG_BYTES) {
+      this.#dropped++
+      this.#retry ??= setTimeout(() => this.#tellDropped(), RETRY_MS).unref()
+      return
+    }
+    if (this.#dropped > 0) this.#tellDropped()
+    const text = withoutMarks(written)
+    const isLong = text.length > MAX_TEXT_LENGTH
+    this.#send(level, isLong ? `${text.slice(0, MAX_TEXT_LENGTH)} [cut, ${text.length} characters]` : text)
+  }
+
+  #tellDropped(): void {
+    clearTimeout(this.#retry)
+    this.#retry = undefined
+    if (this.#channel.unsentBytes > MAX_BACKLOG_BYTES) {
+      this.#retry = setTimeout(() => this.#tellDropped(), RETRY_MS).unref()
+      return
+    }
+    const dropped = this.#dropped
+    this.#dropped = 0
+    this.#send('warn', `${dropped} lines of this log were dropped: they came faster than they could be written`)
+  }
+
+  #send(level: LogLevel, text: string): void {
+    this.#channel.send({ type: 'log', id: this.#generation, level, text })
+    this.#channel.flush()
+  }
+}
+
+/** Longest part of a line that is kept for its line feed, in UTF-16 units. */
+const MAX_PARTIAL_LENGTH = 64 * 1024
+/** How long a part of a line waits for its line feed, in ms. */
+const PARTIAL_WAIT_MS = 200
+
+/** Makes lines of what a site writes to its standard output or error. */
+export class LineBuffer {
+  readonly #onText: (level: LogLevel, text: string) => void
+  #partial = ''
+  #level: LogLevel = 'out'
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(onText: (level: LogLevel, text: string) => void) {
+    this.#onText = onText
+  }
+
+  /** Takes text as written; gives on all that ends in a line feed as one text. */
+  write(level: LogLevel, text: string): void {
+    const end = text.lastIndexOf('\n')
+    this.#level = level
+    if (end === -1) {
+      this.#partial += text
+      if (this.#partial.length > MAX_PARTIAL_LENGTH) this.flush()
+      else this.#timer ??= setTimeout(() => this.flush(), PARTIAL_WAIT_MS).unref()
+      return
+    }
+    const whole = this.#partial + text.slice(0, end)
+    this.#partial = text.slice(end + 1)
+    this.#onText(level, whole)
+  }
+
+  /** Gives on what has no line feed yet. */
+  flush(): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    const partial = this.#partial
+    this.#partial = ''
+    if (partial !== '') this.#onText(this.#level, partial)
+  }
+}

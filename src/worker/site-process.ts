@@ -1,0 +1,192 @@
+/**
+ * `process` as each site in a thread sees it: its own environment, working directory, arguments, exit and signal
+ * handlers. Which site asks is told by its context; vhostel's own code sees the real ones.
+ *
+ * Not separable in one thread: globals, prototypes, CPU, heap, and the real working directory, which native code and
+ * file paths handed to `node:fs` follow (site-paths.ts does that for `node:fs`).
+ */
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { SiteExit } from './crash.ts'
+import { currentSite } from './request-context.ts'
+import type { Site } from './site.ts'
+
+/** Ends the thread, whatever the site's code sees as `process.exit`. */
+export const exitThread = process.exit.bind(process)
+
+/** Once a thread, before any site is loaded; `syncBuiltinESMExports` afterwards. */
+export function installSiteProcess(): void {
+  ownEnvironment()
+  ownArguments()
+  ownDirectory()
+  ownExit()
+  ownEvents()
+}
+
+// ---- environment and arguments ---------------------------------------------------------------------------------------
+
+/**
+ * In a site's code `process.env` is that site's object, so it stays right wherever a site keeps it. Asked for outside
+ * (`import { env } from 'node:process'` is resolved once for all), it is one that looks up the site at each use.
+ */
+function ownEnvironment(): void {
+  const real = process.env
+  const shared = new Proxy(
+    real,
+    lookingUp(() => currentSite()?.env ?? real),
+  )
+  Object.defineProperty(process, 'env', {
+    configurable: true,
+    enumerable: true,
+    get: () => currentSite()?.env ?? shared,
+    set: (value: NodeJS.ProcessEnv) => {
+      const site = currentSite()
+      if (site !== undefined) site.env = value
+    },
+  })
+}
+
+/** Traps that do everything to the object that is right at that moment. */
+function lookingUp(target: () => NodeJS.ProcessEnv): ProxyHandler<NodeJS.ProcessEnv> {
+  return {
+    get: (_, name) => Reflect.get(target(), name),
+    set: (_, name, value) => Reflect.set(target(), name, value),
+    has: (_, name) => Reflect.has(target(), name),
+    deleteProperty: (_, name) => Reflect.deleteProperty(target(), name),
+    ownKeys: () => Reflect.ownKeys(target()),
+    defineProperty: (_, name, descriptor) => Reflect.defineProperty(target(), name, descriptor),
+    getOwnPropertyDescriptor: (_, name) => {
+      const descriptor = Reflect.getOwnPropertyDescriptor(target(), name)
+      // A proxy may not tell of a property that cannot be changed and that its own target does not have.
+      return descriptor === undefined ? undefined : { ...descriptor, configurable: true }
+    },
+  }
+}
+
+function ownArguments(): void {
+  const real = process.argv
+  Object.defineProperty(process, 'argv', {
+    configurable: true,
+    enumerable: true,
+    get: () => currentSite()?.argv ?? real,
+    set: (value: string[]) => {
+      const site = currentSite()
+      if (site !== undefined) site.argv = value
+    },
+  })
+}
+
+// ---- working directory -----------------------------------------------------------------------------------------------
+
+function ownDirectory(): void {
+  const { cwd, chdir } = process
+  process.cwd = () => currentSite()?.cwd ?? cwd()
+  process.chdir = (directory) => {
+    const site = currentSite()
+    if (site === undefined) return chdir(directory)
+    changeDirectory(site, directory)
+  }
+}
+
+/** @throws what Node throws when the folder is not there */
+function changeDirectory(site: Site, directory: string): void {
+  const path = resolve(site.cwd, directory)
+  const stats = statSync(path, { throwIfNoEntry: false })
+  if (!stats?.isDirectory()) {
+    const code = stats === undefined ? 'ENOENT' : 'ENOTDIR'
+    const what = stats === undefined ? 'no such file or directory' : 'not a directory'
+    const message = `${code}: ${what}, chdir '${site.cwd}' -> '${directory}'`
+    throw Object.assign(new Error(message), {
+      code,
+      errno: stats === undefined ? -2 : -20,
+      syscall: 'chdir',
+      path: site.cwd,
+      dest: directory,
+    })
+  }
+  site.cwd = path
+}
+
+// ---- exit ------------------------------------------------------------------------------------------------------------
+
+function ownExit(): void {
+  const { exit, kill } = process
+  process.exit = (code) => {
+    if (currentSite() === undefined) return exit(code)
+    throw new SiteExit(Number(code ?? process.exitCode ?? 0))
+  }
+  process.kill = (pid, signal) => {
+    const site = currentSite()
+    if (site === undefined || pid !== process.pid || signal === 0) return kill(pid, signal)
+    const name = typeof signal === 'string' ? signal : 'SIGTERM'
+    // The process is everybody's: a signal to it is one to the site.
+    if (!site.processEvents.emit(name, name)) throw new SiteExit(1)
+    return true
+  }
+}
+
+// ---- events ----------------------------------------------------------------------------------------------------------
+
+const OWN_EVENTS = new Set([
+  'beforeExit',
+  'exit',
+  'message',
+  'disconnect',
+  'rejectionHandled',
+  'uncaughtException',
+  'uncaughtExceptionMonitor',
+  'unhandledRejection',
+  'warning',
+])
+
+const LISTENER_METHODS = [
+  'on',
+  'once',
+  'addListener',
+  'prependListener',
+  'prependOnceListener',
+  'removeListener',
+  'off',
+  'removeAllListeners',
+  'listeners',
+  'rawListeners',
+  'listenerCount',
+] as const
+
+type AnyMethod = (...args: unknown[]) => unknown
+
+/** Listeners for what happens to a process are the site's own: it hears of its own errors, and is told to stop. */
+function ownEvents(): void {
+  for (const name of LISTENER_METHODS) {
+    const original = process[name] as AnyMethod
+    const replacement: AnyMethod = function (this: unknown, ...args) {
+      const site = currentSite()
+      if (site === undefined || !isOwnEvent(args[0])) return original.apply(this, args)
+      const result = (site.processEvents[name] as AnyMethod)(...args)
+      return result === site.processEvents ? process : result
+    }
+    Object.defineProperty(process, name, { value: replacement, configurable: true, writable: true })
+  }
+  ownEmit()
+}
+
+/** Node itself emits errors and warnings here, in the context of the site they come from. */
+function ownEmit(): void {
+  const original = process.emit as AnyMethod
+  const emit: AnyMethod = function (this: unknown, ...args) {
+    const [event] = args
+    const site = currentSite()
+    if (site === undefined || typeof event !== 'string') return original.apply(this, args)
+    if (SIGNAL.test(event)) return site.processEvents.emit(event, ...args.slice(1))
+    // Errors come to a site's listeners by crash.ts.
+    if (event === 'warning' || event === 'rejectionHandled') site.processEvents.emit(event, ...args.slice(1))
+    return original.apply(this, args)
+  }
+  Object.defineProperty(process, 'emit', { value: emit, configurable: true, writable: true })
+}
+
+const SIGNAL = /^SIG[A-Z\d]+$/
+
+function isOwnEvent(event: unknown): boolean {
+  return typeof event === 'string' && (OWN_EVENTS.has(event) || SIGNAL.test(event))
+}

@@ -1,0 +1,118 @@
+/**
+ * One generation of one site in this thread: what its code sees as its own (environment, working directory, arguments,
+ * signal handlers), the servers it has opened, and what answers its requests.
+ *
+ * The loader creates it and closes it; code of the site finds it by its context (request-context.ts). Invariant: `app`
+ * is set exactly while the site is live or stopping.
+ */
+import { EventEmitter } from 'node:events'
+import type { Server } from 'node:http'
+import type { Channel } from '../protocol/channel.ts'
+import type { LoadOrder, LogLevel, ModuleType } from '../protocol/frames.ts'
+import type { Exchange, RequestFrame, Wire } from './exchange.ts'
+import type { SiteFiles } from './file-trace.ts'
+import { traceSite } from './file-trace.ts'
+import type { Context } from './request-context.ts'
+import { runIn } from './request-context.ts'
+import { createSiteEnv } from './site-env.ts'
+import { LineBuffer, SiteLog } from './site-log.ts'
+
+export type Shape = Exclude<ModuleType, 'auto'>
+
+/** What answers a site's requests. */
+export interface SiteApp {
+  readonly shape: Shape
+  /** Makes the exchange for a request; its `start` calls the site's code. */
+  open(site: Site, wire: Wire, frame: RequestFrame): Exchange
+  /** Lets the site's framework and servers close. May take for ever: the caller has a deadline. */
+  close(): Promise<void>
+}
+
+/** `loading` until its report is sent; `live`; `stopping` while it closes; `stopped`. */
+export type SiteState = 'loading' | 'live' | 'stopping' | 'stopped'
+
+/** A server that the site has opened (listen-adapter.ts). */
+export interface ListeningServer {
+  readonly server: Server
+  /** The port it asked for; undefined for a path or a handle. */
+  readonly port: number | undefined
+  close(callback?: (error?: Error) => void): void
+}
+
+export class Site implements Context {
+  readonly site = this
+  readonly order: LoadOrder
+  readonly log: SiteLog
+  readonly stdout: LineBuffer
+  readonly stderr: LineBuffer
+  /** What the site's code sees as `process.env`. */
+  env: NodeJS.ProcessEnv
+  /** What the site's code sees as `process.cwd()`. */
+  cwd: string
+  /** What the site's code sees as `process.argv`. */
+  argv: string[]
+  /** Listeners the site has put on `process` for what is its own: signals, exit, uncaught errors. */
+  readonly processEvents = new EventEmitter()
+  /** Servers that listen, as far as the site can tell; in the order in which it opened them. */
+  readonly servers: ListeningServer[] = []
+  /** Emits 'server' for each server the site has opened, once it listens. */
+  readonly changes = new EventEmitter()
+  readonly files: SiteFiles
+  app: SiteApp | undefined
+  state: SiteState = 'loading'
+  /** Whether its module has run to its end. */
+  isEvaluated = false
+  /** Called with what nothing in the site caught while it was loading. */
+  onLoadCrash: ((error: unknown) => void) | undefined
+  /** The site's requests that are under way. */
+  readonly open = new Set<Exchange>()
+  #idleWaiters: (() => void)[] = []
+
+  constructor(order: LoadOrder, channel: Channel) {
+    this.order = order
+    this.log = new SiteLog(channel, order.generation)
+    this.stdout = new LineBuffer((level, text) => this.log.write(level, text))
+    this.stderr = new LineBuffer((level, text) => this.log.write(level, text))
+    this.env = createSiteEnv(order.env)
+    this.cwd = order.root
+    this.files = traceSite(order.root, order.module)
+    this.argv = [process.execPath, order.module]
+    this.processEvents.setMaxListeners(0)
+    this.changes.setMaxListeners(0)
+  }
+
+  get generation(): number {
+    return this.order.generation
+  }
+
+  get name(): string {
+    return this.order.site
+  }
+
+  /** The server that is the site: the one on the port that was said (`http_port =`), else the first. */
+  get mainServer(): ListeningServer | undefined {
+    const { httpPort } = this.order
+    if (httpPort === undefined) return this.servers[0]
+    return this.servers.find((server) => server.port === httpPort)
+  }
+
+  /** A request of the site is over. */
+  leave(exchange: Exchange): void {
+    this.open.delete(exchange)
+    if (this.open.size > 0 || this.#idleWaiters.length === 0) return
+    const waiters = this.#idleWaiters
+    this.#idleWaiters = []
+    for (const waiter of waiters) runIn(this, waiter)
+  }
+
+  /** Calls back, as code of the site, as soon as no request of it is under way. */
+  whenIdle(callback: () => void): void {
+    if (this.open.size === 0) callback()
+    else this.#idleWaiters.push(callback)
+  }
+
+  /** Takes what the site wrote to its standard output or error. */
+  write(stream: 'stdout' | 'stderr', level: LogLevel, text: string): void {
+    this[stream].write(level, text)
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * Entry of a worker thread: connects to the dispatcher and does what its frames say. Runs the code of many sites; an
+ * error that none of it caught is put on the site it belongs to, and the thread goes on.
+ *
+ * The thread lives as long as its channel: when that closes, nobody can ask it for anything, and it ends.
+ */
+import Module from 'node:module'
+import { connect } from 'node:net'
+import { inspect } from 'node:util'
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Channel } from '../protocol/channel.ts'
+import { openChannel } from '../protocol/channel.ts'
+import type { Frame, LoadOrder } from '../protocol/frames.ts'
+import { assertNever } from '../protocol/frames.ts'
+import { reportCrash, reportRejection } from './crash.ts'
+import { installFetchClasses } from './fetch-classes.ts'
+import { installFileTrace } from './file-trace.ts'
+import { installListenCapture } from './listen-adapter.ts'
+import { currentContext } from './request-context.ts'
+import { Requests } from './requests.ts'
+import { Site } from './site.ts'
+import { installSiteCluster } from './site-cluster.ts'
+import { closeSite, loadSite } from './site-loader.ts'
+import { SiteLog } from './site-log.ts'
+import { installSiteOutput } from './site-output.ts'
+import { installSitePaths } from './site-paths.ts'
+import { exitThread, installSiteProcess } from './site-process.ts'
+import type { StopMessage, ThreadOptions } from './thread-options.ts'
+
+const options = workerData as ThreadOptions
+
+/** Sites that were loaded here, or are being loaded, by generation. */
+const sites = new Map<number, Site>()
+
+function main(): void {
+  if (options.compileCache !== undefined) Module.enableCompileCache(options.compileCache)
+  const socket = connect(options.socket)
+  const channel = openChannel(socket, { onFrame: (frame) => receive(frame), onClose: () => exitThread(0) })
+  const requests = new Requests(channel, socket)
+  const ownLog = new SiteLog(channel, 0)
+
+  function receive(frame: Frame): void {
+    switch (frame.type) {
+      case 'request':
+        return requests.start(frame, sites.get(frame.head.generation))
+      case 'body':
+      case 'end':
+      case 'credit':
+      case 'abort':
+        return requests.receive(frame)
+      case 'load':
+        return void load(frame.order, channel)
+      case 'unload':
+        return void unload(frame.id, channel)
+      case 'hello':
+      case 'started':
+      case 'informational':
+      case 'response':
+      case 'tunnel':
+      case 'loaded':
+      case 'unloaded':
+      case 'files':
+      case 'log':
+        return channel.destroy(new Error(`a ${frame.type} frame from the dispatcher`))
+      default:
+        return assertNever(frame)
+    }
+  }
+
+  installGlobals()
+  catchErrors(ownLog)
+  obeySupervisor()
+  channel.send({ type: 'hello', id: 0, thread: options.thread, token: options.token })
+}
+
+/** What sites see as their own, before any of them is loaded. */
+function installGlobals(): void {
+  installSiteOutput()
+  installSiteProcess()
+  installSitePaths()
+  installSiteCluster()
+  installListenCapture()
+  installFetchClasses()
+  installFileTrace()
+  Module.syncBuiltinESMExports()
+}
+
+function catchErrors(ownLog: SiteLog): void {
+  process.on('uncaughtException', (error) => {
+    const context = currentContext()
+    if (context !== undefined) reportCrash(context, error)
+    else ownLog.write('fatal', inspect(error))
+  })
+  process.on('unhandledRejection', (reason, promise) => {
+    const context = currentContext()
+    if (context !== undefined) reportRejection(context, reason, promise)
+    else ownLog.write('fatal', inspect(reason))
+  })
+}
+
+async function load(order: LoadOrder, channel: Channel): Promise<void> {
+  const site = new Site(order, channel)
+  sites.set(order.generation, site)
+  const report = await loadSite(site)
+  if (site.app === undefined) sites.delete(order.generation)
+  channel.send({ type: 'loaded', id: order.generation, report })
+  reportLaterFiles(site, channel)
+}
+
+/** Files that the site reads after its load are told in one frame a turn. */
+function reportLaterFiles(site: Site, channel: Channel): void {
+  let files: string[] = []
+  site.files.onFile = (file) => {
+    if (files.length === 0) {
+      setImmediate(() => {
+        channel.send({ type: 'files', id: site.generation, files })
+        files = []
+      })
+    }
+    files.push(file)
+  }
+}
+
+async function unload(generation: number, channel: Channel): Promise<void> {
+  const site = sites.get(generation)
+  if (site !== undefined) await closeSite(site)
+  sites.delete(generation)
+  channel.send({ type: 'unloaded', id: generation })
+}
+
+function obeySupervisor(): void {
+  parentPort?.on('message', (message: StopMessage) => {
+    setTimeout(exitThread, message.graceMs, 0)
+    void Promise.all([...sites.values()].map(closeSite)).then(() => exitThread(0))
+  })
+}
+
+main()

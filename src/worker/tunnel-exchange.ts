@@ -1,0 +1,157 @@
+/**
+ * A request whose connection becomes the site's own: an upgrade (WebSocket and the like) or CONNECT. The site gets the
+ * socket as a real stream; its bytes are frames, with credit both ways.
+ *
+ * The dispatcher hears of it with the first use: until then it may still answer in the site's place. Invariant: after
+ * `#isOver` nothing is sent for this id, and `wire.over` was called once.
+ */
+import type { Server } from 'node:http'
+import type { WriteCallback } from './body-flow.ts'
+import { ReceiveFlow, SendFlow } from './body-flow.ts'
+import { reportCrash } from './crash.ts'
+import type { Exchange, RequestFrame, Wire } from './exchange.ts'
+import { createRequest } from './http-objects.ts'
+import type { Site } from './site.ts'
+import type { SocketOwner, WrittenChunk } from './site-socket.ts'
+import { SiteSocket } from './site-socket.ts'
+
+const FAILED_HEAD = { status: 500, reason: 'Internal Server Error', headers: ['Content-Length', '0'] }
+const EMPTY = Buffer.alloc(0)
+/** Of what an error says, in an abort. */
+const MAX_REASON_LENGTH = 500
+
+export class TunnelExchange implements Exchange, SocketOwner {
+  readonly site: Site
+  readonly isTunnel = true
+  readonly #server: Server
+  readonly #event: 'upgrade' | 'connect'
+  readonly #wire: Wire
+  readonly #id: number
+  readonly #sending: SendFlow
+  readonly #receiving: ReceiveFlow
+  #frame: RequestFrame | undefined
+  #socket: SiteSocket | undefined
+  #isOpen = false
+  #isLocalEnded = false
+  #isRemoteEnded = false
+  #isOver = false
+
+  /** @param event what the server is told; it has a listener for that */
+  constructor(site: Site, server: Server, event: 'upgrade' | 'connect', wire: Wire, frame: RequestFrame) {
+    this.site = site
+    this.#server = server
+    this.#event = event
+    this.#wire = wire
+    this.#id = frame.id
+    this.#frame = frame
+    this.#sending = new SendFlow(wire.channel, frame.id)
+    this.#receiving = new ReceiveFlow(wire.channel, frame.id)
+  }
+
+  // ---- from the dispatcher -------------------------------------------------------------------------------------
+
+  start(): void {
+    const { head, body } = this.#frame as RequestFrame
+    this.#frame = undefined
+    const socket = new SiteSocket(this, head, this.#server)
+    const request = createRequest(this.#server, socket, head)
+    this.#socket = socket
+    // Node's parser has come to the end of such a request before it emits the event.
+    request.upgrade = true
+    request.complete = true
+    request.push(null)
+    try {
+      this.#server.emit(this.#event, request, socket, body)
+    } catch (error) {
+      reportCrash(this, error)
+    }
+  }
+
+  body(chunk: Uint8Array): void {
+    const socket = this.#socket
+    if (socket === undefined || this.#isRemoteEnded) return
+    this.#receiving.received(chunk.byteLength)
+    socket.bytesRead += chunk.byteLength
+    socket.touch()
+    if (socket.push(chunk)) this.#receiving.grant()
+  }
+
+  end(): void {
+    if (this.#isRemoteEnded) return
+    this.#isRemoteEnded = true
+    this.#socket?.push(null)
+  }
+
+  credit(bytes: number): void {
+    this.#socket?.touch()
+    this.#sending.credit(bytes)
+  }
+
+  abort(): void {
+    this.#setOver()
+    this.#socket?.destroy()
+  }
+
+  fail(): void {
+    if (this.#isOver || this.#isOpen) return
+    this.#wire.channel.send({ type: 'response', id: this.#id, head: FAILED_HEAD, body: EMPTY, last: true })
+    this.#setOver()
+    this.#socket?.destroy()
+  }
+
+  cut(): void {
+    this.#socket?.destroy()
+  }
+
+  // ---- from the socket -----------------------------------------------------------------------------------------
+
+  write(chunks: readonly WrittenChunk[], callback: WriteCallback): void {
+    this.#openTunnel()
+    const bytes = Buffer.concat(
+      chunks.map(({ chunk, encoding }) => (typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk)),
+    )
+    if (this.#socket !== undefined) this.#socket.bytesWritten += bytes.byteLength
+    this.#sending.send(bytes, callback)
+  }
+
+  demand(): void {
+    this.#openTunnel()
+    this.#receiving.grant()
+  }
+
+  final(callback: WriteCallback): void {
+    this.#openTunnel()
+    this.#isLocalEnded = true
+    if (!this.#isOver) this.#wire.channel.send({ type: 'end', id: this.#id, trailers: [] })
+    callback()
+  }
+
+  destroyed(error: Error | null): void {
+    if (!this.#isOver) {
+      // Ended both ways in good order: the dispatcher closes by itself, once the client has everything.
+      if (!this.#isLocalEnded || !this.#isRemoteEnded) {
+        const reason = error?.message.slice(0, MAX_REASON_LENGTH) ?? 'it closed the connection'
+        this.#wire.channel.send({ type: 'abort', id: this.#id, reason })
+      }
+      this.#setOver()
+    }
+    this.#sending.stop(error ?? new Error('the connection is closed'))
+    this.#socket = undefined
+  }
+
+  closing(): void {}
+
+  // ---- inner workings ------------------------------------------------------------------------------------------
+
+  #openTunnel(): void {
+    if (this.#isOpen || this.#isOver) return
+    this.#isOpen = true
+    this.#wire.channel.send({ type: 'tunnel', id: this.#id })
+  }
+
+  #setOver(): void {
+    if (this.#isOver) return
+    this.#isOver = true
+    this.#wire.over(this.#id)
+  }
+}

@@ -1,0 +1,163 @@
+/**
+ * Module graphs in one thread: packages in two versions, sites and generations over the same files, files that are read.
+ */
+import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import { writeSite } from '../helpers/site-files.ts'
+import type { DrivenThread } from '../helpers/thread-driver.ts'
+import { startThread } from '../helpers/thread-driver.ts'
+
+let thread: DrivenThread
+let generation = 0
+const ended: (() => unknown)[] = []
+
+before(async () => {
+  thread = await startThread({ after: (end) => ended.push(end) })
+})
+after(async () => {
+  for (const end of ended) await end()
+})
+
+async function load(module: string, env: Record<string, string> = {}): Promise<number> {
+  await thread.loadWell({ generation: ++generation, module, env })
+  return generation
+}
+
+for (const kind of ['mjs', 'cjs'] as const) {
+  test(`two sites have two versions of one package (${kind})`, async (t) => {
+    const use =
+      kind === 'mjs' ? "import dep from 'dep'\nexport default" : "const dep = require('dep')\nmodule.exports ="
+    const files = (version: string) => ({
+      [`main.${kind}`]: `${use} (req, res) => res.end(dep.version)`,
+      'node_modules/dep/package.json': JSON.stringify({ name: 'dep', version }),
+      'node_modules/dep/index.js': `module.exports = { version: ${JSON.stringify(version)} }`,
+    })
+    const one = await load(join(writeSite(t, files('1.0.0')), `main.${kind}`))
+    const two = await load(join(writeSite(t, files('2.0.0')), `main.${kind}`))
+
+    assert.equal((await thread.get(one)).text, '1.0.0')
+    assert.equal((await thread.get(two)).text, '2.0.0')
+  })
+
+  test(`two sites over the same files have each their own instances (${kind})`, async (t) => {
+    const [take, give] =
+      kind === 'mjs'
+        ? ["import { name, count } from './lib.mjs'\nexport default", 'export']
+        : ["const { name, count } = require('./lib.cjs')\nmodule.exports =", '']
+    const lib = `let n = 0; ${give} const name = process.env.NAME; ${give} const count = () => ++n;${kind === 'cjs' ? 'module.exports = { name, count }' : ''}`
+    const folder = writeSite(t, {
+      [`main.${kind}`]: `${take} (req, res) => res.end(name + count())`,
+      [`lib.${kind}`]: lib,
+    })
+    const main = join(folder, `main.${kind}`)
+    const one = await load(main, { NAME: 'one' })
+    const two = await load(main, { NAME: 'two' })
+
+    const texts = [await thread.get(one), await thread.get(one), await thread.get(two)].map(({ text }) => text)
+
+    assert.deepEqual(texts, ['one1', 'one2', 'two1'])
+  })
+
+  test(`a new generation runs the files as they are now (${kind})`, async (t) => {
+    const give = kind === 'mjs' ? 'export default' : 'module.exports ='
+    const folder = writeSite(t, { [`main.${kind}`]: `${give} (req, res) => res.end('first')` })
+    const main = join(folder, `main.${kind}`)
+    const first = await load(main)
+    writeFileSync(main, `${give} (req, res) => res.end('second')`)
+
+    const second = await load(main)
+
+    assert.equal((await thread.get(first)).text, 'first')
+    assert.equal((await thread.get(second)).text, 'second')
+  })
+}
+
+test('an unmodified server listens again in a second generation', async (t) => {
+  const folder = writeSite(t, {
+    'package.json': '{"type":"module"}',
+    'main.ts':
+      "import { createServer } from 'node:http'\nimport { text } from './lib.ts'\ncreateServer((_req, res) => res.end(text as string)).listen(3000)\n",
+    'lib.ts': "export const text: string = 'generation of ' + process.env.NAME\n",
+  })
+  const one = await load(join(folder, 'main.ts'), { NAME: 'one' })
+  const two = await load(join(folder, 'main.ts'), { NAME: 'two' })
+
+  assert.equal((await thread.get(one)).text, 'generation of one')
+  assert.equal((await thread.get(two)).text, 'generation of two')
+})
+
+test('marks of generations are in no stack that a site logs', async (t) => {
+  const folder = writeSite(t, { 'main.mjs': 'export default () => { throw new Error(import.meta.url) }' })
+  await load(join(folder, 'main.mjs'))
+  const of = await load(join(folder, 'main.mjs'))
+
+  await thread.get(of)
+
+  const line = await thread.log(of, /main\.mjs/)
+  assert.doesNotMatch(line.text, /vhostel=/)
+})
+
+test('the files of a site are told: its own, and not those of packages', async (t) => {
+  const folder = writeSite(t, {
+    'main.mjs':
+      "import './lib/a.mjs'\nimport './b.cjs'\nimport data from './data.json' with { type: 'json' }\nimport 'dep'\nexport default (req, res) => res.end()",
+    'lib/a.mjs': '',
+    'b.cjs': "require('./c.cjs')",
+    'c.cjs': '',
+    'data.json': '{}',
+    'unused.mjs': '',
+    'node_modules/dep/index.js': '',
+    'node_modules/dep/package.json': '{"name":"dep"}',
+  })
+
+  const { files } = await thread.loadWell({ generation: ++generation, module: join(folder, 'main.mjs') })
+
+  const expected = ['b.cjs', 'c.cjs', 'data.json', 'lib/a.mjs', 'main.mjs']
+  assert.deepEqual(
+    [...files].sort(),
+    expected.map((name) => join(folder, name)),
+  )
+})
+
+test('files that are read later are told as they are', async (t) => {
+  const folder = writeSite(t, {
+    'main.cjs':
+      "module.exports = async (req, res) => { require('./late.cjs'); await import('./later.mjs'); res.end() }",
+    'late.cjs': '',
+    'later.mjs': '',
+  })
+  const of = await load(join(folder, 'main.cjs'))
+
+  await thread.get(of)
+
+  await thread.wait(() => thread.laterFiles.get(of)?.length === 2, 'two later files')
+  assert.deepEqual(thread.laterFiles.get(of), [join(folder, 'late.cjs'), join(folder, 'later.mjs')])
+})
+
+test('sites that load at once keep apart', async (t) => {
+  const text = `
+    const look = () => process.env.NAME + ' ' + process.cwd()
+    const before = look()
+    await new Promise((resolve) => setTimeout(resolve, Math.random() * 10))
+    await import('./lib.mjs')
+    const after = look()
+    export default (req, res) => res.end(JSON.stringify({ before, after, now: look() }))`
+  const sites = Array.from({ length: 12 }, () => ({
+    generation: ++generation,
+    root: writeSite(t, { 'main.mjs': text, 'lib.mjs': '' }),
+  }))
+
+  const reports = await Promise.all(
+    sites.map(({ generation: of, root }) =>
+      thread.loadWell({ generation: of, module: join(root, 'main.mjs'), env: { NAME: String(of) } }),
+    ),
+  )
+
+  for (const [n, { generation: of, root }] of sites.entries()) {
+    const own = `${of} ${root}`
+    assert.deepEqual((await thread.get(of)).json, { before: own, after: own, now: own })
+    assert.deepEqual([...(reports[n]?.files ?? [])].sort(), [join(root, 'lib.mjs'), join(root, 'main.mjs')])
+  }
+})

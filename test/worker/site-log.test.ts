@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Channel } from '../../src/protocol/channel.ts'
+import type { Frame } from '../../src/protocol/frames.ts'
+import { LineBuffer, SiteLog } from '../../src/worker/site-log.ts'
+
+function recording() {
+  const frames: Frame[] = []
+  const state = { flushes: 0, unsentBytes: 0 }
+  const channel: Channel = {
+    send: (frame) => frames.push(frame),
+    flush: () => Boolean(++state.flushes),
+    get unsentBytes() {
+      return state.unsentBytes
+    },
+    destroy: () => {},
+  }
+  return { channel, frames, state }
+}
+
+test('a line leaves at once', () => {
+  const { channel, frames, state } = recording()
+
+  new SiteLog(channel, 7).write('out', 'hello')
+
+  assert.deepEqual(frames, [{ type: 'log', id: 7, level: 'out', text: 'hello' }])
+  assert.equal(state.flushes, 1)
+})
+
+test('lines beyond the backlog are dropped and counted', () => {
+  const { channel, frames, state } = recording()
+  const log = new SiteLog(channel, 7)
+  state.unsentBytes = 2 * 1024 * 1024
+  log.write('out', 'lost')
+  log.write('out', 'lost too')
+  state.unsentBytes = 0
+
+  log.write('out', 'kept')
+
+  assert.deepEqual(
+    frames.map((frame) => frame.type === 'log' && frame.text),
+    ['2 lines of this log were dropped: they came faster than they could be written', 'kept'],
+  )
+})
+
+test('how many were dropped is told even when no line follows', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const { channel, frames, state } = recording()
+  state.unsentBytes = 2 * 1024 * 1024
+  new SiteLog(channel, 7).write('out', 'lost')
+
+  t.mock.timers.tick(500)
+  assert.deepEqual(frames, [], 'still no room')
+  state.unsentBytes = 0
+  t.mock.timers.tick(500)
+
+  assert.equal(frames.length, 1)
+})
+
+test('a very long text is cut', () => {
+  const { channel, frames } = recording()
+
+  new SiteLog(channel, 7).write('out', 'x'.repeat(1024 * 1024))
+
+  const [frame] = frames
+  assert.ok(frame?.type === 'log' && frame.text.length < 300_000 && frame.text.endsWith('1048576 characters]'))
+})
+
+test('what is written becomes lines', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const texts: string[] = []
+  const lines = new LineBuffer((level, text) => texts.push(`${level} ${text}`))
+
+  lines.write('out', 'one\n')
+  lines.write('err', 'two\nthree\n')
+  lines.write('out', 'fo')
+  lines.write('out', 'ur\nfi')
+  lines.write('out', 've')
+  assert.deepEqual(texts, ['out one', 'err two\nthree', 'out four'])
+  t.mock.timers.tick(200)
+
+  assert.deepEqual(texts.slice(3), ['out five'])
+})

@@ -1,0 +1,170 @@
+/**
+ * A worker process as the dispatcher sees it: threads start, end, are measured, and do not outlive their dispatcher.
+ */
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { SupervisorReport } from '../../src/core/worker-orders.ts'
+import { writeSite } from '../helpers/site-files.ts'
+import { until, WorkerDriver } from '../helpers/thread-driver.ts'
+
+type Ended = Extract<SupervisorReport, { type: 'ended' }>
+
+function endOf(worker: WorkerDriver, thread: number): Promise<Ended> {
+  const find = () =>
+    worker.reports.find((report): report is Ended => report.type === 'ended' && report.thread === thread)
+  return until(worker.news.subscribe, find, `thread ${thread} to end`)
+}
+
+test('a process says that it is up, with its pid', async (t) => {
+  const worker = await WorkerDriver.start(t)
+
+  assert.deepEqual(worker.reports, [{ type: 'up', pid: worker.child.pid }])
+})
+
+test('threads of one process are apart from each other', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const [one, two] = [await worker.startThread(), await worker.startThread()]
+  const folder = writeSite(t, { 'main.cjs': 'let n = 0; module.exports = (req, res) => res.end(String(++n))' })
+  for (const thread of [one, two]) await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs') })
+
+  const texts = [await one.get(1), await one.get(1), await two.get(1)].map(({ text }) => text)
+
+  assert.deepEqual(texts, ['1', '2', '1'])
+})
+
+test('a thread that is stopped closes its sites and ends', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const thread = await worker.startThread()
+  const folder = writeSite(t, {
+    'main.cjs': "process.on('SIGTERM', () => console.log('told')); module.exports = (req, res) => res.end()",
+  })
+  await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs') })
+
+  worker.order({ type: 'stop', thread: 1, graceMs: 5000 })
+
+  assert.deepEqual(await endOf(worker, 1), { type: 'ended', thread: 1, code: 0 })
+  await thread.log(1, /^told$/)
+  await thread.wait(() => thread.isClosed, 'the channel to close')
+})
+
+test('a thread that never comes back is terminated when its grace is over', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const [stuck, calm] = [await worker.startThread(), await worker.startThread()]
+  const folder = writeSite(t, {
+    'main.cjs': 'module.exports = (req, res) => { if (req.url === "/loop") for (;;); res.end("calm") }',
+  })
+  for (const thread of [stuck, calm]) await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs') })
+  await stuck.request(1, { url: '/loop', method: 'POST' }).frame('started')
+
+  worker.order({ type: 'stop', thread: 1, graceMs: 100 })
+
+  assert.equal((await endOf(worker, 1)).code, 1)
+  assert.equal((await calm.get(1)).text, 'calm')
+})
+
+test('a thread ends when its channel does', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const thread = await worker.startThread()
+
+  thread.channel.destroy()
+
+  assert.equal((await endOf(worker, 1)).code, 0)
+})
+
+test('a thread that cannot connect ends', async (t) => {
+  const worker = await WorkerDriver.start(t)
+
+  worker.order({ type: 'start', thread: 9, token: 'x', socket: '/nowhere/at/all' })
+
+  await endOf(worker, 9)
+})
+
+test('a thread that runs out of memory ends alone, with the reason', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const [hungry, calm] = [await worker.startThread({ heapMb: 32 }), await worker.startThread()]
+  const folder = writeSite(t, {
+    'main.cjs': `const kept = []
+      module.exports = (req, res) => {
+        if (req.url !== '/eat') return res.end('calm')
+        const eat = () => { for (let n = 0; n < 1000; n++) kept.push(new Array(100).fill(n)); setImmediate(eat) }
+        eat()
+      }`,
+  })
+  for (const thread of [hungry, calm]) await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs') })
+
+  hungry.request(1, { url: '/eat' })
+  const { error } = await endOf(worker, 1)
+
+  assert.match(error ?? '', /memory/i)
+  assert.equal((await calm.get(1)).text, 'calm')
+})
+
+test('a sample measures every thread from outside, also one that is stuck', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const [stuck] = [await worker.startThread(), await worker.startThread()]
+  const folder = writeSite(t, { 'main.cjs': 'module.exports = () => { for (;;); }' })
+  await stuck?.loadWell({ generation: 1, module: join(folder, 'main.cjs') })
+  await stuck?.request(1, { method: 'POST' }).frame('started')
+
+  worker.order({ type: 'sample' })
+  await worker.report('sample')
+  worker.order({ type: 'sample' })
+  const samples = await until(
+    worker.news.subscribe,
+    () => {
+      const all = worker.reports.filter((report) => report.type === 'sample')
+      return all.length === 2 && all[1]
+    },
+    'a second sample',
+  )
+
+  const [first, second] = samples.threads
+  assert.deepEqual([first?.thread, second?.thread], [1, 2])
+  assert.ok((first?.utilisation ?? 0) > 0.9, `stuck: ${first?.utilisation}`)
+  assert.ok((second?.utilisation ?? 1) < 0.9, `idle: ${second?.utilisation}`)
+  assert.ok((second?.heapUsedBytes ?? 0) > 1_000_000)
+  assert.ok(samples.rssBytes > 10_000_000)
+})
+
+test('a process without a dispatcher ends at once, stuck threads and all', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const thread = await worker.startThread()
+  const folder = writeSite(t, { 'main.cjs': 'module.exports = () => { for (;;); }' })
+  await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs') })
+  await thread.request(1, { method: 'POST' }).frame('started')
+  const exited = once(worker.child, 'exit')
+
+  worker.child.disconnect()
+
+  assert.deepEqual(await exited, [0, null])
+})
+
+test('signals of the terminal are left to the dispatcher', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const thread = await worker.startThread()
+
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) worker.child.kill(signal)
+  worker.order({ type: 'sample' })
+  await worker.report('sample')
+
+  assert.equal(worker.child.exitCode, null)
+  assert.equal(thread.isClosed, false)
+})
+
+test('what nobody in particular writes comes out of the process', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const thread = await worker.startThread()
+  const folder = writeSite(t, {
+    'main.cjs':
+      "require('child_process').execFileSync('echo', ['from a child'], { stdio: 'inherit' }); module.exports = (req, res) => res.end()",
+  })
+  const seen = new Promise((resolve) =>
+    worker.child.stdout?.on('data', () => worker.output.includes('from a child') && resolve(true)),
+  )
+
+  await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs') })
+
+  assert.equal(await seen, true)
+})

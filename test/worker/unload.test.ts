@@ -1,0 +1,130 @@
+/**
+ * How a site is closed: its framework, its servers, its handlers of SIGTERM and exit, within its time.
+ */
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { after, before, test } from 'node:test'
+import type { LoadOrder } from '../../src/protocol/frames.ts'
+import { writeSite } from '../helpers/site-files.ts'
+import type { DrivenThread } from '../helpers/thread-driver.ts'
+import { startThread } from '../helpers/thread-driver.ts'
+
+let thread: DrivenThread
+let generation = 0
+const ended: (() => unknown)[] = []
+
+before(async () => {
+  thread = await startThread({ after: (end) => ended.push(end) })
+})
+after(async () => {
+  for (const end of ended) await end()
+})
+
+async function site(
+  t: { after(end: () => unknown): void },
+  text: string,
+  order: Partial<LoadOrder> = {},
+): Promise<number> {
+  const folder = writeSite(t, { 'main.mjs': text }, true)
+  await thread.loadWell({ generation: ++generation, module: join(folder, 'main.mjs'), ...order })
+  return generation
+}
+
+const linesOf = (of: number) => thread.logs.filter((line) => line.generation === of).map(({ text }) => text)
+
+test('an app is told to stop as a process is, and may exit', async (t) => {
+  const of = await site(
+    t,
+    `import { createServer } from 'node:http'
+     const server = createServer((req, res) => setTimeout(() => res.end('finished'), 20))
+     server.listen(3000)
+     process.once('SIGTERM', (signal, number) => {
+       console.log('told', signal, number)
+       server.close(() => { console.log('closed'); process.exit(0) })
+     })
+     process.on('exit', (code) => console.log('exit', code))`,
+  )
+  const request = thread.request(of)
+  await request.frame('started')
+
+  await thread.unload(of)
+
+  assert.equal((await request.over()).text, 'finished', 'requests that are open are finished')
+  assert.deepEqual(linesOf(of), ['told SIGTERM 15', 'closed', 'exit 0'])
+})
+
+test('a server without a handler of its own is closed', async (t) => {
+  const of = await site(
+    t,
+    "import { createServer } from 'node:http'\ncreateServer().on('close', () => console.log('closed')).listen(3000)",
+  )
+
+  await thread.unload(of)
+
+  assert.deepEqual(linesOf(of), ['closed'])
+})
+
+test('the hooks of a Fastify plugin run', async (t) => {
+  const of = await site(
+    t,
+    `export default async function (fastify) {
+       fastify.addHook('preClose', async () => console.log('preClose'))
+       fastify.addHook('onClose', async () => { await new Promise((r) => setTimeout(r, 5)); console.log('onClose') })
+     }`,
+  )
+
+  await thread.unload(of)
+
+  assert.deepEqual(linesOf(of), ['preClose', 'onClose'])
+})
+
+test('a site that does not come to an end is left to itself when its time is up', async (t) => {
+  const of = await site(
+    t,
+    "process.on('SIGTERM', () => console.log('ignored')); export default async function (fastify) { fastify.addHook('onClose', () => new Promise(() => {})) }",
+    { stopTimeoutMs: 50 },
+  )
+
+  await thread.unload(of)
+
+  assert.deepEqual(linesOf(of), ['ignored'])
+})
+
+test('an error while closing is logged and keeps nobody', async (t) => {
+  const of = await site(
+    t,
+    "process.on('SIGTERM', () => { throw new Error('in the handler') }); export default (req, res) => res.end()",
+  )
+
+  await thread.unload(of)
+
+  assert.match(linesOf(of).join(), /in the handler/)
+})
+
+test('a generation that is unloaded answers no more, others do', async (t) => {
+  const gone = await site(t, 'export default (req, res) => res.end()')
+  const other = await site(t, "export default (req, res) => res.end('here')")
+
+  await thread.unload(gone)
+  const refused = await thread.get(gone)
+
+  assert.deepEqual(refused.frames, [{ type: 'abort', id: refused.id, reason: 'generation not loaded' }])
+  assert.equal((await thread.get(other)).text, 'here')
+})
+
+test('an unload of what was never loaded is answered', async () => {
+  await thread.unload(12_345)
+})
+
+test('a site that has listeners for other sites’ ends hears nothing of them', async (t) => {
+  const kept = await site(
+    t,
+    "process.on('SIGTERM', () => console.log('not me')); export default (req, res) => res.end('kept')",
+  )
+  const gone = await site(t, 'export default (req, res) => res.end()')
+
+  await thread.unload(gone)
+
+  assert.equal((await thread.get(kept)).text, 'kept')
+  assert.deepEqual(linesOf(kept), [])
+})
