@@ -7,6 +7,9 @@
  */
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
+// Node makes the named exports of a builtin when it is first imported: here, outside of every site, or `env` would be the
+// one of the site that happens to come first.
+import process from 'node:process'
 import { SiteExit } from './crash.ts'
 import { currentSite } from './request-context.ts'
 import type { Site } from './site.ts'

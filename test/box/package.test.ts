@@ -85,6 +85,18 @@ test('the installed command explains itself, writes a configuration, checks it a
   assert.equal(code, 0)
 })
 
+test('what plain npm pack makes in a checkout works too, and brings its own Node where it can', async () => {
+  const folder = join(dir, 'plain')
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'package.json'), '{"name":"plain","private":true}')
+
+  await run('npm', ['pack', '--pack-destination', folder], { cwd: REPOSITORY, env })
+  await run('npm', ['install', '--no-audit', '--no-fund', `./vhostel-${VERSION}.tgz`], { cwd: folder, env })
+  const version = await run('npm', ['exec', '--', 'vhostel', 'version', '--json'], { cwd: folder, env })
+
+  assert.equal(JSON.parse(version.stdout).vhostel, VERSION)
+})
+
 /** Reads the port from the start table. */
 async function portOf(server: ChildProcess): Promise<number> {
   const signal = AbortSignal.timeout(DEADLINE_MS)
