@@ -6,7 +6,6 @@
  * by then: if the code never comes back, the dispatcher knows that it was started. Invariant: a frame for an id that is
  * not here is dropped.
  */
-import type { Socket } from 'node:net'
 import type { Channel } from '../protocol/channel.ts'
 import type { Frame } from '../protocol/frames.ts'
 import { reportCrash } from './crash.ts'
@@ -18,26 +17,21 @@ import type { Site } from './site.ts'
 // RFC 9110 §9.2.2: idempotent, so that running them twice is as good as once.
 const REPEATABLE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 
-const EMPTY = Buffer.alloc(0)
-
 type BodyFrame = Extract<Frame, { type: 'body' | 'end' | 'credit' | 'abort' }>
 
-/** A request whose acknowledgement waits for the dispatcher to read. */
+/** A request whose acknowledgement is on its way to the kernel. */
 interface Waiting {
   frames: BodyFrame[]
 }
 
 export class Requests {
   readonly #channel: Channel
-  readonly #socket: Socket
   readonly #wire: Wire
   readonly #open = new Map<number, Exchange>()
   readonly #waiting = new Map<number, Waiting>()
 
-  /** @param socket the one that `channel` writes to */
-  constructor(channel: Channel, socket: Socket) {
+  constructor(channel: Channel) {
     this.#channel = channel
-    this.#socket = socket
     this.#wire = createWire(channel, (id) => this.#over(id))
   }
 
@@ -48,10 +42,9 @@ export class Requests {
       return
     }
     this.#channel.send({ type: 'started', id: frame.id })
-    if (REPEATABLE.has(frame.head.method) || this.#channel.flush()) return this.#run(frame, site)
+    if (REPEATABLE.has(frame.head.method)) return this.#run(frame, site)
     this.#waiting.set(frame.id, { frames: [] })
-    // Writes are done in order, so this one is called back once the acknowledgement has left.
-    this.#socket.write(EMPTY, () => this.#runWaiting(frame, site))
+    this.#channel.flush(() => this.#runWaiting(frame, site))
   }
 
   /** Takes a frame for a request that was started. */

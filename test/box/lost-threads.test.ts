@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
 import { Agent } from 'node:http'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Box, Reply } from '../helpers/box.ts'
 import { send, startBox } from '../helpers/box.ts'
@@ -38,7 +40,6 @@ test('a worker process that is killed costs no GET, and no POST is executed twic
   const agent = new Agent({ keepAlive: true, maxSockets: 32 })
   t.after(() => agent.destroy())
   const replies: { method: string; path: string; reply: Promise<Reply> }[] = []
-  const { readFileSync } = await import('node:fs')
 
   for (let round = 0; round < 10; round++) {
     for (let count = 0; count < 20; count++) {
@@ -66,6 +67,39 @@ test('a worker process that is killed costs no GET, and no POST is executed twic
       if (status === 200) assert.equal(runs, 1)
     }
   }
+})
+
+test('a POST whose handler never comes back is known to have been started: it is not run again elsewhere', async (t) => {
+  const app = `import { appendFileSync } from 'node:fs'
+    export default (request) => {
+      if (request.method === 'GET') return new Response('up')
+      appendFileSync(process.env.JOURNAL, 'ran\\n')
+      for (;;);
+    }`
+  const box = await startBox(t, { app: { files: { 'app.mjs': app } } })
+  const journal = join(box.dir, 'journal')
+  box.write('journal', '')
+  const lines = [
+    '[site]',
+    'domains = app.test',
+    'root = ../sites/app',
+    'module = app.mjs',
+    '[env]',
+    `JOURNAL = ${journal}`,
+  ]
+  box.write('sites-available/app.ini', `${lines.join('\n')}\n`)
+  await box.reload()
+  await box.ask('app')
+
+  const stuck = box.ask('app', '/', { method: 'POST', body: 'x' })
+  await box.waitFor('the handler to run', () => readFileSync(journal, 'utf8') === 'ran\n')
+  for (const pid of workers(box)) process.kill(pid, 'SIGKILL')
+  const reply = await stuck
+  await box.waitFor('the pool to be whole again', () => isWhole(box, 4))
+
+  assert.equal(reply.status, 502)
+  assert.equal((await box.ask('app')).text, 'up')
+  assert.equal(readFileSync(journal, 'utf8'), 'ran\n')
 })
 
 test('a site that ends its own thread again and again leaves the others served', async (t) => {
