@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { Agent } from 'node:http'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { encodeFrame } from '../../src/protocol/codec.ts'
 import type { Box, Reply } from '../helpers/box.ts'
-import { send, startBox } from '../helpers/box.ts'
+import { DEADLINE_MS, send, startBox } from '../helpers/box.ts'
 import { pssOf, treeOf } from '../helpers/memory.ts'
 
 const COUNTER = `
@@ -125,6 +128,30 @@ test('a site that ends its own thread again and again leaves the others served',
     assert.equal(bad.status, 502)
     assert.equal(good.text, 'good')
   }
+})
+
+test("strangers on the pool's socket are let go, whatever they say, and nothing else notices", async (t) => {
+  const box = await startBox(t, { app: { files: { 'app.mjs': "export default () => new Response('up')" } } })
+  const hello = encodeFrame({ type: 'hello', id: 0, thread: 1, token: 'guessed' })
+  const early = encodeFrame({
+    type: 'response',
+    id: 1,
+    head: { status: 200, reason: '', headers: [] },
+    body: Buffer.alloc(0),
+    last: true,
+  })
+  await box.ask('app')
+
+  for (const bytes of [Buffer.alloc(100, 0xff), Buffer.from('GET / HTTP/1.1\r\n\r\n'), hello, early]) {
+    const stranger = connect(join(box.dir, 'run/pool.sock'))
+    stranger.on('error', () => {})
+    stranger.write(bytes)
+    stranger.resume()
+    await once(stranger, 'close', { signal: AbortSignal.timeout(DEADLINE_MS) })
+  }
+
+  assert.equal((await box.ask('app')).text, 'up')
+  assert.ok(await isWhole(box, 4))
 })
 
 test('two hundred reloads of a site leave memory where five left it', { timeout: 170_000 }, async (t) => {
