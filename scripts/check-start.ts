@@ -68,9 +68,12 @@ function get(url: string): Promise<{ status: number; text: string }> {
   const { host, pathname } = new URL(url)
   return new Promise((resolve, reject) => {
     const options = { host: '127.0.0.1', port: 8080, path: pathname, headers: { host }, agent: false, signal: deadline }
-    const req = request(options, async (res) => {
-      const text = (await res.setEncoding('utf8').toArray()).join('')
-      resolve({ status: res.statusCode ?? 0, text })
+    const req = request(options, (res) => {
+      let text = ''
+      res.setEncoding('utf8').on('data', (part: string) => {
+        text += part
+      })
+      res.on('end', () => resolve({ status: res.statusCode ?? 0, text }))
     })
     req.on('error', reject).end()
   })

@@ -19,8 +19,7 @@ export class SiteExit extends Error {
 }
 
 /**
- * Takes an error that nothing in `context` caught. While the site is loading it is why the load failed; a site that is
- * told to stop may exit.
+ * Takes an error that nothing in `context` caught. While the site is loading it is why the load failed.
  */
 export function reportCrash(context: Context, error: unknown): void {
   if (!(error instanceof SiteExit) && tell(context, 'uncaughtException', error, 'uncaughtException')) {
@@ -43,25 +42,36 @@ export function reportRejection(context: Context, reason: unknown, promise: Prom
 function crash(context: Context, error: unknown): void {
   const { site } = context
   if (site.onLoadCrash !== undefined) return site.onLoadCrash(error)
-  logCrash(site, error)
+  if (!(error instanceof SiteExit)) site.log.write('fatal', inspect(error))
   context.fail?.()
 }
 
-function logCrash(site: Site, error: unknown): void {
-  const isExit = error instanceof SiteExit
-  if (isExit && (site.state === 'stopping' || site.state === 'stopped')) return
-  site.log.write('fatal', isExit ? error.message : inspect(error))
+/**
+ * What `process.exit` does in a site's code: it is told at once, because a framework may catch what is thrown. A site
+ * that is told to stop may exit.
+ *
+ * @throws always, so that the code does not go on
+ */
+export function exitSite(site: Site, exitCode: number): never {
+  const exit = new SiteExit(exitCode)
+  if (site.onLoadCrash !== undefined) site.onLoadCrash(exit)
+  else if (site.state === 'live') site.log.write('fatal', exit.message)
+  throw exit
 }
 
 /** Lets the site's own listeners have it. @returns whether it has any */
 function tell(context: Context, event: string, ...args: unknown[]): boolean {
   const { site } = context
   if (site.processEvents.listenerCount(event) === 0) return false
+  const { onLoadCrash } = site
+  // As a rule a handler ends with `process.exit(1)`: the error itself is what should be read then.
+  if (onLoadCrash !== undefined) site.onLoadCrash = () => onLoadCrash(args[0])
   try {
     runIn(context, () => site.processEvents.emit(event, ...args))
   } catch (error) {
-    // As a rule a handler ends with `process.exit(1)`: the error itself is what should be read then.
     crash(context, error instanceof SiteExit ? args[0] : error)
+  } finally {
+    if (onLoadCrash !== undefined) site.onLoadCrash = onLoadCrash
   }
   return true
 }

@@ -23,9 +23,10 @@ export class IncomingBody {
     this.#flow = flow
   }
 
-  /** Whether somebody reads, and there is more to come. */
+  /** Whether somebody waits for more of it at this moment. */
   get isBeingRead(): boolean {
-    return !this.#isComplete && (this.#reader.kind === 'whole' || this.#reader.kind === 'stream')
+    if (this.#isComplete) return false
+    return this.#reader.kind === 'whole' || (this.#reader.kind === 'stream' && this.#reader.pulled !== undefined)
   }
 
   // ---- from the dispatcher -------------------------------------------------------------------------------------

@@ -232,6 +232,8 @@ export class FetchExchange implements Exchange {
     if (this.#isOver) return
     this.#isOver = true
     this.#wire.over(this.#id)
+    // What is left of the body does not come here.
+    this.#body?.fail(new DOMException('The answer was complete before the body was', 'AbortError'))
   }
 }
 

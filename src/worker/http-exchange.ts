@@ -185,6 +185,8 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
   destroyed(error: Error | null): void {
     if (this.#isEnded) this.#finishSending()
     if (!this.#isOver) {
+      // What was written before would be with the kernel by now.
+      this.flushGathered()
       this.#abortAnswer(error?.message ?? 'it closed the connection')
       this.#setOver()
     }
@@ -238,6 +240,8 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
       response.emit('close')
     }
     if (!isConsumed(request)) this.#dump(request)
+    // Somebody began to read, and stopped. What is left of the body does not come here.
+    else if (this.#isOver && !this.#isRequestOver) request.destroy(connectionReset())
     this.#release()
   }
 
@@ -305,7 +309,11 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     const body = this.#takeParts()
     const { channel } = this.#wire
     if (!this.#isHeadSent) {
-      const head = parseResponseHead(this.#response?._header as string, this.#isUtf8Head === true)
+      const { _header: text, _trailer: trailer } = this.#response as ResponseInternals
+      const head = parseResponseHead(text as string, this.#isUtf8Head === true)
+      // An answer whose end is held back is whole for its client all the same.
+      const isHeldBack = !isLast && this.#isEnded && trailer === ''
+      if (isHeldBack && this.#isChunked) head.headers.push('Content-Length', String(body.byteLength))
       channel.send({ type: 'response', id: this.#id, head, body, last: isLast })
       this.#isHeadSent = true
     } else if (body.byteLength > 0) {
@@ -327,10 +335,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     const response = this.#response
     if (!this.#isEnded || this.#isOver || response === undefined) return
     if (this.#sending?.isHeld || (this.#socket !== undefined && this.#socket.writableLength > 0)) return
-    if (this.#isStillReading(response)) {
-      this.#gather()
-      return
-    }
+    if (this.#isStillReading(response)) return this.#gather()
     const trailers = this.#isChunked ? parseHeaderLines(response._trailer) : []
     const isHeadLast = !this.#isHeadSent && trailers.length === 0
     this.#flush(isHeadLast)
@@ -346,7 +351,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     const request = this.#request
     if (request === undefined || this.#isRequestOver || !this.#hasBody) return false
     if (!response.writableFinished) return !response.destroyed
-    return isConsumed(request) && !request._dumped && !request.destroyed
+    return isBeingRead(request)
   }
 
   #abortAnswer(reason: string): void {
@@ -441,6 +446,13 @@ function bytesOf({ chunk, encoding }: WrittenChunk): Uint8Array {
 /** Whether somebody reads the body, or will in the next tick: `resOnFinish` of Node's http asks this. */
 function isConsumed(request: RequestInternals): boolean {
   return request._consuming || request._readableState.resumeScheduled
+}
+
+/** Whether somebody goes on reading the body: not one who has paused it for good, as parsers do at their limits. */
+function isBeingRead(request: RequestInternals): boolean {
+  if (!isConsumed(request) || request._dumped || request.destroyed) return false
+  const isPiped = request._readableState.pipes.length > 0
+  return isPiped || request.readableFlowing === true || request.listenerCount('readable') > 0
 }
 
 const STREAM_EVENTS = ['end', 'close', 'data', 'readable', 'error', 'aborted'] as const

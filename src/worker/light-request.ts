@@ -155,6 +155,12 @@ Object.setPrototypeOf(LightRequest.prototype, NativeRequest.prototype)
 
 function headersOf(flat: readonly string[]): Headers {
   const headers = new Headers()
-  for (let at = 0; at < flat.length; at += 2) headers.append(flat[at] as string, flat[at + 1] as string)
+  for (let at = 0; at < flat.length; at += 2) {
+    const [name, value] = [flat[at] as string, flat[at + 1] as string]
+    // RFC 9113 §8.2.3: cookies may come in several fields, and belong together with a semicolon.
+    if (name.length === 6 && name.toLowerCase() === 'cookie' && headers.has('cookie')) {
+      headers.set('cookie', `${headers.get('cookie')}; ${value}`)
+    } else headers.append(name, value)
+  }
   return headers
 }

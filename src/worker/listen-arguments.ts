@@ -40,8 +40,24 @@ function toPort(value: unknown): number | undefined {
 /** What `server.address()` answers for a wish that was granted. @param port stands in for port 0 */
 export function addressOf(wish: ListenWish, port: number): AddressInfo | string {
   if (wish.path !== undefined) return wish.path
-  const host = wish.host === 'localhost' ? '127.0.0.1' : wish.host || '::'
+  const host = hostOf(wish)
   return { address: host, family: host.includes(':') ? 'IPv6' : 'IPv4', port }
+}
+
+/** Whether two servers could not both be bound: on Linux, `::` takes the port on every address. */
+export function isSamePlace(one: ListenWish, other: ListenWish): boolean {
+  if (one.path !== undefined || other.path !== undefined) return one.path === other.path
+  if (!one.port || one.port !== other.port) return false
+  const [a, b] = [hostOf(one), hostOf(other)]
+  return a === b || isWildcard(a) || isWildcard(b)
+}
+
+function hostOf({ host }: ListenWish): string {
+  return host === 'localhost' ? '127.0.0.1' : host || '::'
+}
+
+function isWildcard(host: string): boolean {
+  return host === '::' || host === '0.0.0.0'
 }
 
 /** For messages: `port 3000`, `127.0.0.1:3000` or a path. */

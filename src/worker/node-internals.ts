@@ -17,7 +17,7 @@ export interface RequestInternals extends IncomingMessage {
   _dumped: boolean
   upgrade: boolean | null
   joinDuplicateHeaders: boolean
-  _readableState: { resumeScheduled: boolean }
+  _readableState: { resumeScheduled: boolean; pipes: unknown[] }
   _dump(): void
   _dumpAndCloseReadable(): void
   _addHeaderLines(headers: string[], count: number): void

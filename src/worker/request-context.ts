@@ -23,6 +23,11 @@ export function runIn<A extends unknown[], R>(context: Context, work: (...args: 
   return storage.run(context, work, ...args)
 }
 
+/** Runs `work` as vhostel's own code. */
+export function runOutside<R>(work: () => R): R {
+  return storage.exit(work)
+}
+
 /** Whose code is running; undefined for vhostel's own. */
 export function currentContext(): Context | undefined {
   return storage.getStore()

@@ -29,6 +29,8 @@ export class Requests {
   readonly #wire: Wire
   readonly #open = new Map<number, Exchange>()
   readonly #waiting = new Map<number, Waiting>()
+  /** Repeatable requests that began in this turn: most are over by its end, and their answer says that they began. */
+  #unannounced: number[] = []
 
   constructor(channel: Channel) {
     this.#channel = channel
@@ -41,8 +43,12 @@ export class Requests {
       this.#channel.send({ type: 'abort', id: frame.id, reason: 'generation not loaded' })
       return
     }
+    if (REPEATABLE.has(frame.head.method)) {
+      if (this.#unannounced.length === 0) setImmediate(this.#announce)
+      this.#unannounced.push(frame.id)
+      return this.#run(frame, site)
+    }
     this.#channel.send({ type: 'started', id: frame.id })
-    if (REPEATABLE.has(frame.head.method)) return this.#run(frame, site)
     this.#waiting.set(frame.id, { frames: [] })
     this.#channel.flush(() => this.#runWaiting(frame, site))
   }
@@ -52,6 +58,11 @@ export class Requests {
     const exchange = this.#open.get(frame.id)
     if (exchange !== undefined) return runIn(exchange, deliver, exchange, frame)
     this.#waiting.get(frame.id)?.frames.push(frame)
+  }
+
+  #announce = (): void => {
+    for (const id of this.#unannounced) if (this.#open.has(id)) this.#channel.send({ type: 'started', id })
+    this.#unannounced = []
   }
 
   #runWaiting(frame: RequestFrame, site: Site): void {

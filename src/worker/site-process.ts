@@ -6,12 +6,13 @@
  * file paths handed to `node:fs` follow (site-paths.ts does that for `node:fs`).
  */
 import { statSync } from 'node:fs'
+import Module from 'node:module'
 import { resolve } from 'node:path'
 // Node makes the named exports of a builtin when it is first imported: here, outside of every site, or `env` would be the
 // one of the site that happens to come first.
 import process from 'node:process'
-import { SiteExit } from './crash.ts'
-import { currentSite } from './request-context.ts'
+import { exitSite } from './crash.ts'
+import { currentSite, runOutside } from './request-context.ts'
 import type { Site } from './site.ts'
 
 /** Ends the thread, whatever the site's code sees as `process.exit`. */
@@ -24,33 +25,67 @@ export function installSiteProcess(): void {
   ownDirectory()
   ownExit()
   ownEvents()
+  ownExports()
 }
 
 // ---- environment and arguments ---------------------------------------------------------------------------------------
 
 /**
- * In a site's code `process.env` is that site's object, so it stays right wherever a site keeps it. Asked for outside
- * (`import { env } from 'node:process'` is resolved once for all), it is one that looks up the site at each use.
+ * In a site's code `process.env` and `process.argv` are that site's objects, so they stay right wherever a site keeps
+ * them. Asked for outside (`import { env } from 'node:process'` is resolved once for all), each is one that looks up the
+ * site at every use.
  */
 function ownEnvironment(): void {
   const real = process.env
-  const shared = new Proxy(
+  ownProperty(
+    'env',
     real,
-    lookingUp(() => currentSite()?.env ?? real),
+    (site) => site.env,
+    (site, value) => {
+      site.env = value
+    },
   )
-  Object.defineProperty(process, 'env', {
+}
+
+function ownArguments(): void {
+  ownProperty(
+    'argv',
+    process.argv,
+    (site) => site.argv,
+    (site, value) => {
+      site.argv = value
+    },
+  )
+}
+
+function ownProperty<T extends object>(
+  name: 'env' | 'argv',
+  real: T,
+  read: (site: Site) => T,
+  write: (site: Site, value: T) => void,
+): void {
+  const lookUp = (): T => {
+    const site = currentSite()
+    return site === undefined ? real : read(site)
+  }
+  // Its target has properties that cannot be hidden or changed only if they are the same for all (`length` of an array).
+  const shared = new Proxy(Array.isArray(real) ? ([] as unknown as T) : real, lookingUp(lookUp))
+  Object.defineProperty(process, name, {
     configurable: true,
     enumerable: true,
-    get: () => currentSite()?.env ?? shared,
-    set: (value: NodeJS.ProcessEnv) => {
+    get: () => {
       const site = currentSite()
-      if (site !== undefined) site.env = value
+      return site === undefined ? shared : read(site)
+    },
+    set: (value: T) => {
+      const site = currentSite()
+      if (site !== undefined) write(site, value)
     },
   })
 }
 
 /** Traps that do everything to the object that is right at that moment. */
-function lookingUp(target: () => NodeJS.ProcessEnv): ProxyHandler<NodeJS.ProcessEnv> {
+function lookingUp<T extends object>(target: () => T): ProxyHandler<T> {
   return {
     get: (_, name) => Reflect.get(target(), name),
     set: (_, name, value) => Reflect.set(target(), name, value),
@@ -58,25 +93,19 @@ function lookingUp(target: () => NodeJS.ProcessEnv): ProxyHandler<NodeJS.Process
     deleteProperty: (_, name) => Reflect.deleteProperty(target(), name),
     ownKeys: () => Reflect.ownKeys(target()),
     defineProperty: (_, name, descriptor) => Reflect.defineProperty(target(), name, descriptor),
-    getOwnPropertyDescriptor: (_, name) => {
+    getOwnPropertyDescriptor: (own, name) => {
       const descriptor = Reflect.getOwnPropertyDescriptor(target(), name)
-      // A proxy may not tell of a property that cannot be changed and that its own target does not have.
-      return descriptor === undefined ? undefined : { ...descriptor, configurable: true }
+      // A proxy may tell of a property that cannot be changed only if its own target has it.
+      const isFixed = Reflect.getOwnPropertyDescriptor(own, name)?.configurable === false
+      return descriptor === undefined ? undefined : { ...descriptor, configurable: !isFixed }
     },
   }
 }
 
-function ownArguments(): void {
-  const real = process.argv
-  Object.defineProperty(process, 'argv', {
-    configurable: true,
-    enumerable: true,
-    get: () => currentSite()?.argv ?? real,
-    set: (value: string[]) => {
-      const site = currentSite()
-      if (site !== undefined) site.argv = value
-    },
-  })
+/** Node makes the named exports anew from what it finds: that has to be what is shared, whoever asks for it. */
+function ownExports(): void {
+  const { syncBuiltinESMExports } = Module
+  Module.syncBuiltinESMExports = () => runOutside(syncBuiltinESMExports)
 }
 
 // ---- working directory -----------------------------------------------------------------------------------------------
@@ -115,16 +144,15 @@ function changeDirectory(site: Site, directory: string): void {
 function ownExit(): void {
   const { exit, kill } = process
   process.exit = (code) => {
-    if (currentSite() === undefined) return exit(code)
-    throw new SiteExit(Number(code ?? process.exitCode ?? 0))
+    const site = currentSite()
+    return site === undefined ? exit(code) : exitSite(site, Number(code ?? process.exitCode ?? 0))
   }
   process.kill = (pid, signal) => {
     const site = currentSite()
     if (site === undefined || pid !== process.pid || signal === 0) return kill(pid, signal)
     const name = typeof signal === 'string' ? signal : 'SIGTERM'
     // The process is everybody's: a signal to it is one to the site.
-    if (!site.processEvents.emit(name, name)) throw new SiteExit(1)
-    return true
+    return site.processEvents.emit(name, name) || exitSite(site, 1)
   }
 }
 

@@ -36,7 +36,7 @@ function main(): void {
   if (options.compileCache !== undefined) Module.enableCompileCache(options.compileCache)
   const socket = connect(options.socket)
   const channel = openChannel(socket, { onFrame: (frame) => receive(frame), onClose: () => exitThread(0) })
-  const requests = new Requests(channel, socket)
+  const requests = new Requests(channel)
   const ownLog = new SiteLog(channel, 0)
 
   function receive(frame: Frame): void {

@@ -80,6 +80,8 @@ export class TunnelExchange implements Exchange, SocketOwner {
     if (this.#isRemoteEnded) return
     this.#isRemoteEnded = true
     this.#socket?.push(null)
+    // As net.Socket does: 'end' comes also when nobody reads, if there is nothing left to read.
+    this.#socket?.read(0)
   }
 
   credit(bytes: number): void {

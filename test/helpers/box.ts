@@ -81,7 +81,8 @@ export class Box {
     const config = join(this.dir, 'vhostel.ini')
     const child = spawn(process.execPath, [COMMAND, 'serve', '--config', config], {
       cwd: this.dir,
-      env: { ...process.env, NO_COLOR: '1', ...env },
+      // The test runner asks for colours where it runs in a terminal.
+      env: { ...process.env, FORCE_COLOR: undefined, NO_COLOR: '1', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     })
     this.#child = child

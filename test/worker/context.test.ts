@@ -97,17 +97,33 @@ test('an upgraded socket stays in the context of its site', async (t) => {
   assert.match(request.text, new RegExp(`hello tunnel ${root}$`))
 })
 
-test('an ES module that imports env and cwd by name sees its own', async (t) => {
+test('ES modules that import env, argv and cwd by name see their own, whoever came first', async (t) => {
+  const own = await startThread(t)
   const text = `
-    import { env, cwd, argv, exit } from 'node:process'
-    import process from 'node:process'
-    export default (req, res) => res.end([env.NAME, cwd(), process.env.NAME, 'NAME' in env, Object.keys(env)].join(' '))`
-  const folder = writeSite(t, { 'main.mjs': text })
-  await thread.loadWell({ generation: ++generation, module: join(folder, 'main.mjs'), env: { NAME: 'own' } })
+    import { argv, cwd, env } from 'node:process'
+    import { syncBuiltinESMExports } from 'node:module'
+    syncBuiltinESMExports()
+    const look = () => [env.NAME, cwd(), process.env.NAME, 'NAME' in env, Object.keys(env), argv[1], argv.length, [...argv].length, Array.isArray(argv)]
+    export default (req, res) => res.end(JSON.stringify(look()))`
+  const folders = ['one', 'two'].map(() => writeSite(t, { 'main.mjs': text }))
+  for (const [n, folder] of folders.entries()) {
+    await own.loadWell({ generation: n, module: join(folder, 'main.mjs'), env: { NAME: `site ${n}` } })
+  }
 
-  const reply = await thread.get(generation)
-
-  assert.equal(reply.text, `own ${folder} own true NAME`)
+  for (const [n, folder] of folders.entries()) {
+    const name = `site ${n}`
+    assert.deepEqual((await own.get(n)).json, [
+      name,
+      folder,
+      name,
+      true,
+      ['NAME'],
+      join(folder, 'main.mjs'),
+      2,
+      2,
+      true,
+    ])
+  }
 })
 
 test('what a site sets in its environment is its own', async (t) => {
@@ -255,6 +271,15 @@ test('process.exit ends the request and nothing else', async (t) => {
   await thread.log(of, /^site called process\.exit\(7\)$/)
   await thread.log(of, /^site called process\.exit\(8\)$/)
   assert.equal(thread.isClosed, false)
+})
+
+test('process.exit is told even where a framework catches what it throws', async (t) => {
+  const of = await site(t, "module.exports = (req, res) => { try { process.exit(9) } catch { res.end('caught') } }")
+
+  const reply = await thread.get(of)
+
+  assert.equal(reply.text, 'caught')
+  await thread.log(of, /^site called process\.exit\(9\)$/)
 })
 
 test('an error after the answer has begun cuts it off', async (t) => {

@@ -92,8 +92,8 @@ function askPlain(name: string, one: Case): Promise<Seen> {
     })
     req.on('information', ({ statusCode }) => seen.informational?.push(statusCode))
     req.on('error', () => resolve({ ...seen, isCut: true }))
-    req.on('response', (res: IncomingMessage) => readPlain(res, seen).then(resolve))
-    if (one.clientLeaves === 'before') whenLogged(() => plainLogOf(name)).then(() => req.destroy())
+    req.on('response', (res: IncomingMessage) => void readPlain(res, seen).then(resolve))
+    if (one.clientLeaves === 'before') void whenLogged(() => plainLogOf(name)).then(() => req.destroy())
     if (one.clientLeaves === 'middle') req.on('response', (res) => res.once('data', () => req.destroy()))
     if (one.clientLeaves === 'upload') {
       req.write(one.body)
@@ -248,18 +248,22 @@ async function whenStarted(_name: string): Promise<void> {
   await new Promise((resolve) => server.once('request', resolve))
 }
 
-/** The log once both the request and the response are closed; lines of each object in order. */
+const LAST_LINES = ['["res close"]', '["req close"]', '["handled"]']
+
+/** The log once the handler is through, both objects are closed, and nothing follows; lines of each object in order. */
 async function settledLog(logOf: () => Promise<string[]>): Promise<Record<string, string[]>> {
   const deadline = performance.now() + 5000
-  let log = await logOf()
-  while (!log.includes('["res close"]') || !log.includes('["req close"]')) {
-    assert.ok(performance.now() < deadline, `not closed; got ${JSON.stringify(log)}`)
+  let log: string[] = []
+  for (;;) {
+    const before = log.length
     log = await logOf()
+    if (log.length === before && LAST_LINES.every((line) => log.includes(line))) break
+    assert.ok(performance.now() < deadline, `not closed; got ${JSON.stringify(log)}`)
   }
   return {
     request: log.filter((line) => line.startsWith('["req ')),
     response: log.filter((line) => line.startsWith('["res ')),
-    handler: log.filter((line) => !/^\["re[qs] (end|close|aborted|prefinish|finish)"\]$/.test(line)),
+    handler: log.filter((line) => !/^\["(re[qs] (end|close|aborted|prefinish|finish)|handled)"\]$/.test(line)),
   }
 }
 

@@ -42,7 +42,7 @@ test('a small answer is one frame with its length', async (t) => {
 
   const reply = await thread.get(site)
 
-  assert.deepEqual(reply.types, ['started', 'response'])
+  assert.deepEqual(reply.types, ['response'])
   assert.deepEqual([reply.status, reply.head.reason, reply.text], [201, 'Created', 'hello'])
   assert.deepEqual(reply.header('x-a'), ['1'])
   assert.deepEqual(reply.header('content-length'), ['5'])
@@ -365,6 +365,31 @@ test('a body that is still being read after the answer is read to its end', asyn
 
   assert.equal(request.text, 'answered first')
   await thread.log(site, /^read 300000$/)
+})
+
+test('an answer is not held back for a body that nobody goes on reading', async (t) => {
+  const site = await handler(
+    t,
+    `const reader = request.body.getReader()
+     await reader.read()
+     setTimeout(() => reader.read().catch((error) => console.log('later', error.name)), 5)
+     return new Response(new ReadableStream({ start(c) { c.enqueue(Buffer.from('too large')); c.close() } }), { status: 413 })`,
+  )
+  const request = thread.request(site, { ...POST, last: false })
+  request.send('a beginning')
+
+  await request.over()
+
+  assert.deepEqual([request.status, request.text], [413, 'too large'])
+  await thread.log(site, /^later AbortError$/)
+})
+
+test('cookies in several fields belong together', async (t) => {
+  const site = await handler(t, "return new Response(request.headers.get('cookie'))")
+
+  const reply = await thread.get(site, '/', { headers: ['Host', 'a', 'Cookie', 'a=1', 'cookie', 'b=2'] })
+
+  assert.equal(reply.text, 'a=1; b=2')
 })
 
 test('an abort of the client ends the body of the request', async (t) => {

@@ -34,7 +34,7 @@ test('a small answer is one frame', async (t) => {
 
   const reply = await thread.get(site)
 
-  assert.deepEqual(reply.types, ['started', 'response'])
+  assert.deepEqual(reply.types, ['response'])
   assert.equal(reply.text, 'one two')
 })
 
@@ -52,7 +52,7 @@ test('what is written leaves in the same turn', async (t) => {
 
   await request.bytes(9)
 
-  assert.deepEqual(request.types, ['started', 'response'])
+  assert.deepEqual(request.types, ['response', 'started'])
   assert.equal(request.isOver, false)
   request.abort()
 })
@@ -171,6 +171,40 @@ test('an answer before the body is complete ends the request', async (t) => {
   await thread.log(site, /^closed true$/)
 })
 
+test('an answer is whole for its client while the site goes on reading the body', async (t) => {
+  const site = await handler(
+    t,
+    `let bytes = 0
+     req.on('data', (chunk) => (bytes += chunk.length)).on('end', () => console.log('read', bytes))
+     res.write('answered '); res.end('first')`,
+  )
+  const request = thread.request(site, { method: 'POST', last: false })
+  await request.bytes('answered first'.length)
+
+  assert.deepEqual(request.header('content-length'), ['14'])
+  assert.equal(request.isOver, false)
+  await request.upload(300_000)
+  request.end()
+  await request.over()
+
+  await thread.log(site, /^read 300000$/)
+})
+
+test('an answer is not held back for a body that nobody goes on reading', async (t) => {
+  const site = await handler(
+    t,
+    `req.on('close', () => console.log('closed', req.aborted, req.complete))
+     req.once('data', () => { req.pause(); res.writeHead(413); res.end('too large') })`,
+  )
+  const request = thread.request(site, { method: 'POST', last: false })
+  request.send('a beginning')
+
+  await request.over()
+
+  assert.deepEqual([request.status, request.text], [413, 'too large'])
+  await thread.log(site, /^closed true false$/)
+})
+
 test('informational answers are frames of their own', async (t) => {
   const site = await handler(
     t,
@@ -265,6 +299,15 @@ test('a site that destroys its socket aborts the request with its reason', async
   const reply = await thread.get(site)
 
   assert.deepEqual(reply.frames.at(-1), { type: 'abort', id: reply.id, reason: 'no more' })
+})
+
+test('what was written before a socket is destroyed leaves first', async (t) => {
+  const site = await handler(t, "res.statusCode = 301; res.write('0'); process.nextTick(() => req.socket.destroy())")
+
+  const reply = await thread.get(site)
+
+  assert.deepEqual(reply.types, ['response', 'abort'])
+  assert.deepEqual([reply.status, reply.text], [301, '0'])
 })
 
 test('a site that writes to the socket of its request is told in the abort', async (t) => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { addressOf, describeWish, parseListen } from '../../src/worker/listen-arguments.ts'
+import { addressOf, describeWish, isSamePlace, parseListen } from '../../src/worker/listen-arguments.ts'
 
 const callback = (): void => {}
 
@@ -50,3 +50,23 @@ test('a wish is described as a person would', () => {
   assert.equal(describeWish(parseListen(['/run/x'])), '/run/x')
   assert.equal(describeWish(parseListen([{ fd: 4 }])), 'a handle')
 })
+
+const places: [unknown[], unknown[], boolean][] = [
+  [[3000], [3000], true],
+  [[3000], [3001], false],
+  [[3000, '127.0.0.1'], [3000], true],
+  [[3000, '127.0.0.1'], [3000, '0.0.0.0'], true],
+  [[3000, '127.0.0.1'], [3000, '::1'], false],
+  [[3000, 'localhost'], [3000, '127.0.0.1'], true],
+  [[0], [0], false],
+  [['/run/a'], ['/run/a'], true],
+  [['/run/a'], ['/run/b'], false],
+  [['/run/a'], [3000], false],
+  [[{ fd: 3 }], [{ fd: 3 }], false],
+]
+
+for (const [one, other, isSame] of places) {
+  test(`${describeWish(parseListen(one))} and ${describeWish(parseListen(other))} are ${isSame ? '' : 'not '}the same`, () => {
+    assert.equal(isSamePlace(parseListen(one), parseListen(other)), isSame)
+  })
+}

@@ -176,6 +176,38 @@ test("a server's timeout ends a request that does nothing", async (t) => {
   assert.equal(reply.types.at(-1), 'abort')
 })
 
+test('a port that the site listens on already is in use', async (t) => {
+  const of = await site(
+    t,
+    `const http = require('http')
+     http.createServer((req, res) => res.end('first')).listen(3000)
+     http.createServer().on('error', (error) => console.log(error.code, error.port, error.message)).listen(3000)`,
+  )
+
+  await thread.log(of, /^EADDRINUSE 3000 listen EADDRINUSE: address already in use :::3000$/)
+  assert.equal((await thread.get(of)).text, 'first')
+})
+
+test("a site keeps and replaces its server's methods as it likes", async (t) => {
+  const of = await site(
+    t,
+    `const server = require('http').createServer((req, res) => {
+       console.log('own close', server.close(), server.listenerCount('listening'), Object.keys(server).includes('close'))
+       server.close = close
+       server.close(() => console.log('closed'))
+       res.end()
+     })
+     const { close } = server
+     server.close = () => 'not closed'
+     server.listen(3000)`,
+  )
+
+  await thread.get(of)
+
+  await thread.log(of, /^own close not closed 1 true$/)
+  await thread.log(of, /^closed$/)
+})
+
 test('http2 servers get their requests as HTTP/1.1', async (t) => {
   const of = await site(t, "require('http2').createServer((req, res) => res.end('h2 ' + req.method)).listen(3000)")
 

@@ -130,6 +130,15 @@ const faults: Fault[] = [
     place: ['main.cjs', 1, 26],
   },
   {
+    name: 'an error that a handler of the site ends the process for',
+    files: {
+      'main.cjs':
+        "process.on('uncaughtException', () => process.exit(1))\nsetImmediate(() => {\n  throw new Error('the cause')\n})\n",
+    },
+    message: /^the cause$/,
+    place: ['main.cjs', 3, 9],
+  },
+  {
     name: 'a rejection that nobody handles',
     files: { 'main.mjs': "async function start() {\n  throw new Error('no database')\n}\nstart()\n" },
     message: /^no database$/,

@@ -155,7 +155,7 @@ test('an upgrade that is turned down reaches the client', async (t) => {
 
   await request.frame('abort')
 
-  assert.deepEqual(request.types, ['started', 'tunnel', 'body', 'abort'])
+  assert.deepEqual(request.types, ['tunnel', 'body', 'abort'])
   assert.match(request.text, /401/)
 })
 
@@ -203,6 +203,17 @@ test('a half that is closed leaves the other open', async (t) => {
   await request.frame('end')
 
   assert.equal(request.text, 'goafter the end')
+})
+
+test('the end of a socket that nobody reads is heard', async (t) => {
+  const of = await upgrading(t, "socket.write('go'); socket.on('end', () => socket.end('heard'))")
+  const request = thread.request(of, { upgrade: true })
+  await request.frame('tunnel')
+
+  request.end()
+  await request.frame('end')
+
+  assert.equal(request.text, 'goheard')
 })
 
 test('a client that goes away closes the socket', async (t) => {
