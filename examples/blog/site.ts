@@ -23,17 +23,17 @@ const POSTS = join(import.meta.dirname, 'posts')
 export default async function blog(fastify: FastifyInstance, { title }: Options): Promise<void> {
   fastify.get('/', async (_request, reply) => {
     const posts = await allPosts()
-    const items = posts.map((post) => `<li><a href="/${post.slug}">${escape(post.title)}</a></li>`)
-    return reply.type('text/html').send(page(title, `<h1>${escape(title)}</h1><ul>${items.join('')}</ul>`))
+    const items = posts.map((post) => `<li><a href="/${post.slug}">${escapeHtml(post.title)}</a></li>`)
+    return reply.type('text/html').send(page(title, `<h1>${escapeHtml(title)}</h1><ul>${items.join('')}</ul>`))
   })
 
   fastify.get<{ Params: { slug: string } }>('/:slug', async (request, reply) => {
     const post = (await allPosts()).find(({ slug }) => slug === request.params.slug)
     if (post === undefined) return reply.callNotFound()
-    const text = post.paragraphs.map((paragraph) => `<p>${escape(paragraph)}</p>`).join('\n')
+    const text = post.paragraphs.map((paragraph) => `<p>${escapeHtml(paragraph)}</p>`).join('\n')
     return reply
       .type('text/html')
-      .send(page(post.title, `<h1>${escape(post.title)}</h1>${text}<p><a href="/">All posts</a></p>`))
+      .send(page(post.title, `<h1>${escapeHtml(post.title)}</h1>${text}<p><a href="/">All posts</a></p>`))
   })
 
   fastify.setNotFoundHandler((_request, reply) =>
@@ -57,12 +57,12 @@ function page(title: string, body: string): string {
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>${escape(title)}</title>
+<title>${escapeHtml(title)}</title>
 <style>body { font: 1.1rem/1.6 Georgia, serif; max-width: 38rem; margin: 10vh auto; padding: 0 1rem; color-scheme: light dark }</style>
 ${body}
 `
 }
 
-function escape(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`)
 }

@@ -50,25 +50,25 @@ function decodeName(path) {
 }
 
 function render(name, text) {
-  const html = escape(text)
+  const html = escapeHtml(text)
     .replace(/\[\[(.+?)\]\]/g, (_link, page) => `<a href="/${encodeURIComponent(page)}">${page}</a>`)
     .replaceAll('\n', '<br>')
   return `<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
-<title>${escape(name)}</title>
+<title>${escapeHtml(name)}</title>
 <style>
   body { font: 1.1rem/1.6 system-ui; max-width: 38rem; margin: 10vh auto; padding: 0 1rem; color-scheme: light dark }
   textarea { width: 100%; height: 8rem; font: inherit }
 </style>
-<h1>${escape(name)}</h1>
+<h1>${escapeHtml(name)}</h1>
 <p>${html || 'There is no such page yet.'}</p>
-<form method="post"><textarea name="text">${escape(text)}</textarea><p><button>Save</button> <a href="/">Home</a></form>
+<form method="post"><textarea name="text">${escapeHtml(text)}</textarea><p><button>Save</button> <a href="/">Home</a></form>
 `
 }
 
-function escape(text) {
+function escapeHtml(text) {
   return text.replace(/[&<>"]/g, (char) => `&#${char.charCodeAt(0)};`)
 }
 

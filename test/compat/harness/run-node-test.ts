@@ -12,6 +12,8 @@ import { anyOf } from './any-of.ts'
 import type { NoteOutcome, RunOrder } from './outcome.ts'
 
 const TEST_TIMEOUT_MS = 8_000
+/** Longer than any test may take. */
+const QUIET_MS = 15_000
 
 /** Resolves when all tests have ended. */
 export async function runNodeTest(order: RunOrder, note: NoteOutcome): Promise<void> {
@@ -36,7 +38,15 @@ export async function runNodeTest(order: RunOrder, note: NoteOutcome): Promise<v
     })
   }
   events.resume()
-  await once(events, 'end')
+  await Promise.race([once(events, 'end'), untilQuiet(events)])
+}
+
+/** Node ends a run when its process has nothing left to do, which a hosted site's never comes to. */
+function untilQuiet(events: ReturnType<typeof run>): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, QUIET_MS)
+    for (const name of ['test:start', 'test:pass', 'test:fail'] as const) events.on(name, () => timer.refresh())
+  })
 }
 
 /** Puts full titles together: an event has only its test's own. */
