@@ -18,6 +18,8 @@ const CREDIT_PORTION_BYTES = BODY_WINDOW_BYTES / 4
  * come through unchanged: latin1 maps each to the character of the same number and back.
  */
 const JOIN_BYTES = 16 * 1024
+/** How long a client may take for the rest of an answer that is cut, in ms. */
+const CUT_GRACE_MS = 5_000
 
 export interface ClientExchangeHandlers {
   /** The client has gone before the answer was complete. */
@@ -107,7 +109,7 @@ export class ClientExchange implements ExchangeListener {
 
   onFailure(error: Error): void {
     if (this.exchange !== undefined) this.#handlers.onFailed(this.exchange, error)
-    if (this.res.headersSent) this.res.destroy()
+    if (this.res.headersSent) cut(this.res)
     else sendError(this.req, this.res, error)
   }
 
@@ -139,6 +141,18 @@ export class ClientExchange implements ExchangeListener {
     const { exchange } = this
     if (exchange !== undefined && exchange.state !== 'done') this.#handlers.onGone(exchange)
   }
+}
+
+/** Ends the connection in the middle of an answer, but not before what the site has sent of it has left. */
+function cut(res: ServerResponse): void {
+  const { socket } = res
+  if (socket === null) {
+    res.destroy()
+    return
+  }
+  socket.destroySoon()
+  const late = setTimeout(() => socket.destroy(), CUT_GRACE_MS).unref()
+  socket.once('close', () => clearTimeout(late))
 }
 
 /** Early hints and the like, by the one public way that Node has for each. */

@@ -44,6 +44,8 @@ export class TunnelExchange implements ExchangeListener {
     this.#head = head
     this.#handlers = handlers
     socket.on('error', () => socket.destroy())
+    // Also before there is a tunnel: the client may leave while the site makes up its mind.
+    socket.on('end', () => this.#exchange?.endBody([]))
   }
 
   set exchange(exchange: Exchange) {
@@ -56,7 +58,6 @@ export class TunnelExchange implements ExchangeListener {
     this.#open = true
     this.#plain.res.detachSocket(socket as Parameters<ServerResponse['detachSocket']>[0])
     socket.on('close', () => this.#gone())
-    socket.on('end', () => this.#exchange?.endBody([]))
     if (this.#head.byteLength > 0) this.#toSite(this.#head)
     socket.on('data', (chunk: Buffer) => this.#toSite(chunk))
     if (socket.destroyed) this.#gone()

@@ -43,7 +43,7 @@ export function installListenCapture(): void {
   })
   for (const prototype of [HttpServer.prototype, HttpsServer.prototype]) {
     replace(prototype, 'closeAllConnections', (server) => {
-      for (const exchange of captured.get(server)?.site.open ?? []) exchange.cut()
+      captured.get(server)?.site.cutOpen()
       return { value: undefined }
     })
   }

@@ -3,8 +3,11 @@
  */
 import type { RequestHead } from '../protocol/frames.ts'
 
-/** Names and ports that a URL leaves as they are: lower case, and no port that is its scheme's own. */
-const PLAIN_HOST = /^[a-z0-9._-]*[a-z][a-z0-9._-]*(?::[1-9]\d{3,4})?$/
+/**
+ * Names and ports that a URL leaves as they are: lower case, no last label that may be a number (`0x7f`), and no port that
+ * is its scheme's own.
+ */
+const PLAIN_HOST = /^(?:[a-z0-9_-]+\.)*[a-z][a-z0-9_-]*\.?(?::(?:[1-9]\d{3}|[1-5]\d{4}))?$/
 /** Paths and queries that a URL leaves as they are. */
 const PLAIN_TARGET = /^\/[!#$&(-;=?-[\]_a-z~]*$/
 const DOT_SEGMENT = /\/\.\.?(?:[/?#]|$)/
@@ -15,7 +18,8 @@ export function requestUrl(head: RequestHead): string {
   const host = hostOf(head)
   const target = head.url.startsWith('/') ? head.url : `/${head.url}`
   const url = `${scheme}://${host}${target}`
-  if (PLAIN_HOST.test(host) && PLAIN_TARGET.test(target) && !DOT_SEGMENT.test(target)) return url
+  if (PLAIN_HOST.test(host) && !host.includes('xn--') && PLAIN_TARGET.test(target) && !DOT_SEGMENT.test(target))
+    return url
   return URL.parse(url)?.href ?? `${scheme}://localhost/`
 }
 

@@ -162,12 +162,14 @@ export async function closeSite(site: Site): Promise<void> {
   runIn(site, () => guarded(site, () => site.processEvents.emit('exit', 0)))
   site.stdout.flush()
   site.stderr.flush()
+  // What has not come to its end by now, such as an idle WebSocket, does not outlive the site.
+  site.cutOpen()
   site.state = 'stopped'
   site.app = undefined
 }
 
 async function closeInOrder(site: Site): Promise<void> {
-  guarded(site, () => site.processEvents.emit('SIGTERM', 'SIGTERM', 15))
+  guarded(site, () => tellToStop(site))
   try {
     await site.app?.close()
   } catch (error) {
@@ -175,6 +177,12 @@ async function closeInOrder(site: Site): Promise<void> {
   }
   await Promise.all([...site.servers].map((captured) => new Promise<void>((done) => captured.close(() => done()))))
   await new Promise<void>((resolve) => site.whenIdle(resolve))
+}
+
+/** Sends the signal that process managers send, or the one of a terminal to a site that knows only that. */
+function tellToStop({ processEvents }: Site): void {
+  if (processEvents.emit('SIGTERM', 'SIGTERM', 15)) return
+  processEvents.emit('SIGINT', 'SIGINT', 2)
 }
 
 /** A handler of the site that throws does not keep the others from their turn. */

@@ -105,6 +105,11 @@ export class Site implements Context {
     for (const waiter of waiters) runIn(this, waiter)
   }
 
+  /** Closes the connections of all requests that are under way. */
+  cutOpen(): void {
+    for (const exchange of [...this.open]) runIn(exchange, () => exchange.cut())
+  }
+
   /** Calls back, as code of the site, as soon as no request of it is under way. */
   whenIdle(callback: () => void): void {
     if (this.open.size === 0) callback()

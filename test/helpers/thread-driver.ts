@@ -352,7 +352,7 @@ export class WorkerDriver {
     >
   }
 
-  async startThread(options: { heapMb?: number } = {}): Promise<DrivenThread> {
+  async startThread(options: { heapMb?: number; compileCache?: string } = {}): Promise<DrivenThread> {
     const thread = new DrivenThread(++this.#lastThread)
     this.#threads.set(thread.number, thread)
     this.order({

@@ -30,6 +30,8 @@ const rows: [string, RequestHead, string][] = [
   ['with letters beyond ASCII', head('/\u00fc', 'example.com'), 'http://example.com/%C3%BC'],
   ['of an IPv6 host', head('/', '[::1]:8080'), 'http://[::1]:8080/'],
   ['of an IPv4 host', head('/', '127.0.0.1:80'), 'http://127.0.0.1/'],
+  ['of a number for a host', head('/', '0x7f000001'), 'http://127.0.0.1/'],
+  ['of a name in Punycode', head('/', 'xn--bcher-kva.example'), 'http://xn--bcher-kva.example/'],
   ['without a host', head('/x'), 'http://127.0.0.1:8080/x'],
   ['without a host, on IPv6', head('/x', undefined, { localAddress: '::1' }), 'http://[::1]:8080/x'],
   ['of OPTIONS *', head('*', 'example.com'), 'http://example.com/*'],

@@ -3,6 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { SupervisorReport } from '../../src/core/worker-orders.ts'
@@ -126,6 +127,21 @@ test('a sample measures every thread from outside, also one that is stuck', asyn
   assert.ok((second?.utilisation ?? 1) < 0.9, `idle: ${second?.utilisation}`)
   assert.ok((second?.heapUsedBytes ?? 0) > 1_000_000)
   assert.ok(samples.rssBytes > 10_000_000)
+})
+
+test('compiled code is kept where the dispatcher says', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const cache = writeSite(t, {})
+  const folder = writeSite(t, {
+    'main.cjs': `module.exports = (req, res) => res.end('cached'); ${'function f() {}\n'.repeat(200)}`,
+  })
+  const thread = await worker.startThread({ compileCache: cache })
+  await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs') })
+
+  worker.order({ type: 'stop', thread: 1, graceMs: 5000 })
+  await endOf(worker, 1)
+
+  assert.ok(readdirSync(cache).length > 0)
 })
 
 test('a process without a dispatcher ends at once, stuck threads and all', async (t) => {

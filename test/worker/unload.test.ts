@@ -53,6 +53,35 @@ test('an app is told to stop as a process is, and may exit', async (t) => {
   assert.deepEqual(linesOf(of), ['told SIGTERM 15', 'closed', 'exit 0'])
 })
 
+test('an app that knows only the signal of a terminal is told by that', async (t) => {
+  const of = await site(
+    t,
+    "process.on('SIGINT', (name) => console.log('told', name)); export default (req, res) => res.end()",
+  )
+
+  await thread.unload(of)
+
+  assert.deepEqual(linesOf(of), ['told SIGINT'])
+})
+
+test('what is still open when the time is up is cut off', async (t) => {
+  const of = await site(
+    t,
+    "export default (req, res) => { res.write('for ever'); res.on('close', () => console.log('cut')) }",
+    {
+      stopTimeoutMs: 50,
+    },
+  )
+  const request = thread.request(of)
+  await request.bytes(8)
+
+  await thread.unload(of)
+  await request.over()
+
+  assert.equal(request.types.at(-1), 'abort')
+  await thread.log(of, /^cut$/)
+})
+
 test('a server without a handler of its own is closed', async (t) => {
   const of = await site(
     t,
