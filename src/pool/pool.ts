@@ -307,6 +307,8 @@ export class Pool {
       if (site.lane.warm.size === 0) site.lane.spreadable = true
       this.#seekThread(site)
     }
+    // A thread may have been started in the place of one that comes back with its process: the number is looked at again.
+    this.#handlers.onStale()
   }
 
   /** What a lost thread had: put back what may run again, 502 for the rest. */

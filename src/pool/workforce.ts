@@ -200,7 +200,9 @@ export class Workforce {
   #processHandlers(): ConstructorParameters<typeof WorkerProcess>[2] {
     return {
       onUp: (process) => {
-        for (let count = 0; count < this.#settings.size.threads; count++) this.#startThread(process)
+        // Some may have been ordered while it was still starting.
+        const present = this.#threadsOf(process).length
+        for (let count = present; count < this.#settings.size.threads; count++) this.#startThread(process)
       },
       onReport: (report) => this.#report(report),
       onDown: (process, why) => {
