@@ -8,10 +8,10 @@
  * Invariant: never listens on a network address; an error is answered as `{code, message}`, whatever it is.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { createServer } from 'node:http'
 import { nearest } from '../config/suggest.ts'
 import { SiteUnknown } from '../core/errors.ts'
 import { listenUnix } from '../core/listen-unix.ts'
+import { createServer } from '../core/node-http.ts'
 import type { AdminActions, ReloadReport } from './reports.ts'
 
 type Handle = (req: IncomingMessage, res: ServerResponse) => void

@@ -5,9 +5,9 @@
  * here as an Error with the same `code` and `message`.
  */
 import type { IncomingMessage } from 'node:http'
-import { request } from 'node:http'
 import { join } from 'node:path'
 import { AdminAnswerInvalid, AdminDenied, AdminTimeout, NotRunning } from '../core/errors.ts'
+import { request } from '../core/node-http.ts'
 import type { MatchReport, ReloadReport, StatusReport } from './reports.ts'
 
 /** Every method throws VHOSTEL_NOT_RUNNING, VHOSTEL_ADMIN_DENIED, VHOSTEL_ADMIN_TIMEOUT, VHOSTEL_ADMIN_ANSWER_INVALID. */

@@ -15,8 +15,10 @@ export type SupervisorOrder =
 /** What a supervisor measured of one thread, from outside it. */
 export interface ThreadSample {
   thread: number
-  /** Share of the time since the last sample in which the event loop was busy, 0 to 1. */
+  /** Share of the time since the last sample in which the event loop was busy and had a processor, 0 to 1. */
   utilisation: number
+  /** That time, in ms. */
+  busyMs: number
   heapUsedBytes: number
   externalBytes: number
 }

@@ -4,7 +4,7 @@
  * Invariant: a page depends on nothing but the status; it says nothing of the request, of any site or of what stands in
  * the log, so it can be shown to anybody. The headers of the answer are send-error.ts's.
  */
-import { STATUS_CODES } from 'node:http'
+import { STATUS_CODES } from '../core/node-http.ts'
 
 export interface ErrorPage {
   /** The Content-Type. */

@@ -4,13 +4,13 @@
  * Invariant: while it closes, no request that was accepted is dropped before `graceMs`, and no connection outlives it.
  */
 import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http'
-import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Server as NetServer } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { ListenAddress } from '../config/server-schema.ts'
 import { AddressInUse } from '../core/errors.ts'
 import { listenUnix } from '../core/listen-unix.ts'
+import { createServer } from '../core/node-http.ts'
 import type { RequestHandler } from './handle-request.ts'
 import { responseOn } from './tunnel.ts'
 

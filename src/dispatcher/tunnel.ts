@@ -5,8 +5,8 @@
  * Invariant: when either side ends with an error the other is destroyed, so no half of a tunnel outlives the other.
  */
 import type { IncomingMessage } from 'node:http'
-import { ServerResponse } from 'node:http'
 import type { Duplex } from 'node:stream'
+import { ServerResponse } from '../core/node-http.ts'
 import type { Exchange, ExchangeListener } from '../pool/exchange.ts'
 import type { ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'

@@ -51,6 +51,11 @@ export interface PoolHandlers {
 const SPREAD_AT = 4
 /** Share of time from which an event loop counts as busy. */
 const BUSY_AT = 0.8
+/**
+ * Work in hand up to which a thread is as good as an idle one, in ms; a hundred small requests, or one of a slow site.
+ * To wake another thread costs up to 0.1 ms of CPU in a virtual machine, and batches half as large (docs/performance.md).
+ */
+const PACK_MS = 2
 /** A generation that lost its thread while it was loaded so many times in a row is taken as broken. */
 const MAX_LOST_LOADS = 4
 
@@ -65,7 +70,12 @@ export class Pool {
   private constructor(settings: PoolSettings, handlers: PoolHandlers, log: Log) {
     this.#handlers = handlers
     this.#log = log
-    this.scheduler = new Scheduler({ concurrency: settings.concurrency, spreadAt: SPREAD_AT, busyAt: BUSY_AT })
+    this.scheduler = new Scheduler({
+      concurrency: settings.concurrency,
+      spreadAt: SPREAD_AT,
+      busyAt: BUSY_AT,
+      packMs: PACK_MS,
+    })
     const threads = {
       onReady: (thread: PoolThread) => this.#ready(thread),
       onGone: () => this.#threadGone(),

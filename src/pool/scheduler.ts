@@ -2,7 +2,8 @@
  * Chooses the thread for a request. Pure policy: state in, decision out; no socket, timer or clock, so every rule is
  * tested without a process.
  *
- * A request goes to the least loaded thread in which its site is warm; when all of those are full, or so busy that a
+ * A request goes to a thread in which its site is warm: to one whose work in hand is a matter of microseconds, so that
+ * small requests travel in large batches, else to the least loaded. When all of those are full, or so busy that a
  * request would wait for other code to finish, one more thread is asked to load the site; meanwhile, or when there is
  * none, the request waits in its site's own bounded queue. A slot that becomes free goes to the sites that wait for
  * that thread in turn, so a site with a long queue delays another by at most one request a turn.
@@ -21,6 +22,10 @@ export interface Slot<R> {
   accepting: boolean
   /** Share of the last sample in which its event loop was busy, 0 to 1. */
   utilisation: number
+  /** Mean time of its event loop that a request took in the last sample with requests, in ms; not finite before. */
+  costMs: number
+  /** Requests that left it since that sample. */
+  finished: number
   /** Sites whose current generation is loaded here. */
   readonly lanes: Set<Lane<R>>
   /** Those of them that have requests waiting, next in turn first. */
@@ -50,6 +55,8 @@ export interface SchedulerSettings {
   spreadAt: number
   /** Utilisation from which a thread counts as busy. */
   busyAt: number
+  /** A thread with less work than this in hand is as good as an idle one, in ms. */
+  packMs: number
 }
 
 /** `slot` undefined: it waits, or was refused because the queue is full. `load`: where the site is to be loaded now. */
@@ -79,12 +86,21 @@ export class Scheduler<R> {
       inFlight: 0,
       accepting: true,
       utilisation: 0,
+      costMs: Number.POSITIVE_INFINITY,
+      finished: 0,
       lanes: new Set(),
       hungry: new Set(),
       spoiled: new Set(),
     }
     this.slots.add(slot)
     return slot
+  }
+
+  /** Takes in a sample of a thread's event loop. @param busyMs of it, since the sample before */
+  sampled(slot: Slot<R>, utilisation: number, busyMs: number): void {
+    slot.utilisation = utilisation
+    if (slot.finished > 0) slot.costMs = busyMs / slot.finished
+    slot.finished = 0
   }
 
   /** Takes nothing new from now on; what it has it finishes. Its sites are warm there no more. */
@@ -133,7 +149,7 @@ export class Scheduler<R> {
   /** Places a request that has just arrived. The caller does what the placement says. */
   arrive(lane: Lane<R>, request: R): Placement<R> {
     // Those that came before go first: a free slot while some wait is theirs.
-    const slot = lane.waiting.size === 0 ? this.#leastLoadedWarm(lane) : undefined
+    const slot = lane.waiting.size === 0 ? this.#chooseWarm(lane) : undefined
     if (slot !== undefined) {
       slot.inFlight++
       lane.inFlight++
@@ -164,6 +180,7 @@ export class Scheduler<R> {
   /** A request has left its thread. Follow with `drain(slot)`. */
   finish(lane: Lane<R>, slot: Slot<R>): void {
     slot.inFlight--
+    slot.finished++
     lane.inFlight--
   }
 
@@ -200,15 +217,20 @@ export class Scheduler<R> {
     return best
   }
 
-  #leastLoadedWarm(lane: Lane<R>): Slot<R> | undefined {
+  /** The first of the site's threads that has next to nothing to do, else the one with the fewest requests. */
+  #chooseWarm(lane: Lane<R>): Slot<R> | undefined {
     let best: Slot<R> | undefined
     for (const slot of lane.warm) {
+      if (slot.inFlight * slot.costMs < this.#settings.packMs && slot.utilisation < this.#settings.busyAt) {
+        best = slot
+        break
+      }
       if (best === undefined || slot.inFlight < best.inFlight) best = slot
     }
     return best !== undefined && best.inFlight < this.#settings.concurrency ? best : undefined
   }
 
-  /** `slot` is the least loaded of the site's threads: when even that one is busy, the site needs one more. */
+  /** `slot` is what `#chooseWarm` found: when even that one is busy, the site needs one more. */
   #spreadTo(lane: Lane<R>, slot: Slot<R>): Slot<R> | undefined {
     if (slot.inFlight < this.#settings.spreadAt || slot.utilisation < this.#settings.busyAt) return undefined
     for (const warm of lane.warm) if (warm.utilisation < this.#settings.busyAt) return undefined

@@ -65,6 +65,8 @@ export class ThreadLink {
     const last = !exchange.hasBody
     this.#channel.send({ type: 'request', id, head: exchange.head, body: EMPTY, last })
     exchange.assigned(this, id)
+    // With nothing else open there is no batch to wait for: one client alone is answered a turn earlier.
+    if (this.open.size === 1) this.#channel.flush()
   }
 
   sendBody(id: number, chunk: Uint8Array): void {

@@ -218,7 +218,7 @@ export class Workforce {
     } else if (report.type === 'sample') {
       for (const sample of report.threads) {
         const slot = this.threads.get(sample.thread)?.slot
-        if (slot !== undefined) slot.utilisation = sample.utilisation
+        if (slot !== undefined) this.#scheduler.sampled(slot, sample.utilisation, sample.busyMs)
       }
     }
   }

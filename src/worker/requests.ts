@@ -91,6 +91,8 @@ export class Requests {
     if (exchange === undefined) return
     this.#open.delete(id)
     exchange.site.leave(exchange)
+    // Nothing else is open, so nothing would join the answer.
+    if (this.#open.size === 0) this.#channel.flush()
   }
 }
 

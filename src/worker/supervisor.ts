@@ -10,6 +10,7 @@ import type { EventLoopUtilization } from 'node:perf_hooks'
 import { Worker } from 'node:worker_threads'
 import { entryUrl } from '../core/entry.ts'
 import type { SupervisorOrder, SupervisorReport, ThreadSample } from '../core/worker-orders.ts'
+import { runDelayMs } from './run-delay.ts'
 import type { StopMessage, ThreadOptions } from './thread-options.ts'
 
 /** How long a thread may take to tell its heap's size, in ms; one in native code may not answer at all. */
@@ -17,7 +18,9 @@ const HEAP_TIMEOUT_MS = 250
 
 interface Thread {
   worker: Worker
+  kernelId: Int32Array
   lastUtilisation: EventLoopUtilization
+  lastDelayMs: number
   heap: { usedBytes: number; externalBytes: number }
   error: string | undefined
 }
@@ -44,7 +47,8 @@ function obey(order: SupervisorOrder): void {
 
 function start(order: Extract<SupervisorOrder, { type: 'start' }>): void {
   const { thread: number, token, socket, heapMb, compileCache } = order
-  const options: ThreadOptions = { thread: number, token, socket, compileCache }
+  const kernelId = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
+  const options: ThreadOptions = { thread: number, token, socket, compileCache, kernelId }
   const worker = new Worker(entryUrl(import.meta, './thread'), {
     name: `vhostel thread ${number}`,
     workerData: options,
@@ -52,8 +56,14 @@ function start(order: Extract<SupervisorOrder, { type: 'start' }>): void {
     stderr: true,
     ...(heapMb === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: heapMb } }),
   })
-  const heap = { usedBytes: 0, externalBytes: 0 }
-  const thread: Thread = { worker, lastUtilisation: worker.performance.eventLoopUtilization(), heap, error: undefined }
+  const thread: Thread = {
+    worker,
+    kernelId: new Int32Array(kernelId),
+    lastUtilisation: worker.performance.eventLoopUtilization(),
+    lastDelayMs: 0,
+    heap: { usedBytes: 0, externalBytes: 0 },
+    error: undefined,
+  }
   threads.set(number, thread)
   // What comes this way was written by nobody in particular: sites' own lines go as frames.
   worker.stdout.pipe(process.stdout, { end: false })
@@ -82,12 +92,21 @@ async function sample(): Promise<void> {
 }
 
 async function sampleThread(number: number, thread: Thread): Promise<ThreadSample> {
-  const now = thread.worker.performance.eventLoopUtilization()
-  const { utilization } = thread.worker.performance.eventLoopUtilization(now, thread.lastUtilisation)
-  thread.lastUtilisation = now
+  const { busyMs, utilisation } = loadSince(thread)
   thread.heap = await heapOf(thread)
   const { usedBytes, externalBytes } = thread.heap
-  return { thread: number, utilisation: utilization, heapUsedBytes: usedBytes, externalBytes }
+  return { thread: number, utilisation, busyMs, heapUsedBytes: usedBytes, externalBytes }
+}
+
+/** What the event loop was busy with since the last call, without the time that it waited for a processor. */
+function loadSince(thread: Thread): { busyMs: number; utilisation: number } {
+  const now = thread.worker.performance.eventLoopUtilization()
+  const delayMs = runDelayMs(thread.kernelId[0] as number)
+  const { active, idle } = thread.worker.performance.eventLoopUtilization(now, thread.lastUtilisation)
+  const busyMs = Math.max(0, active - (delayMs - thread.lastDelayMs))
+  thread.lastUtilisation = now
+  thread.lastDelayMs = delayMs
+  return { busyMs, utilisation: active + idle === 0 ? 0 : busyMs / (active + idle) }
 }
 
 /** The sizes of now, or those of the last time when the thread does not answer. */

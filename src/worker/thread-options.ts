@@ -9,6 +9,8 @@ export interface ThreadOptions {
   socket: string
   /** Folder for compiled code; undefined keeps none. */
   compileCache: string | undefined
+  /** One Int32: the kernel's number of the thread, which only the thread itself can find out; 0 until it has. */
+  kernelId: SharedArrayBuffer
 }
 
 /** From the supervisor to a thread: close your sites and leave, within so many ms. */

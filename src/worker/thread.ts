@@ -18,6 +18,7 @@ import { installFileTrace } from './file-trace.ts'
 import { installListenCapture } from './listen-adapter.ts'
 import { currentContext } from './request-context.ts'
 import { Requests } from './requests.ts'
+import { kernelThreadId } from './run-delay.ts'
 import { Site } from './site.ts'
 import { installSiteCluster } from './site-cluster.ts'
 import { closeSite, loadSite } from './site-loader.ts'
@@ -33,6 +34,7 @@ const options = workerData as ThreadOptions
 const sites = new Map<number, Site>()
 
 function main(): void {
+  new Int32Array(options.kernelId)[0] = kernelThreadId()
   if (options.compileCache !== undefined) Module.enableCompileCache(options.compileCache)
   const socket = connect(options.socket)
   const channel = openChannel(socket, { onFrame: (frame) => receive(frame), onClose: () => exitThread(0) })

@@ -4,7 +4,7 @@ import fc from 'fast-check'
 import type { Lane, Slot } from '../../src/pool/scheduler.ts'
 import { Scheduler } from '../../src/pool/scheduler.ts'
 
-const SETTINGS = { concurrency: 2, spreadAt: 1, busyAt: 0.8 }
+const SETTINGS = { concurrency: 2, spreadAt: 1, busyAt: 0.8, packMs: 2 }
 
 function threads(count: number, settings = SETTINGS): { scheduler: Scheduler<string>; slots: Slot<string>[] } {
   const scheduler = new Scheduler<string>(settings)
@@ -49,6 +49,53 @@ test('a hundred sites on four threads are loaded about a hundred times, evenly',
     slots.map((slot) => slot.lanes.size),
     [25, 25, 25, 25],
   )
+})
+
+test('small requests fill one warm thread while its work in hand is next to nothing', () => {
+  const { scheduler, slots } = threads(2, { ...SETTINGS, concurrency: 100 })
+  const lane = warmLane(scheduler, 'a', ...slots)
+  const [one, two] = slots as [Slot<string>, Slot<string>]
+  const place = (): Slot<string> | undefined => scheduler.arrive(lane, 'x').slot
+
+  assert.deepEqual([place(), place()], [one, two], 'what a request costs is not known yet')
+  scheduler.finish(lane, one)
+  scheduler.finish(lane, two)
+  scheduler.sampled(one, 0.1, 0.5)
+  const cheap = Array.from({ length: 6 }, place)
+
+  assert.deepEqual(cheap, [one, one, one, one, two, two], 'four of 0.5 ms each are 2 ms of work')
+})
+
+test('requests are shared out where a thread is busy, or each costs much', () => {
+  for (const [utilisation, busyMs] of [
+    [0.9, 0.1],
+    [0.5, 100],
+  ] as const) {
+    const { scheduler, slots } = threads(2, { ...SETTINGS, concurrency: 100 })
+    const lane = warmLane(scheduler, 'a', ...slots)
+    const [one, two] = slots as [Slot<string>, Slot<string>]
+    scheduler.arrive(lane, 'x')
+    scheduler.finish(lane, one)
+    for (const slot of slots) scheduler.sampled(slot, utilisation, busyMs)
+
+    const placed = Array.from({ length: 4 }, () => scheduler.arrive(lane, 'y').slot)
+
+    assert.equal(placed.filter((slot) => slot === two).length, 2)
+  }
+})
+
+test('a sample without requests leaves what is known of their cost', () => {
+  const { scheduler, slots } = threads(1)
+  const [slot] = slots as [Slot<string>]
+  const lane = warmLane(scheduler, 'a', slot)
+  scheduler.arrive(lane, 'x')
+  scheduler.finish(lane, slot)
+  scheduler.sampled(slot, 0.5, 10)
+
+  scheduler.sampled(slot, 0, 0)
+
+  assert.equal(slot.costMs, 10)
+  assert.equal(slot.utilisation, 0)
 })
 
 test('a request goes to the warm thread with the least in flight', () => {
@@ -163,6 +210,7 @@ type Step =
   | { kind: 'load'; site: number }
   | { kind: 'retire'; thread: number }
   | { kind: 'add' }
+  | { kind: 'sample'; thread: number; share: number; busyMs: number }
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: fc.record({ kind: fc.constant('arrive' as const), site: fc.nat(3) }) },
@@ -171,11 +219,17 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('load' as const), site: fc.nat(3) }) },
   fc.record({ kind: fc.constant('retire' as const), thread: fc.nat(3) }),
   fc.record({ kind: fc.constant('add' as const) }),
+  fc.record({
+    kind: fc.constant('sample' as const),
+    thread: fc.nat(3),
+    share: fc.double({ min: 0, max: 1, noNaN: true }),
+    busyMs: fc.nat(20),
+  }),
 )
 
 /** Plays the pool: carries out placements and checks the scheduler's invariants after each step. */
 class Player {
-  readonly scheduler = new Scheduler<string>({ concurrency: 3, spreadAt: 2, busyAt: 0.5 })
+  readonly scheduler = new Scheduler<string>({ concurrency: 3, spreadAt: 2, busyAt: 0.5, packMs: 2 })
   readonly slots = [this.scheduler.addSlot(1), this.scheduler.addSlot(2)]
   readonly lanes = ['a', 'b', 'c', 'd'].map((site) => this.scheduler.addLane(site, 5))
   readonly running: { request: string; lane: Lane<string>; slot: Slot<string> }[] = []
@@ -190,7 +244,13 @@ class Player {
     else if (one.kind === 'load' && lane?.loading) this.load(lane, lane.loading)
     else if (one.kind === 'retire') this.retire(one.thread)
     else if (one.kind === 'add' && this.slots.length < 6) this.slots.push(this.scheduler.addSlot(this.slots.length + 1))
+    else if (one.kind === 'sample') this.sample(one.thread, one.share, one.busyMs)
     this.check()
+  }
+
+  sample(thread: number, share: number, busyMs: number): void {
+    const slot = this.slots[thread]
+    if (slot !== undefined) this.scheduler.sampled(slot, share, busyMs)
   }
 
   arrive(lane: Lane<string>): void {

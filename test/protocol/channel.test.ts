@@ -41,22 +41,45 @@ function open(socket: Socket, onFrame: (frame: Frame) => void = () => {}): End {
   return { channel, frames, closed: promise }
 }
 
+/** Counts the writes to a socket. */
+function countWrites(socket: Socket): { count: number } {
+  const writes = { count: 0 }
+  const write = socket.write
+  socket.write = ((...args: Parameters<typeof write>) => {
+    writes.count++
+    return write.apply(socket, args)
+  }) as typeof write
+  return writes
+}
+
 test('frames of one turn are written to the socket once', async (t) => {
   const [left, right] = await socketPair(t)
-  let writes = 0
-  const write = left.write
-  left.write = ((...args: Parameters<typeof write>) => {
-    writes++
-    return write.apply(left, args)
-  }) as typeof write
+  const writes = countWrites(left)
+  const { channel } = open(left)
+  const { promise, resolve } = Promise.withResolvers<void>()
+  const receiver = open(right, (frame) => frame.id === 15 && resolve())
+
+  for (let id = 1; id <= 15; id++) channel.send({ type: 'started', id })
+  await promise
+
+  assert.equal(writes.count, 1)
+  assert.equal(receiver.frames.length, 15)
+})
+
+test('in a long turn the peer gets the first frames before the last are made', async (t) => {
+  const [left, right] = await socketPair(t)
+  const writes = countWrites(left)
   const { channel } = open(left)
   const { promise, resolve } = Promise.withResolvers<void>()
   const receiver = open(right, (frame) => frame.id === 100 && resolve())
 
-  for (let id = 1; id <= 100; id++) channel.send({ type: 'started', id })
+  for (let id = 1; id <= 99; id++) channel.send({ type: 'started', id })
+  const writesInTurn = writes.count
+  channel.send({ type: 'started', id: 100 })
   await promise
 
-  assert.equal(writes, 1)
+  assert.equal(writesInTurn, 6)
+  assert.equal(writes.count, 7, 'the rest at the end of the turn')
   assert.equal(receiver.frames.length, 100)
 })
 

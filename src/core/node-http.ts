@@ -1,0 +1,15 @@
+/**
+ * `node:http` for the processes that run no site's code, without undici: an ES import of it reads every export, and some
+ * of those are getters that load undici, which takes 4 to 7 MB (PSS, Node 24.21). In threads nothing is gained: to put
+ * the light classes in the place of the global `Request`, it has to be loaded (worker/fetch-classes.ts).
+ */
+import type * as Http from 'node:http'
+
+const http = process.getBuiltinModule('node:http')
+
+/** As in `node:http`. */
+export const { STATUS_CODES, createServer, request } = http
+
+/** As in `node:http`. */
+export const ServerResponse = http.ServerResponse
+export type ServerResponse = Http.ServerResponse
