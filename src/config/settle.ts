@@ -34,7 +34,8 @@ export function createSettler(settled: () => void, limits: SettleLimits = SETTLE
       const now = performance.now()
       if (timer === undefined) firstAt = now
       clearTimeout(timer)
-      timer = setTimeout(fire, Math.max(0, Math.min(limits.quietMs, firstAt + limits.maxMs - now)))
+      // Rounded up: a timer drops fractions of a millisecond, and would fire before the longest wait is over.
+      timer = setTimeout(fire, Math.max(0, Math.min(limits.quietMs, Math.ceil(firstAt + limits.maxMs - now))))
     },
     close() {
       isClosed = true

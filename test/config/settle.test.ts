@@ -28,7 +28,8 @@ test('a storm that does not end cannot put the call off for ever', async () => {
 
   clearInterval(storm)
   settler.close()
-  assert.ok(after >= 29 && after < 900, `${after} ms`)
+  // Timers count from the start of a turn of the loop, by whole milliseconds: one may seem to come two early.
+  assert.ok(after > 25 && after < 900, `${after} ms`)
 })
 
 test('after the end nothing is called', (t) => {
