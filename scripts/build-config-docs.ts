@@ -4,7 +4,7 @@
  */
 import { writeFileSync } from 'node:fs'
 import { MAX_DOMAINS } from '../src/config/domain-list.ts'
-import { loggingSchema, serverSchema } from '../src/config/server-schema.ts'
+import { loggingSchema, namedPoolSchema, serverSchema } from '../src/config/server-schema.ts'
 import type { FileSchema, SectionMeta, SettingMeta } from '../src/config/settings.ts'
 import { describeSchema } from '../src/config/settings.ts'
 import { siteSchema } from '../src/config/site-schema.ts'
@@ -38,7 +38,8 @@ it (\`blog.ini~\`, \`.blog.ini.swp\`, \`blog.ini.save\`) is passed over. The fil
 
 Changes are taken over while the server runs. Each site's file stands for itself: where it is wrong, or claims a domain that
 another site has, that site alone goes on with its last good version. A domain belongs to the site that has it; at the
-start, to the first by file name. Only \`listen\`, \`run\`, [pool] and logging.ini need a restart.
+start, to the first by file name; so it is with what \`share\` promises of a pool. Only \`listen\`, \`run\`, the pools and logging.ini need a
+restart.
 
 ## How a file is written
 
@@ -63,6 +64,7 @@ Values:
 |---|---|
 | duration | a number and \`ms\`, \`s\`, \`m\`, \`h\` or \`d\`, or several: \`500ms\`, \`30s\`, \`1h30m\`; at most 24 days |
 | size | a number and \`B\`, \`KB\`, \`MB\`, \`GB\` or \`TB\`, each 1024 of the one before: \`512KB\`, \`10MB\`, \`1GB\` |
+| percentage | a number, whole or decimal, and \`%\`: \`10%\`, \`12.5%\`; at most \`100%\` |
 | yes or no | \`yes\`, \`true\` or \`on\`; \`no\`, \`false\` or \`off\` |
 | path | a relative one starts at the folder that the key names |
 `
@@ -91,12 +93,18 @@ export function configurationPage(): string {
   return [
     INTRO,
     '## vhostel.ini\n',
-    ...schemaTables(serverSchema),
+    ...schemaTables(serverSchema).flatMap((text) =>
+      text.startsWith('### [pool]') ? [text, ...namedPoolTable()] : [text],
+    ),
     '## logging.ini\n',
     ...schemaTables(loggingSchema),
     SITE_INTRO,
     ...schemaTables(siteSchema),
   ].join('\n')
+}
+
+function namedPoolTable(): string[] {
+  return [...describeSchema(namedPoolSchema).values()].map((section) => sectionText({ ...section, name: 'pool NAME' }))
 }
 
 function schemaTables(schema: FileSchema): string[] {

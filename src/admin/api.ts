@@ -8,11 +8,10 @@
  * Invariant: never listens on a network address; an error is answered as `{code, message}`, whatever it is.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { nearest } from '../config/suggest.ts'
-import { SiteUnknown } from '../core/errors.ts'
 import { listenUnix } from '../core/listen-unix.ts'
 import { createServer } from '../core/node-http.ts'
-import type { AdminActions, ReloadReport } from './reports.ts'
+import type { AdminActions, ReloadReport, StackReport } from './reports.ts'
+import { unknownSite } from './unknown-site.ts'
 
 type Handle = (req: IncomingMessage, res: ServerResponse) => void
 
@@ -47,6 +46,10 @@ async function buildRoutes(actions: AdminActions): Promise<Handle> {
   app.get('/status', () => actions.status())
   app.post<{ Body: { site?: string } }>('/reload', { schema: RELOAD }, ({ body }) => reload(actions, body.site))
   app.get<{ Querystring: { url: string } }>('/match', { schema: MATCH }, ({ query }) => actions.match(query.url))
+  app.get<{ Querystring: { site: string } }>('/stack', { schema: STACK }, ({ query }) => stack(actions, query.site))
+  app.get<{ Querystring: { windowMs: number } }>('/advice', { schema: ADVICE }, ({ query }) =>
+    actions.advice(query.windowMs),
+  )
   app.setErrorHandler<Error & { code?: string; statusCode?: number }>((error, _request, reply) =>
     reply.code(error.statusCode ?? 500).send({ code: error.code ?? 'INTERNAL', message: error.message }),
   )
@@ -61,14 +64,25 @@ async function buildRoutes(actions: AdminActions): Promise<Handle> {
 async function reload(actions: AdminActions, site: string | undefined): Promise<ReloadReport> {
   const report = await actions.reload(site)
   if (site === undefined || report.sites.length > 0) return report
-  const meant = nearest(
-    site,
-    actions.status().sites.map(({ name }) => name),
-  )
-  throw new SiteUnknown(site, meant === undefined ? '' : `; did you mean ${meant}?`)
+  throw unknownSite(site, namesOf(actions))
+}
+
+/** What runs in the threads of a site; of one whose file is refused, nothing does. */
+function stack(actions: AdminActions, site: string): Promise<StackReport> {
+  const names = namesOf(actions)
+  if (!names.includes(site)) throw unknownSite(site, names)
+  return actions.stack(site)
+}
+
+function namesOf(actions: AdminActions): string[] {
+  return actions.status().sites.map(({ name }) => name)
 }
 
 const RELOAD = {
   body: { type: 'object', properties: { site: { type: 'string' } }, additionalProperties: false },
 }
 const MATCH = { querystring: { type: 'object', properties: { url: { type: 'string' } }, required: ['url'] } }
+const STACK = { querystring: { type: 'object', properties: { site: { type: 'string' } }, required: ['site'] } }
+const ADVICE = {
+  querystring: { type: 'object', properties: { windowMs: { type: 'number', minimum: 1 } }, required: ['windowMs'] },
+}

@@ -6,9 +6,10 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { join } from 'node:path'
+import type { AdviceSnapshot } from '../core/advice-report.ts'
 import { AdminAnswerInvalid, AdminDenied, AdminTimeout, NotRunning } from '../core/errors.ts'
 import { request } from '../core/node-http.ts'
-import type { MatchReport, ReloadReport, StatusReport } from './reports.ts'
+import type { MatchReport, ReloadReport, StackReport, StatusReport } from './reports.ts'
 
 /** Every method throws VHOSTEL_NOT_RUNNING, VHOSTEL_ADMIN_DENIED, VHOSTEL_ADMIN_TIMEOUT, VHOSTEL_ADMIN_ANSWER_INVALID. */
 export interface AdminClient {
@@ -16,6 +17,10 @@ export interface AdminClient {
   /** Resolves when every new generation is in service or refused. @throws VHOSTEL_SITE_UNKNOWN */
   reload(site?: string): Promise<ReloadReport>
   match(url: string): Promise<MatchReport>
+  /** What runs in the threads of a site now. @throws VHOSTEL_SITE_UNKNOWN */
+  stack(site: string): Promise<StackReport>
+  /** What was recorded of the last `windowMs`. */
+  advice(windowMs: number): Promise<AdviceSnapshot>
 }
 
 /** Name of the admin socket in the run folder. */
@@ -39,6 +44,8 @@ export function adminClient(runFolder: string, { statusMs, reloadMs } = TIMEOUTS
     status: () => ask(runFolder, 'GET', '/status', statusMs),
     reload: (site) => ask(runFolder, 'POST', '/reload', reloadMs, site === undefined ? {} : { site }),
     match: (url) => ask(runFolder, 'GET', `/match?url=${encodeURIComponent(url)}`, statusMs),
+    advice: (windowMs) => ask(runFolder, 'GET', `/advice?windowMs=${windowMs}`, statusMs),
+    stack: (site) => ask(runFolder, 'GET', `/stack?site=${encodeURIComponent(site)}`, statusMs),
   }
 }
 

@@ -3,12 +3,16 @@
  * start table print, and that scripts read with `--json`. Types only.
  */
 
+import type { AdviceSnapshot } from '../core/advice-report.ts'
+import type { ResidencyStatus } from '../core/residency.ts'
+
 /**
  * `idle`: enabled, loaded at its first request. `loading`: being loaded for the first time. `live`: loaded in a thread,
  * or answered by the dispatcher itself (static). `previous`: the newest version does not work, the one before serves.
- * `failed`: its module cannot be loaded. `refused`: its INI file is wrong and there is no good version to serve.
+ * `quarantined`: it serves, in a process of its own because of what it did (`residency` says what). `failed`: its module
+ * cannot be loaded. `refused`: its INI file is wrong and there is no good version to serve.
  */
-export type SiteState = 'idle' | 'loading' | 'live' | 'previous' | 'failed' | 'refused'
+export type SiteState = 'idle' | 'loading' | 'live' | 'previous' | 'quarantined' | 'failed' | 'refused'
 
 export interface SiteStatus {
   name: string
@@ -21,7 +25,7 @@ export interface SiteStatus {
   /** A link for each domain that is a name, for each listener that can be reached by one. */
   urls: string[]
   state: SiteState
-  /** What is wrong, for `previous`, `failed` and `refused`: one line each, `file:line: …`. */
+  /** What is wrong with its file or its code: one line each, `file:line: …`. */
   problems: string[]
   /** What the module turned out to be, once loaded. */
   shape: 'fastify' | 'fetch' | 'handler' | 'listen' | undefined
@@ -33,6 +37,52 @@ export interface SiteStatus {
   inFlight: number
   waiting: number
   requests: number
+  /** Where it lives and what is held against it; undefined for sites that the dispatcher answers by itself. */
+  residency: ResidencyStatus | undefined
+  /** When its process, which keeps ending, is started again, Unix time in ms; requests get 503 until then. */
+  throttledUntil: number | undefined
+}
+
+export interface ThreadStatus {
+  thread: number
+  state: 'starting' | 'ready' | 'retiring' | 'ended'
+  /** Since when it does not come round, Unix time in ms, and the site that keeps it, as far as known. */
+  lateSince: number | undefined
+  keptBy: string | undefined
+  inFlight: number
+  requests: number
+  /** Heap and external memory, in bytes. */
+  memoryBytes: number
+  sites: string[]
+}
+
+export interface ProcessStatus {
+  /** Undefined while it is down. */
+  pid: number | undefined
+  residentBytes: number
+  threads: ThreadStatus[]
+}
+
+/** The default pool, a named one, or the process of one site (`site:NAME`). */
+export interface GroupStatus {
+  name: string
+  /** Threads wanted now, the fewest and the most that the settings allow, and those that take requests. */
+  size: number
+  least: number
+  most: number
+  ready: number
+  processes: ProcessStatus[]
+}
+
+/** What runs in the threads of one site now. */
+export interface StackReport {
+  site: string
+  threads: {
+    thread: number
+    pid: number | undefined
+    /** The JavaScript stack, innermost frame first; undefined where the thread does not tell (native code). Empty: idle. */
+    stack: string | undefined
+  }[]
 }
 
 export interface PoolStatus {
@@ -43,6 +93,7 @@ export interface PoolStatus {
   reason: string
   /** Threads that can take requests now. */
   ready: number
+  groups: GroupStatus[]
 }
 
 export interface StatusReport {
@@ -92,4 +143,8 @@ export interface AdminActions {
   /** Reads everything again and loads new generations. @param site only this one, even where nothing changed */
   reload(site?: string): Promise<ReloadReport>
   match(url: string): MatchReport
+  /** What runs in the threads that have a site loaded; none for one that is loaded nowhere. */
+  stack(site: string): Promise<StackReport>
+  /** What was recorded of the last `windowMs`. */
+  advice(windowMs: number): AdviceSnapshot
 }

@@ -9,6 +9,8 @@ export const EXIT = {
   wrong: 1,
   /** The command was not understood. */
   usage: 2,
+  /** `vhostel status`: no server is running; as `systemctl status` has it. */
+  notRunning: 3,
   /** vhostel.ini is not there or cannot be used, or Node is too old (EX_CONFIG of sysexits.h). */
   config: 78,
 } as const

@@ -6,6 +6,7 @@
  */
 import { Command, CommanderError } from 'commander'
 import { VERSION } from '../core/version.ts'
+import { addAdvise } from './advise.ts'
 import { addCheck } from './check.ts'
 import { addDisable } from './disable.ts'
 import { addEnable } from './enable.ts'
@@ -17,6 +18,8 @@ import { addMatch } from './match.ts'
 import { ignoreClosedPipes } from './output.ts'
 import { addReload } from './reload.ts'
 import { addServe } from './serve.ts'
+import { addStack } from './stack.ts'
+import { addStatus } from './status.ts'
 import { addVersion } from './version.ts'
 
 /** Longest time from the end of a command to the end of its process. */
@@ -43,7 +46,20 @@ function program(): Command {
     .configureHelp({ showGlobalOptions: true })
     .addHelpText('after', ABOUT)
     .exitOverride()
-  for (const add of [addServe, addCheck, addList, addMatch, addEnable, addDisable, addReload, addInit, addVersion]) {
+  for (const add of [
+    addServe,
+    addCheck,
+    addList,
+    addStatus,
+    addStack,
+    addMatch,
+    addEnable,
+    addDisable,
+    addReload,
+    addAdvise,
+    addInit,
+    addVersion,
+  ]) {
     add(command)
   }
   return command

@@ -52,6 +52,11 @@ function padded({ text, style }: Cell, width: number): string {
   return (style === undefined ? text : paint(style, text)) + blanks
 }
 
+/** A text that came from a site's code: its line ends and control characters would be obeyed by a terminal. */
+export function oneLine(text: string): string {
+  return text.replace(/\p{Cc}+/gu, ' ')
+}
+
 /** `1 site`, `2 sites` */
 export function count(number: number, one: string, many = `${one}s`): string {
   return `${number.toLocaleString('en')} ${number === 1 ? one : many}`

@@ -4,11 +4,11 @@
  */
 import type { SiteState, SiteStatus } from '../admin/reports.ts'
 import type { Cell, Style } from './output.ts'
-import { columns, count, paint } from './output.ts'
+import { columns, count, oneLine, paint } from './output.ts'
 
 /** A site of a running server, or of the files alone. */
 export type ListedSite = Pick<SiteStatus, 'name' | 'kind' | 'domains' | 'urls' | 'problems'> &
-  Partial<Pick<SiteStatus, 'threads' | 'requests'>> & { state: SiteState | 'not running' }
+  Partial<Pick<SiteStatus, 'threads' | 'requests' | 'residency'>> & { state: SiteState | 'not running' }
 
 export interface SiteTableOptions {
   /** Whether threads and requests are shown. */
@@ -22,14 +22,20 @@ const STATES = {
   idle: ['dim', 'idle, loads at its first request'],
   loading: ['cyan', 'loading'],
   previous: ['yellow', 'serving previous version'],
+  quarantined: ['yellow', 'quarantined, in a process of its own'],
   failed: ['red', 'failed'],
   refused: ['red', 'refused'],
   'not running': ['dim', 'not running'],
 } as const satisfies Record<ListedSite['state'], readonly [Style, string]>
 
-/** Whether something is wrong with a site now. */
+/** Whether the file or the code of a site is wrong now. */
 export function isFaulty(site: ListedSite): boolean {
   return site.problems.length > 0 || site.state === 'failed' || site.state === 'refused'
+}
+
+/** Whether a person should look at it: its file or code is wrong, or it did harm. */
+function isUnwell(site: ListedSite): boolean {
+  return isFaulty(site) || site.state === 'quarantined'
 }
 
 /** `serving previous version`, in its colour. */
@@ -53,7 +59,7 @@ export function siteTable(sites: readonly ListedSite[], options: SiteTableOption
   for (const [index, site] of shown.entries()) {
     table.push(
       ...lines.slice(ends[index - 1] ?? 1, ends[index]),
-      ...problemLines(site).map((line) => paint('red', line)),
+      ...[...problemLines(site), ...offenceLines(site)].map((line) => paint('red', line)),
     )
   }
   const left = sites.length - shown.length
@@ -65,15 +71,16 @@ export function problemLines(site: Pick<ListedSite, 'problems'>): string[] {
   return site.problems.map((problem) => `    ${oneLine(problem)}`)
 }
 
-/** A text that came from a site's code: its line ends and control characters would be obeyed by a terminal. */
-function oneLine(text: string): string {
-  return text.replace(/\p{Cc}+/gu, ' ')
+/** For what a site is quarantined: the last thing that it did. */
+function offenceLines({ state, residency }: ListedSite): string[] {
+  const last = residency?.offences.at(-1)
+  return state !== 'quarantined' || last === undefined ? [] : [`    ${oneLine(last.text)}`]
 }
 
 function choose(sites: readonly ListedSite[], maxSites: number): readonly ListedSite[] {
   if (sites.length <= maxSites) return sites
-  const faulty = sites.filter(isFaulty).slice(0, maxSites)
-  const chosen = new Set([...sites.slice(0, maxSites), ...faulty])
+  const unwell = sites.filter(isUnwell).slice(0, maxSites)
+  const chosen = new Set([...sites.slice(0, maxSites), ...unwell])
   return sites.filter((site) => chosen.has(site))
 }
 

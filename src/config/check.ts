@@ -24,18 +24,30 @@ export interface Checked<T> {
 export interface Checker<S extends FileSchema> {
   readonly schema: S
   readonly sections: Map<string, SectionMeta>
-  /** Sections of other files, and which file that is. */
+  /** Sections of other files, and which file that is; `pool NAME` stands for all that begin with that word. */
   readonly elsewhere: Record<string, string>
+  /** Sections of which there can be more, each with a name behind the word. */
+  readonly families: readonly string[]
   listMode(section: string, key: string): ListMode
 }
 
-/** Prepares a schema for `checkDocument`. @param elsewhere sections of other files, for the message */
-export function createChecker<S extends FileSchema>(schema: S, elsewhere: Record<string, string>): Checker<S> {
+/**
+ * Prepares a schema for `checkDocument`.
+ *
+ * @param elsewhere sections of other files, for the message
+ * @param families sections that can have a name, such as [pool shop]; whoever calls takes those out of the document
+ */
+export function createChecker<S extends FileSchema>(
+  schema: S,
+  elsewhere: Record<string, string>,
+  families: readonly string[] = [],
+): Checker<S> {
   const sections = describeSchema(schema)
   return {
     schema,
     sections,
     elsewhere,
+    families,
     listMode(section, key) {
       const known = sections.get(section)
       return known?.anyKey ?? (known?.keys.get(key)?.list === true ? 'list' : 'single')
@@ -137,10 +149,7 @@ function unknownNames<S extends FileSchema>(
 ): Problem[] {
   const meta = checker.sections.get(name)
   if (meta === undefined) {
-    const home = Object.hasOwn(checker.elsewhere, name) ? checker.elsewhere[name] : undefined
-    const hint =
-      home === undefined ? meaning(nearest(name, checker.sections.keys()), '[', ']') : ` here; it belongs in ${home}`
-    const message = `the section is not known${hint}`
+    const message = `the section is not known${unknownSectionHint(checker, name)}`
     return [{ ...fileProblem(file, message, section.line), section: name }]
   }
   if (meta.anyKey !== undefined) return []
@@ -151,6 +160,15 @@ function unknownNames<S extends FileSchema>(
     problems.push({ file, line, section: name, key, message, code: undefined })
   }
   return problems
+}
+
+function unknownSectionHint<S extends FileSchema>({ elsewhere, families, sections }: Checker<S>, name: string): string {
+  const [word = name, ...rest] = name.split(' ')
+  const known = rest.length === 0 ? name : `${word} NAME`
+  if (Object.hasOwn(elsewhere, known)) return ` here; it belongs in ${elsewhere[known]}`
+  const meant = nearest(word, sections.keys())
+  const isFamily = meant !== undefined && families.includes(meant)
+  return meaning(isFamily ? [meant, ...rest].join(' ') : meant, '[', ']')
 }
 
 function unknownKeyHint<S extends FileSchema>(checker: Checker<S>, meta: SectionMeta, key: string): string {

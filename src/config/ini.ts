@@ -51,7 +51,8 @@ export type ListMode = 'list' | 'brackets' | 'single'
 
 /** One thousand problems are enough to know that a file is no INI file. */
 const MAX_PROBLEMS = 1000
-const SECTION = /^\[\s*([A-Za-z0-9_-]+)\s*\]\s*$/
+/** One word, or two as in `[pool shop]`. */
+const SECTION = /^\[\s*([A-Za-z0-9_-]+(?:\s+[A-Za-z0-9_-]+)?)\s*\]\s*$/
 const KEY = /^([A-Za-z0-9_][A-Za-z0-9_.-]*)(\[\])?$/
 
 /**
@@ -88,9 +89,9 @@ class IniReader {
   readHeader(raw: string, line: number): void {
     this.#openList = undefined
     this.#section = 'skipped'
-    const name = SECTION.exec(raw)?.[1]
+    const name = SECTION.exec(raw)?.[1]?.replace(/\s+/g, ' ')
     if (name === undefined) {
-      const cure = 'write one word in brackets, such as [site], and nothing else on the line'
+      const cure = 'write it in brackets, such as [site] or [pool shop], and nothing else on the line'
       return this.#problem(line, undefined, undefined, `${quote(raw.trim())} is not the start of a section: ${cure}`)
     }
     if (name === '__proto__') return this.#problem(line, undefined, undefined, '[__proto__] cannot be a section')

@@ -6,10 +6,13 @@ import { dirname, join, resolve } from 'node:path'
 import type { z } from 'zod'
 import type { Checked, Checker } from './check.ts'
 import { checkDocument, createChecker, keyProblem, lineOf } from './check.ts'
-import type { IniDocument } from './ini.ts'
+import { checkDefaults } from './check-defaults.ts'
+import type { IniDocument, IniSection } from './ini.ts'
 import { parseIni } from './ini.ts'
 import type { ListenAddress } from './listen.ts'
 import { formatListenAddress } from './listen.ts'
+import type { PoolsRead } from './load-pools.ts'
+import { readPools, splitPools } from './load-pools.ts'
 import type { Problem } from './problems.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
 import type { ServerConfig, SiteDefaults } from './server-schema.ts'
@@ -35,10 +38,11 @@ const MAX_SOCKET_PATH_BYTES = 107
 
 const OWN_FILE = "a site's own file"
 const SITE_SECTIONS = { site: OWN_FILE, env: OWN_FILE, options: OWN_FILE, limits: OWN_FILE, static: OWN_FILE }
-const serverChecker = createChecker(serverSchema, { log: 'logging.ini', ...SITE_SECTIONS })
+const serverChecker = createChecker(serverSchema, { log: 'logging.ini', ...SITE_SECTIONS }, ['pool'])
 const loggingChecker = createChecker(loggingSchema, {
   server: 'vhostel.ini',
   pool: 'vhostel.ini',
+  'pool NAME': 'vhostel.ini',
   defaults: 'vhostel.ini',
   ...SITE_SECTIONS,
 })
@@ -53,13 +57,19 @@ export function loadServer(path: string): ServerLoad {
   const file = resolve(path)
   const dir = dirname(file)
   const server = readFile(serverChecker, file)
+  const pools = readPools(file, server.document, server.named, server.checked)
   const loggingFile = join(dir, 'logging.ini')
   const logging = existsSync(loggingFile)
     ? readFile(loggingChecker, loggingFile)
     : checkText(loggingChecker, '', loggingFile)
-  const draft = serverConfig(file, dir, server, logging.checked.value.log)
+  const draft = serverConfig(file, dir, server, pools, logging.checked.value.log)
   const problems = [
-    ...inLineOrder([...server.problems, ...checkPaths(server, draft)]),
+    ...inLineOrder([
+      ...server.problems,
+      ...pools.problems,
+      ...checkPaths(server, draft),
+      ...checkDefaults(server.document, draft),
+    ]),
     ...inLineOrder(logging.problems),
   ]
   return { config: problems.length === 0 ? draft : undefined, problems, draft }
@@ -68,6 +78,8 @@ export function loadServer(path: string): ServerLoad {
 interface FileRead<S extends FileSchema> {
   file: string
   document: IniDocument
+  /** The [pool NAME] sections, which are not in `document`. */
+  named: Map<string, IniSection>
   checked: Checked<z.output<S>>
   problems: Problem[]
 }
@@ -80,15 +92,19 @@ function readFile<S extends FileSchema>(checker: Checker<S>, file: string): File
 }
 
 function checkText<S extends FileSchema>(checker: Checker<S>, text: string, file: string): FileRead<S> {
-  const document = parseIni(text, checker.listMode)
+  const parsed = parseIni(text, checker.listMode)
+  // Only in vhostel.ini: in logging.ini a pool is a section that is not known.
+  const isServer = checker.sections.has('pool')
+  const { document, named } = isServer ? splitPools(parsed) : { document: parsed, named: new Map<string, IniSection>() }
   const checked = checkDocument(checker, document, file)
-  return { file, document, checked, problems: checked.problems }
+  return { file, document, named, checked, problems: checked.problems }
 }
 
 function serverConfig(
   file: string,
   dir: string,
   { document, checked }: FileRead<typeof serverSchema>,
+  { pools }: PoolsRead,
   log: ServerConfig['log'],
 ): ServerConfig {
   const { server, pool } = checked.value
@@ -102,7 +118,8 @@ function serverConfig(
     sites: resolve(dir, server.sites),
     run: resolve(dir, server.run),
     defaultSite,
-    pool,
+    pools,
+    concurrency: pool.concurrency,
     log: { ...log, file: log.file === undefined ? undefined : resolve(dir, log.file) },
     defaults: siteDefaults(document, checked),
     defaultSiteLine: defaultSite === undefined ? undefined : lineOf(document, 'server', 'default_site'),

@@ -16,6 +16,7 @@ import type { Place } from './site-place.ts'
 import { checkPlace } from './site-place.ts'
 import type { SiteBeingRead, SiteLoad, SiteSurroundings } from './site-reading.ts'
 import { addProblem } from './site-reading.ts'
+import { checkResidency } from './site-residency.ts'
 import type { SiteConfig, SiteFile, SiteLimits } from './site-schema.ts'
 import { siteSchema } from './site-schema.ts'
 import { readTextFile } from './text-file.ts'
@@ -27,6 +28,7 @@ const MAX_NAME_LENGTH = 100
 const checker = createChecker(siteSchema, {
   server: 'vhostel.ini',
   pool: 'vhostel.ini',
+  'pool NAME': 'vhostel.ini',
   defaults: 'vhostel.ini',
   log: 'logging.ini',
 })
@@ -45,6 +47,7 @@ export function loadSite(file: string, server: SiteSurroundings, env: NodeJS.Pro
     config: undefined,
     problems: [],
     domainLines: [],
+    shareLine: undefined,
     linkTargets: [],
     dependencies: [],
   }
@@ -82,10 +85,12 @@ function readSite(
   const site: SiteBeingRead = { load, document, checked, realFile }
   const domains = checkDomains(site)
   const place = checkPlace(site, server)
+  const identity = checkResidency(site, server, place.kind)
   const environment = readEnvironment(site, env)
   if (load.problems.length > 0) return
   load.domainLines = domains.lines
-  load.config = siteConfig(site, domains, place, environment)
+  load.shareLine = document.sections.get('limits')?.keys.get('share')?.line
+  load.config = siteConfig(site, domains, { ...place, identity }, environment)
 }
 
 function realPath(file: string): string | undefined {
@@ -111,7 +116,12 @@ function checkDomains(site: SiteBeingRead): SiteDomains {
 
 const EMPTY: Record<string, never> = Object.freeze({})
 
-function siteConfig(site: SiteBeingRead, domains: SiteDomains, place: Place, env: Record<string, string>): SiteConfig {
+function siteConfig(
+  site: SiteBeingRead,
+  domains: SiteDomains,
+  place: Place & Pick<SiteConfig, 'identity'>,
+  env: Record<string, string>,
+): SiteConfig {
   const { site: keys, options, limits, static: staticFiles } = site.checked.value
   return {
     name: site.load.name,
@@ -122,6 +132,10 @@ function siteConfig(site: SiteBeingRead, domains: SiteDomains, place: Place, env
     type: keys.type,
     httpPort: keys.http_port,
     watch: keys.watch,
+    isolation: keys.isolation,
+    pool: keys.pool,
+    preload: keys.preload,
+    idleMs: keys.idle,
     env: Object.keys(env).length === 0 ? EMPTY : env,
     options: Object.keys(options).length === 0 ? EMPTY : options,
     limits: shared(lastLimits, siteLimits(limits)),
@@ -137,6 +151,13 @@ function siteLimits(limits: SiteFile['limits']): SiteLimits {
     startTimeoutMs: limits.start_timeout,
     stopTimeoutMs: limits.stop_timeout,
     maxBodyBytes: limits.max_body,
+    slowMs: limits.slow,
+    softLimitMs: limits.soft_limit,
+    hardLimitMs: limits.hard_limit,
+    offences: limits.offences,
+    quarantineMs: limits.quarantine,
+    share: limits.share,
+    max: limits.max,
   }
 }
 

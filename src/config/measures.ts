@@ -1,5 +1,5 @@
 /**
- * Durations and sizes: numbers with a unit.
+ * Durations, sizes and percentages: numbers with a unit.
  */
 import { quote } from './problems.ts'
 import type { Read } from './units.ts'
@@ -67,6 +67,19 @@ const SIZE_UNITS = [
 /** A size, in bytes; KB, MB, GB and TB are powers of 1024. */
 export const size = textType<number>('size', readSize, formatSize)
 
+/** A size that is not below some bytes. @param minBytes the least that makes sense */
+export function sizeFrom(minBytes: number) {
+  return textType<number>(
+    `size, at least ${formatSize(minBytes)}`,
+    (found) => {
+      const read = readSize(found)
+      const isSmall = 'value' in read && read.value < minBytes
+      return isSmall ? { problem: `${quote(found)} is too small: at least ${formatSize(minBytes)}` } : read
+    },
+    formatSize,
+  )
+}
+
 function readSize(found: string): Read<number> {
   const parts = SIZE.exec(found)
   if (parts === null) return { problem: `${quote(found)} is not a size (such as 512KB, 10MB, 1GB)` }
@@ -80,4 +93,18 @@ function readSize(found: string): Read<number> {
 export function formatSize(bytes: number): string {
   const unit = SIZE_UNITS.find(([, factor]) => bytes >= factor && bytes % factor === 0) ?? SIZE_UNITS[4]
   return `${bytes / unit[1]}${unit[0]}`
+}
+
+// ---- percentages -----------------------------------------------------------------------------------------------
+
+const PERCENT = /^(\d{1,3}(?:\.\d{1,3})?)\s*%$/
+
+/** A part of something, as a number from 0 to 1. */
+export const percent = textType<number>('percentage', readPercent, (share) => `${Math.round(share * 100_000) / 1000}%`)
+
+function readPercent(found: string): Read<number> {
+  const parts = PERCENT.exec(found)
+  if (parts === null) return { problem: `${quote(found)} is not a percentage (such as 10%)` }
+  const value = Number(parts[1]) / 100
+  return value <= 1 ? { value } : { problem: `${quote(found)} is too much: at most 100%` }
 }

@@ -4,11 +4,14 @@
  */
 import { z } from 'zod'
 import type { RawSection } from './check.ts'
+import type { Identity } from './identity.ts'
 import type { ListenAddress } from './listen.ts'
 import { formatListenAddress, readListenAddress } from './listen.ts'
+import { duration, sizeFrom } from './measures.ts'
 import { listSetting, optional, section, setting, shapeOf, withoutDefault } from './settings.ts'
 import { DEFAULTABLE_SECTIONS, OWN_KEYS, siteSchema } from './site-schema.ts'
-import { autoOrInteger, choice, integer, listType, text } from './units.ts'
+import type { Range } from './units.ts'
+import { autoOrRange, choice, integer, listType, text } from './units.ts'
 
 export type { ListenAddress } from './listen.ts'
 
@@ -37,15 +40,64 @@ const server = section('Where the server listens, and where its files are.', {
   ),
 })
 
-const pool = section('The processes and threads that all sites share.', {
-  processes: setting(autoOrInteger(1, 1024), 'auto', 'Worker processes. `auto`: from the cores and the memory.'),
-  threads: setting(
-    autoOrInteger(1, 256),
-    'auto',
-    'Threads in each worker process. `auto`: from the cores and the memory.',
-  ),
-  concurrency: setting(integer(1, 100_000), '500', 'Requests that one thread works on at a time.'),
+/** With less, an empty process or thread would be replaced again and again (docs/sizing.md). */
+const LEAST_PROCESS_BYTES = 64 * 1024 ** 2
+const LEAST_THREAD_BYTES = 32 * 1024 ** 2
+
+const userType = 'user, by name or number'
+
+/** @param standard what `processes` and `threads` are where nothing is said */
+function poolKeys(standard: { processes: string; threads: string }) {
+  return {
+    processes: setting(
+      autoOrRange(1, 1024),
+      standard.processes,
+      'Worker processes. `auto`: from the cores and the memory. `1..4`: one, and up to four as there is work.',
+    ),
+    threads: setting(
+      autoOrRange(1, 256),
+      standard.threads,
+      'Threads in each worker process. `auto`: from the cores and the memory. `2..8`: two, and up to eight as there is work.',
+    ),
+    memory: optional(
+      sizeFrom(LEAST_PROCESS_BYTES),
+      'What its processes may take together. Nothing grows beyond it, and the largest threads are replaced. Without it there ' +
+        'is no limit.',
+    ),
+    process_memory: optional(
+      sizeFrom(LEAST_PROCESS_BYTES),
+      'What one process may take; beyond it, its largest thread is replaced.',
+    ),
+    thread_memory: setting(
+      sizeFrom(LEAST_THREAD_BYTES),
+      '512MB',
+      'What one thread may take, heap and buffers; then it is replaced, the new one loaded first. One that takes twice as ' +
+        'much without coming back to its event loop is ended at once.',
+    ),
+    max_requests: setting(
+      integer(0, 1_000_000_000),
+      '0',
+      'Requests after which a thread is replaced, each at a different number within 20 %. 0: never.',
+    ),
+    max_age: setting(duration(0), '0s', 'Age at which a thread is replaced, within 20 %. `0s`: never.'),
+    user: optional(
+      text(userType),
+      'Whom its processes run as. vhostel has to be started as root for that; without it sites run as vhostel does.',
+    ),
+    group: optional(text('group, by name or number'), "The group that they run as; without it, the user's own."),
+  }
+}
+
+const pool = section('The processes and threads that all sites share that do not name a pool.', {
+  ...poolKeys({ processes: 'auto', threads: 'auto' }),
+  concurrency: setting(integer(1, 100_000), '500', 'Requests that one thread of any pool works on at a time.'),
 })
+
+const namedPool = section(
+  'As many of these as you like, each with a name of its own (`[pool shop]`): processes and threads for the sites that say ' +
+    '`pool = shop`.',
+  poolKeys({ processes: '1', threads: '1..2' }),
+)
 
 /** Every key of the sections that can be set for all sites, none with a default: what is left out is the site's. */
 function defaultableKeys(): Record<string, z.ZodType> {
@@ -67,6 +119,9 @@ const defaults = section(
 /** vhostel.ini. */
 export const serverSchema = z.strictObject({ server, pool, defaults })
 
+/** One [pool NAME] of vhostel.ini, as a file that has only that, called [pool]. */
+export const namedPoolSchema = z.strictObject({ pool: namedPool })
+
 const log = section('What vhostel itself and the sites write.', {
   level: setting(choice(['debug', 'info', 'warn', 'error']), 'info', 'The least important lines that are written.'),
   format: setting(
@@ -83,7 +138,22 @@ const log = section('What vhostel itself and the sites write.', {
 /** logging.ini. */
 export const loggingSchema = z.strictObject({ log })
 
-type ServerFile = z.output<typeof serverSchema>
+/** A [pool], ready for use. */
+export interface PoolConfig {
+  name: string
+  processes: Range | 'auto'
+  /** In each process. */
+  threads: Range | 'auto'
+  memoryBytes: number | undefined
+  processMemoryBytes: number | undefined
+  threadMemoryBytes: number
+  /** 0: no limit. */
+  maxRequests: number
+  maxAgeMs: number
+  /** Whom its processes run as; as the server where undefined. */
+  identity: Identity | undefined
+}
+
 type LoggingFile = z.output<typeof loggingSchema>
 
 /** vhostel.ini and logging.ini, ready for use: paths absolute, everything checked. */
@@ -97,8 +167,10 @@ export interface ServerConfig {
   sites: string
   run: string
   defaultSite: string | undefined
-  /** `threads` in each process, `concurrency` in each thread. */
-  pool: ServerFile['pool']
+  /** The first is the default one. */
+  pools: [PoolConfig, ...PoolConfig[]]
+  /** Most requests in one thread. */
+  concurrency: number
   /** `file` absolute. */
   log: LoggingFile['log']
   /** Values of [defaults] by the section of a site that they belong to, as texts: they are read with the site's own. */

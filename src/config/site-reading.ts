@@ -9,7 +9,7 @@ import type { ServerConfig } from './server-schema.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
 
 /** What of the server's configuration a site depends on. */
-export type SiteSurroundings = Pick<ServerConfig, 'file' | 'dir' | 'sites' | 'defaults'>
+export type SiteSurroundings = Pick<ServerConfig, 'file' | 'dir' | 'sites' | 'defaults' | 'pools'>
 
 /** A site's file as it was found. */
 export interface SiteLoad {
@@ -23,6 +23,8 @@ export interface SiteLoad {
   problems: Problem[]
   /** The line of each of `config.domains`. */
   domainLines: number[]
+  /** Where `share` is written; undefined where it is in [defaults] or nowhere. */
+  shareLine: number | undefined
   /** Where `file` leads to, step by step, if it is a link; also what is not there. Absolute. */
   linkTargets: string[]
   /** Other files and folders, absolute, whose change can change the outcome. */

@@ -4,7 +4,8 @@
  */
 import { z } from 'zod'
 import type { DomainPattern } from './domains.ts'
-import { duration, size } from './measures.ts'
+import type { Identity } from './identity.ts'
+import { duration, percent, size } from './measures.ts'
 import { quote } from './problems.ts'
 import { anySection, listSetting, optional, section, setting } from './settings.ts'
 import type { Read } from './units.ts'
@@ -12,6 +13,10 @@ import { choice, flag, integer, listType, text } from './units.ts'
 
 /** What answers for a site. */
 const KINDS = ['module', 'static'] as const
+/** The pool of the sites that name none. */
+export const DEFAULT_POOL = 'default'
+/** Whether a site shares its process with others. */
+const ISOLATIONS = ['shared', 'process'] as const
 /** What a site module can be said to be. */
 const MODULE_TYPES = ['auto', 'fastify', 'fetch', 'handler', 'listen'] as const
 
@@ -63,6 +68,25 @@ const site = section('What the site is.', {
       'opened.',
   ),
   watch: setting(flag, 'no', "Whether changes in the site's code are picked up at once."),
+  isolation: setting(
+    choice(ISOLATIONS),
+    'shared',
+    '`process` gives the module a process of its own, always: with the real working directory, `process.chdir` and native ' +
+      'addons, for some 60 MB of memory. `shared`: it gets one only while it does harm (docs/isolation.md).',
+  ),
+  pool: setting(text('name of a pool'), DEFAULT_POOL, 'The pool of vhostel.ini that it shares: `[pool NAME]`.'),
+  user: optional(
+    text('user, by name or number'),
+    'Whom the module runs as, with `isolation = process`. vhostel has to be started as root for that; without it, as its ' +
+      'pool does.',
+  ),
+  group: optional(text('group, by name or number'), "The group that it runs as; without it, the user's own."),
+  preload: setting(flag, 'no', 'Whether the module is loaded before its first request, and never dropped from memory.'),
+  idle: setting(
+    duration(0),
+    '30m',
+    'Unused for so long, the module is dropped from memory; its next request loads it again. `0s`: never.',
+  ),
   env_file: optional(
     text('path'),
     'File with `NAME=value` lines (as `.env` files are) for the environment of the site; [env] wins over it. A relative ' +
@@ -103,6 +127,35 @@ const limits = section('What one site may take.', {
     '30s',
     'Time that open requests have to end when the site is replaced or removed.',
   ),
+  slow: setting(
+    duration(50),
+    '1s',
+    'Time that the module may keep its thread without coming back to the event loop; then the stack of what it does is ' +
+      'logged, and the site is quarantined: it gets a process of its own.',
+  ),
+  soft_limit: setting(
+    duration(50),
+    '2s',
+    'Time after which a thread that is kept takes nothing new, and another takes its place.',
+  ),
+  hard_limit: setting(duration(50), '10s', 'Time after which a thread that is kept is ended, with what it works on.'),
+  offences: setting(
+    integer(1, 20),
+    '3',
+    'How often within a minute the module may keep its thread for more than 100 ms before it is quarantined.',
+  ),
+  quarantine: setting(
+    duration(0),
+    '10m',
+    'How long a quarantined site has to behave until it is back among the others; twice as long each further time. `0s`: it ' +
+      'is never quarantined.',
+  ),
+  share: setting(
+    percent,
+    '0%',
+    "Part of its pool's turns that the site has in any case while others wait too; beyond that all are alike.",
+  ),
+  max: setting(percent, '100%', "Most of its pool's places and threads that the site may take."),
   max_body: setting(size, '1GB', 'Largest body of a request; larger ones are answered with 413.'),
 })
 
@@ -136,6 +189,14 @@ export interface SiteConfig {
   type: SiteFile['site']['type']
   httpPort: number | undefined
   watch: boolean
+  isolation: (typeof ISOLATIONS)[number]
+  /** Name of its pool. */
+  pool: string
+  /** Whom a process of its own runs as; as its pool where undefined. */
+  identity: Identity | undefined
+  preload: boolean
+  /** 0: never. */
+  idleMs: number
   /** Of `env_file` and [env], `$NAME` filled in. */
   env: Record<string, string>
   options: Record<string, unknown>
@@ -152,6 +213,16 @@ export interface SiteLimits {
   startTimeoutMs: number
   stopTimeoutMs: number
   maxBodyBytes: number
+  /** How long a thread may be kept until that is logged, the thread retired, and ended. */
+  slowMs: number
+  softLimitMs: number
+  hardLimitMs: number
+  /** Short blocks within a minute that put the site in quarantine, and for how long. */
+  offences: number
+  quarantineMs: number
+  /** Parts of its pool, 0 to 1. */
+  share: number
+  max: number
 }
 
 /** Sections whose keys can also be set for all sites, in [defaults]. */

@@ -2,18 +2,20 @@
  * Which version of each site serves, and why not the newest. Pure: the table before and the readings in, the table after
  * out; no file, no clock.
  *
- * A site's file is a transaction of its own. A file that is wrong, or that claims a domain another site has, is refused
- * alone; the version before it serves on. Who has a domain is decided in domain-claims.ts.
+ * A site's file is a transaction of its own. A file that is wrong, or that claims a domain or a share that others have, is
+ * refused alone; the version before it serves on. Who has what is decided in domain-claims.ts.
  *
- * Invariant: no two served versions have a domain in common; what did not change is the same object as before.
+ * Invariant: no two served versions have a domain in common, and no pool is promised to more than it has; what did not change is the same object as before.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { Candidate, Owners } from './domain-claims.ts'
+import { z } from 'zod'
+import type { Candidate, Claims } from './domain-claims.ts'
 import { settleClaims } from './domain-claims.ts'
 import { domainKey } from './domain-list.ts'
 import type { SiteLoad } from './load-site.ts'
+import { percent } from './measures.ts'
 import type { Problem } from './problems.ts'
-import { fileProblem, quote, shownPath } from './problems.ts'
+import { fileProblem, inLineOrder, quote, shownPath } from './problems.ts'
 import type { ServerConfig } from './server-schema.ts'
 import type { SiteConfig } from './site-schema.ts'
 import { nearest } from './suggest.ts'
@@ -71,11 +73,11 @@ export function nextSitesTable(
   const before = previous?.sites ?? NO_SITES
   const candidates: Candidate[] = []
   for (const reading of readings) candidates.push(candidateOf(reading, before.get(reading.name)))
-  const owners = settleClaims(candidates)
+  const claims = settleClaims(candidates)
   const sites = new Map<string, SiteEntry>()
   for (const candidate of candidates) {
     const name = candidate.reading.name
-    sites.set(name, entryOf(candidate, before.get(name), owners, dir))
+    sites.set(name, entryOf(candidate, before.get(name), claims, dir))
   }
   return { sites, ...differences(before, sites) }
 }
@@ -85,9 +87,9 @@ function candidateOf(reading: SiteLoad, before: SiteEntry | undefined): Candidat
   return { reading, served, version: reading.config === undefined ? served : reading, servedKeys: undefined }
 }
 
-function entryOf(candidate: Candidate, before: SiteEntry | undefined, owners: Owners, dir: string): SiteEntry {
+function entryOf(candidate: Candidate, before: SiteEntry | undefined, claims: Claims, dir: string): SiteEntry {
   const { reading, version: served } = candidate
-  const problems = served === reading ? NO_PROBLEMS : problemsOf(candidate, owners, dir)
+  const problems = served === reading ? NO_PROBLEMS : problemsOf(candidate, claims, dir)
   if (before !== undefined && before.reading === reading && before.served === served) {
     if (served === reading || isDeepStrictEqual(before.problems, problems)) return before
   }
@@ -107,8 +109,8 @@ function sameConfig(before: SiteEntry | undefined, served: SiteLoad | undefined)
   return isDeepStrictEqual(before?.config, served?.config) ? before?.config : served?.config
 }
 
-/** Why the newest version does not serve: what is wrong in the file, or the domains that others have. */
-function problemsOf({ reading }: Candidate, owners: Owners, dir: string): Problem[] {
+/** Why the newest version does not serve: what is wrong in the file, or the domains or the share that others have. */
+function problemsOf({ reading, version }: Candidate, { owners, shares }: Claims, dir: string): Problem[] {
   if (reading.config === undefined) return reading.problems
   const problems: Problem[] = []
   for (const [index, pattern] of reading.config.domains.entries()) {
@@ -120,7 +122,20 @@ function problemsOf({ reading }: Candidate, owners: Owners, dir: string): Proble
     }
     problems.push(conflict(reading, index, pattern.source, shownPath(owner.file, dir)))
   }
-  return problems
+  if (shares.fits(reading.config, version?.config)) return problems
+  return inLineOrder([...problems, overbooked(reading, reading.config, shares.left(reading.config, version?.config))])
+}
+
+function overbooked(reading: SiteLoad, { pool, limits }: SiteConfig, left: number): Problem {
+  const [wanted, rest] = [z.encode(percent, limits.share), z.encode(percent, left)]
+  return {
+    file: reading.file,
+    line: reading.shareLine,
+    section: 'limits',
+    key: 'share',
+    message: `${wanted} of pool ${pool} is more than the ${rest} that the shares of its other sites leave: lower one of them`,
+    code: undefined,
+  }
 }
 
 function conflict(reading: SiteLoad, index: number, domain: string, ownerFile: string): Problem {

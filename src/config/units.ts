@@ -71,20 +71,42 @@ export function integer(min: number, max: number) {
   return textType<number>(`whole number, ${min} to ${max}`, (found) => readInteger(found, min, max), String)
 }
 
-/** `auto`, or a whole number. */
-export function autoOrInteger(min: number, max: number) {
-  return textType<number | 'auto'>(
-    `\`auto\`, or a whole number, ${min} to ${max}`,
-    (found) => (found === 'auto' ? { value: found } : readInteger(found, min, max, 'auto, or ')),
-    String,
+/** A number that may grow and shrink between two bounds. */
+export interface Range {
+  min: number
+  max: number
+}
+
+/** `auto`, a whole number, or two of them as `1..4`. */
+export function autoOrRange(min: number, max: number) {
+  return textType<Range | 'auto'>(
+    `\`auto\`, or a whole number, ${min} to ${max}, or two of them (\`1..4\`)`,
+    (found) => (found === 'auto' ? { value: found } : readRange(found, min, max)),
+    (value) => (value === 'auto' ? value : formatRange(value)),
   )
 }
 
-function readInteger(found: string, min: number, max: number, also = ''): Read<number> {
-  if (!/^\d{1,15}$/.test(found))
-    return { problem: `${quote(found)} is not ${also}a whole number from ${min} to ${max}` }
+function readRange(found: string, min: number, max: number): Read<Range> {
+  const bounds = /^(\d{1,9})(?:\s*\.\.\s*(\d{1,9}))?$/.exec(found)
+  if (bounds === null) {
+    return { problem: `${quote(found)} is not auto, a range such as 1..4, or a whole number from ${min} to ${max}` }
+  }
+  const [low, high] = [Number(bounds[1]), Number(bounds[2] ?? bounds[1])]
+  const wrong = [low, high].find((value) => value < min || value > max)
+  if (wrong !== undefined) return { problem: `${quote(found)}: ${wrong} is out of range: ${min} to ${max}` }
+  if (low > high) return { problem: `${quote(found)} begins above its end: write ${high}..${low}` }
+  return { value: { min: low, max: high } }
+}
+
+/** As it would be written in an INI file. */
+function formatRange({ min, max }: Range): string {
+  return min === max ? String(min) : `${min}..${max}`
+}
+
+function readInteger(found: string, min: number, max: number): Read<number> {
+  if (!/^\d{1,15}$/.test(found)) return { problem: `${quote(found)} is not a whole number from ${min} to ${max}` }
   const value = Number(found)
-  if (value < min || value > max) return { problem: `${value} is out of range: ${also}${min} to ${max}` }
+  if (value < min || value > max) return { problem: `${value} is out of range: ${min} to ${max}` }
   return { value }
 }
 

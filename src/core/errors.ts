@@ -100,6 +100,13 @@ export const SiteUnavailable = createError<[string, string]>(
   503,
 )
 
+/** The site's own process ended again and again, and is started more and more slowly. Arguments: site, seconds. */
+export const SiteThrottled = createError<[string, number]>(
+  'VHOSTEL_SITE_THROTTLED',
+  "site '%s' keeps ending its process; it is started again in %d s",
+  503,
+)
+
 /** The site was taken away while a request waited for it. Argument: site. */
 export const SiteGone = createError<[string]>('VHOSTEL_SITE_GONE', "site '%s' was disabled", 503)
 

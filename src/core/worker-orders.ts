@@ -1,16 +1,36 @@
 /**
- * What the dispatcher and a supervisor say to each other over the process' IPC channel: threads to start and stop, and
- * what became of them. Requests never go this way. Types only, so that neither side imports the other.
+ * What the dispatcher and a supervisor say to each other over the process' IPC channel: threads to start and stop, what
+ * became of them, and what holds them up. Requests never go this way. Types only, so that neither side imports the other.
  */
+
+import type { Running } from './thread-board.ts'
 
 /** From the dispatcher to a supervisor. */
 export type SupervisorOrder =
-  /** Starts a thread that connects to `socket` and says hello with `token`. `compileCache`: a folder for compiled code. */
-  | { type: 'start'; thread: number; token: string; socket: string; heapMb?: number; compileCache?: string }
+  /**
+   * Starts a thread that connects to `socket` and says hello with `token`. `memoryBytes`: heap and external memory at
+   * which it is ended while it does not come round. `compileCache`: a folder for compiled code. `alone`: only one site is
+   * ever loaded in this process, and has it as its own.
+   */
+  | {
+      type: 'start'
+      thread: number
+      token: string
+      socket: string
+      memoryBytes?: number
+      compileCache?: string
+      alone?: boolean
+    }
   /** Lets the thread close its sites; terminates it when `graceMs` have passed. */
   | { type: 'stop'; thread: number; graceMs: number }
   /** Asks for a `sample`. */
   | { type: 'sample' }
+  /** Takes these requests away from the thread where it has not begun them; answered by `revoked`. */
+  | { type: 'revoke'; thread: number; ids: number[] }
+  /** Gives the thread the lowest priority, for good: it is kept by a loop, and others need the processor. */
+  | { type: 'standBack'; thread: number }
+  /** Asks what runs in the thread; answered by `stack`. */
+  | { type: 'stack'; thread: number; question: number }
 
 /** What a supervisor measured of one thread, from outside it. */
 export interface ThreadSample {
@@ -19,6 +39,8 @@ export interface ThreadSample {
   utilisation: number
   /** That time, in ms. */
   busyMs: number
+  /** Processor time of the thread since it began, in ms; 0 where the kernel does not say. */
+  cpuMs: number
   heapUsedBytes: number
   externalBytes: number
 }
@@ -27,5 +49,17 @@ export interface ThreadSample {
 export type SupervisorReport =
   | { type: 'up'; pid: number }
   /** The thread is gone, by order or not. `error`: what nothing in it caught. */
-  | { type: 'ended'; thread: number; code: number; error?: string }
+  | { type: 'ended'; thread: number; code: number; error?: string; running: Running }
   | { type: 'sample'; threads: ThreadSample[]; rssBytes: number }
+  /** `ids` will never be begun by this thread. `running`: whose code it is in, 0 where that is not marked. */
+  | { type: 'revoked'; thread: number; ids: number[]; running: Running }
+  /** `stack` is undefined where the thread did not say; `running` as in `revoked`. */
+  | {
+      type: 'stack'
+      thread: number
+      question: number
+      stack: string | undefined
+      running: Running
+    }
+  /** The event loop of this thread has not come round for so long, in ms, though nothing may wait for it. */
+  | { type: 'stuck'; thread: number; forMs: number; running: Running }

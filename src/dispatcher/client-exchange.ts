@@ -2,6 +2,8 @@
  * Brings an exchange's answer to the client that waits for it, and the client's body to the exchange, with backpressure
  * both ways. One object a request; knows nothing of sites, hosts or threads.
  *
+ * Invariant: a client gets as many bytes of body as its head announced, or its connection is ended: a site that sends more
+ * is cut at that length, one that sends fewer costs its client the connection, never a wait for the rest.
  * Invariant: what is held for a slow client is at most `BODY_WINDOW_BYTES`: a thread gets credit for what the client's
  * socket has taken, and the client is not read while the thread's window is used up.
  */
@@ -9,6 +11,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Exchange, ExchangeListener } from '../pool/exchange.ts'
 import type { ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
+import { AnswerInvalid, answerFraming } from './answer-framing.ts'
 import { sendError } from './send-error.ts'
 
 /** Credit is given in portions, so that a stream of small chunks does not cost a frame each. */
@@ -38,6 +41,8 @@ export class ClientExchange implements ExchangeListener {
   /** Bytes of the answer that the client's socket has taken, or holds, and the thread got no credit for. */
   #owed = 0
   #blocked = false
+  /** Bytes of body that the announced length leaves room for; undefined when it was not announced. */
+  #room: number | undefined
 
   constructor(req: IncomingMessage, res: ServerResponse, maxBodyBytes: number, handlers: ClientExchangeHandlers) {
     this.req = req
@@ -63,42 +68,48 @@ export class ClientExchange implements ExchangeListener {
     if (head.status === 100) return this.res.writeContinue()
     // RFC 9110 §15.2: a client of HTTP/1.0 knows no 1xx. 101 cannot come this way.
     if (this.req.httpVersionMinor === 0 || head.status === 101) return
-    writeInformational(this.res, head)
+    try {
+      writeInformational(this.res, head)
+    } catch (error) {
+      // The thread's Node has refused it, unless the site wrote it as bytes. The answer itself may still be good.
+      this.#report(asInvalid(error))
+    }
   }
 
   onResponse(head: ResponseHead, body: Uint8Array, last: boolean): void {
     const { res } = this
     if (res.headersSent || res.destroyed) return
     try {
-      res.writeHead(head.status, head.reason, head.headers)
+      const { headers, length } = answerFraming(this.req.method, head)
+      res.writeHead(head.status, head.reason, headers)
+      this.#room = length
     } catch (error) {
       // The thread's adapter refuses such heads; this is the second door. The thread need not go on.
       if (this.exchange !== undefined) this.#handlers.onGone(this.exchange)
-      return this.onFailure(error instanceof Error ? error : new Error(String(error)))
+      return this.onFailure(asInvalid(error))
     }
-    if (last) this.#endWith(body)
+    if (last) this.#sendWhole(body)
     else if (body.byteLength > 0) this.onBody(body)
     else res.flushHeaders()
   }
 
   onBody(chunk: Uint8Array): void {
-    if (this.res.destroyed) return
+    if (this.res.destroyed || this.res.writableEnded) return
+    const part = this.#fit(chunk)
     this.#owed += chunk.byteLength
-    if (!this.res.write(chunk)) {
-      if (this.#blocked) return
-      this.#blocked = true
-      this.res.once('drain', () => {
-        this.#blocked = false
-        this.#pay(0)
-      })
-    } else if (!this.#blocked) {
-      this.#pay(CREDIT_PORTION_BYTES)
-    }
+    // Its 'close' lets the site know that nobody takes the rest.
+    if (part.byteLength < chunk.byteLength) this.res.end(part)
+    else this.#write(part)
   }
 
   onEnd(trailers: string[]): void {
-    if (this.res.destroyed) return
-    if (trailers.length > 0) this.res.addTrailers(inPairs(trailers))
+    if (this.res.destroyed || this.res.writableEnded) return
+    if (this.#isShort()) return
+    try {
+      if (trailers.length > 0) this.res.addTrailers(inPairs(trailers))
+    } catch (error) {
+      return this.onFailure(asInvalid(error))
+    }
     this.res.end()
   }
 
@@ -113,10 +124,55 @@ export class ClientExchange implements ExchangeListener {
     else sendError(this.req, this.res, error)
   }
 
-  #endWith(body: Uint8Array): void {
-    if (body.byteLength === 0) this.res.end()
-    else if (body.byteLength > JOIN_BYTES) this.res.end(body)
-    else this.res.end((body as Buffer).toString('latin1'), 'latin1')
+  #sendWhole(body: Uint8Array): void {
+    const part = this.#fit(body)
+    if (this.#room !== undefined && this.#room > 0) {
+      if (part.byteLength > 0) this.res.write(part)
+      else this.res.flushHeaders()
+      this.#isShort()
+    } else if (part.byteLength === 0) this.res.end()
+    else if (part.byteLength > JOIN_BYTES) this.res.end(part)
+    else this.res.end((part as Buffer).toString('latin1'), 'latin1')
+  }
+
+  #write(chunk: Uint8Array): void {
+    if (!this.res.write(chunk)) {
+      if (this.#blocked) return
+      this.#blocked = true
+      this.res.once('drain', () => {
+        this.#blocked = false
+        this.#pay(0)
+      })
+    } else if (!this.#blocked) {
+      this.#pay(CREDIT_PORTION_BYTES)
+    }
+  }
+
+  /** @returns as much of a chunk as was announced */
+  #fit(chunk: Uint8Array): Uint8Array {
+    if (this.#room === undefined) return chunk
+    if (chunk.byteLength <= this.#room) {
+      this.#room -= chunk.byteLength
+      return chunk
+    }
+    const part = chunk.subarray(0, this.#room)
+    this.#room = 0
+    this.#report(
+      new AnswerInvalid('the site sent more bytes of body than its Content-Length says; the rest was dropped'),
+    )
+    return part
+  }
+
+  /** An answer that ends before its announced length: the client must not wait for the rest, nor use the connection. */
+  #isShort(): boolean {
+    if (this.#room === undefined || this.#room === 0) return false
+    const problem = `the site's answer ended ${this.#room} bytes before its Content-Length; the connection is ended`
+    this.onFailure(new AnswerInvalid(problem))
+    return true
+  }
+
+  #report(error: Error): void {
+    if (this.exchange !== undefined) this.#handlers.onFailed(this.exchange, error)
   }
 
   #pay(least: number): void {
@@ -141,6 +197,12 @@ export class ClientExchange implements ExchangeListener {
     const { exchange } = this
     if (exchange !== undefined && exchange.state !== 'done') this.#handlers.onGone(exchange)
   }
+}
+
+/** What Node refuses to send is as the site made it. */
+function asInvalid(error: unknown): AnswerInvalid {
+  if (error instanceof AnswerInvalid) return error
+  return new AnswerInvalid(`what the site answered cannot be sent: ${error instanceof Error ? error.message : error}`)
 }
 
 /** Ends the connection in the middle of an answer, but not before what the site has sent of it has left. */

@@ -13,6 +13,7 @@ import type { Pool } from '../pool/pool.ts'
 import type { RequestHead } from '../protocol/frames.ts'
 import type { ClientExchangeHandlers } from './client-exchange.ts'
 import { ClientExchange } from './client-exchange.ts'
+import { FailureLog } from './failure-log.ts'
 import type { HostMatch, HostTable } from './host-table.ts'
 import type { RequestHost } from './request-host.ts'
 import { hostOfRequest } from './request-host.ts'
@@ -41,9 +42,10 @@ export class RequestHandler {
 
   constructor(context: RequestContext) {
     this.context = context
+    const failures = new FailureLog(context.log)
     this.#exchanges = {
       onGone: (exchange) => context.pool.abort(exchange, 'the client is gone'),
-      onFailed: (exchange, error) => logFailure(context.log, exchange, error),
+      onFailed: (exchange, error) => failures.write(exchange, error),
     }
   }
 
@@ -125,10 +127,4 @@ function bodyLength(rawHeaders: string[]): number {
     if (name.length === ENCODING_NAME.length && name.toLowerCase() === ENCODING_NAME) return -1
   }
   return 0
-}
-
-function logFailure(log: Log, exchange: Exchange, error: Error): void {
-  const { statusCode } = error as { statusCode?: number }
-  const fields = { site: exchange.site.name, method: exchange.head.method, url: exchange.head.url, status: statusCode }
-  log.warn({ ...fields, reason: error.message }, 'request failed')
 }

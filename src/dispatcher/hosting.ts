@@ -10,12 +10,14 @@ import type { SiteStatus } from '../admin/reports.ts'
 import { shownPath } from '../config/problems.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { Log } from '../core/log.ts'
+import type { Isolation } from '../pool/isolation.ts'
 import type { PoolSite } from '../pool/pool-site.ts'
 import { isSameCode } from '../pool/pool-site.ts'
 import type { Renewal } from '../pool/renewal.ts'
 import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
 import type { RequestContext } from './handle-request.ts'
 import { buildHostTable } from './host-table.ts'
+import { residencyOf, siteLimits } from './pool-settings.ts'
 import type { Site } from './site.ts'
 import { statusOf } from './site.ts'
 
@@ -24,6 +26,12 @@ export interface SiteChanges {
   added: SiteConfig[]
   changed: SiteConfig[]
   removed: string[]
+}
+
+/** What the pool does about sites beside their requests. */
+export interface HostingParts {
+  renewal: Renewal
+  isolation: Isolation
 }
 
 export interface HostingSettings {
@@ -48,15 +56,17 @@ export class Hosting {
   readonly #bySite = new Map<PoolSite, Site>()
   readonly #context: RequestContext
   readonly #renewal: Renewal
+  readonly #isolation: Isolation
   readonly #settings: HostingSettings
   readonly #log: Log
   #code: CodeWatch | undefined
   #defaultSite: string | undefined
   #lastGeneration = 0
 
-  constructor(context: RequestContext, renewal: Renewal, settings: HostingSettings, log: Log) {
+  constructor(context: RequestContext, { renewal, isolation }: HostingParts, settings: HostingSettings, log: Log) {
     this.#context = context
     this.#renewal = renewal
+    this.#isolation = isolation
     this.#settings = settings
     this.#log = log
   }
@@ -71,6 +81,11 @@ export class Hosting {
     return new Map([...this.#sites.values()].map((site) => [site.name, site.pooled?.order?.generation]))
   }
 
+  /** A site's place in the pool; undefined where it has none. */
+  pooled(name: string): PoolSite | undefined {
+    return this.#sites.get(name)?.pooled
+  }
+
   /** Sites that are loaded, or should be and cannot. */
   inUse(): string[] {
     const used = [...this.#sites.values()].filter(
@@ -80,7 +95,7 @@ export class Hosting {
   }
 
   statuses(ports: readonly number[]): SiteStatus[] {
-    return [...this.#sites.values()].map((site) => statusOf(site, ports))
+    return [...this.#sites.values()].map((site) => statusOf(site, ports, this.#isolation))
   }
 
   /**
@@ -171,16 +186,18 @@ export class Hosting {
 
   #pool(site: Site, config: SiteConfig): void {
     if (config.kind !== 'module') return
-    const pooled = this.#context.pool.addSite(site.name, config.limits)
+    const pooled = this.#context.pool.addSite(site.name, siteLimits(config))
     pooled.order = this.#order(config)
     site.pooled = pooled
     this.#bySite.set(pooled, site)
+    this.#isolation.settle(pooled, residencyOf(config))
   }
 
   #unpool(site: Site): void {
     this.#code?.set(site.name, [])
     if (site.pooled === undefined) return
     this.#context.pool.removeSite(site.pooled)
+    this.#isolation.forget(site.pooled)
     this.#bySite.delete(site.pooled)
     site.pooled = undefined
     site.codeFault = undefined
@@ -211,8 +228,8 @@ export class Hosting {
   #take(site: Site, config: SiteConfig): void {
     site.config = config
     if (site.pooled !== undefined) {
-      site.pooled.limits = config.limits
-      site.pooled.lane.maxWaiting = config.limits.queue
+      site.pooled.adopt(siteLimits(config))
+      this.#isolation.settle(site.pooled, residencyOf(config))
       this.#watch(site, [config.module ?? '', ...(site.pooled.loaded?.files ?? [])])
     }
     this.#rebuild()

@@ -7,17 +7,20 @@ import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { startAdmin } from '../admin/api.ts'
 import type { AdminActions, ReloadReport, SiteStatus, StatusReport } from '../admin/reports.ts'
+import { Recorder } from '../advice/recorder.ts'
 import { watchCode } from '../config/code-watch.ts'
+import type { PoolConfig } from '../config/server-schema.ts'
 import { watchSites } from '../config/watch.ts'
 import type { Log } from '../core/log.ts'
 import { openLog } from '../core/log.ts'
 import { VERSION } from '../core/version.ts'
+import { Isolation } from '../pool/isolation.ts'
 import type { PoolHandlers } from '../pool/pool.ts'
 import { Pool } from '../pool/pool.ts'
 import type { PoolSite } from '../pool/pool-site.ts'
 import { Renewal } from '../pool/renewal.ts'
-import type { PoolSize } from '../pool/sizing.ts'
-import { poolSize, thisMachine } from '../pool/sizing.ts'
+import { thisMachine } from '../pool/sizing.ts'
+import { Upkeep } from '../pool/upkeep.ts'
 import type { LogLevel } from '../protocol/frames.ts'
 import { Configuration, serverConfigFor } from './configuration.ts'
 import { Front } from './front.ts'
@@ -26,6 +29,8 @@ import { RequestHandler } from './handle-request.ts'
 import { buildHostTable } from './host-table.ts'
 import { Hosting } from './hosting.ts'
 import { matchReport } from './match.ts'
+import { groupSettings } from './pool-settings.ts'
+import { adviceSnapshot, groupStatuses, stackReport } from './pool-status.ts'
 import type { Site } from './site.ts'
 import { refusedStatus } from './site.ts'
 
@@ -50,7 +55,7 @@ interface Parts {
   renewal: Renewal
   pool: Pool
   front: Front
-  size: PoolSize
+  recorder: Recorder
   concurrency: number
 }
 
@@ -68,22 +73,26 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   const log = openLog(config.log)
   mkdirSync(config.run, { recursive: true, mode: 0o700 })
   chmodSync(config.run, 0o700)
-  const size = poolSize(thisMachine(), config.pool)
-  const { concurrency } = config.pool
+  const { concurrency } = config
+  const groups = config.pools.map((one) => groupSettings(one, thisMachine(), env))
+  warnOfRoot(config.pools, log)
   await using stack = new AsyncDisposableStack()
 
-  const late: { hosting?: Hosting; renewal?: Renewal } = {}
-  const settings = { size, concurrency, runFolder: config.run, env }
+  const late: Late = {}
+  const recorder = new Recorder(performance.now(), Date.now())
+  const settings = { groups, concurrency, recorder, runFolder: config.run }
   const pool = stack.adopt(await Pool.start(settings, poolHandlers(late, log), log), (it) => it.close())
   const renewal = stack.adopt(new Renewal(pool, log), (it) => it.close())
   const context: RequestContext = { pool, log, hosts: buildHostTable<Site>([]) }
-  const hosting = new Hosting(context, renewal, { dir: config.dir, env }, log)
-  Object.assign(late, { hosting, renewal })
+  const isolation = stack.adopt(new Isolation(pool, log), (it) => it.close())
+  const hosting = new Hosting(context, { renewal, isolation }, { dir: config.dir, env }, log)
+  const upkeep = stack.adopt(new Upkeep({ pool, renewal, isolation }, log), (it) => it.close())
+  Object.assign(late, { hosting, renewal, isolation, upkeep })
   const configuration = new Configuration(config, hosting, env, log)
   await configuration.refresh()
   const handler = new RequestHandler(context)
   const front = stack.adopt(await Front.start(config.listen, handler), (it) => it.close(CLOSE_GRACE_MS))
-  const parts: Parts = { configuration, hosting, renewal, pool, front, size, concurrency }
+  const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, concurrency }
   hosting.codeWatch = stack.use(watchCode((site) => hosting.codeChanged(site), log))
   const watch = stack.use(
     watchSites(
@@ -100,14 +109,34 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   return { actions, log, close: () => running.disposeAsync() }
 }
 
-/** The pool is there before those who hear of it: what it says at that time is about no site. */
-function poolHandlers(late: { hosting?: Hosting; renewal?: Renewal }, log: Log): PoolHandlers {
+/** What a site does, it does as the user that the processes run as. */
+function warnOfRoot(pools: readonly PoolConfig[], log: Log): void {
+  if (process.getuid?.() !== 0) return
+  const names = pools.filter(({ identity }) => identity === undefined).map(({ name }) => name)
+  if (names.length > 0)
+    log.warn({ pools: names.join(', ') }, 'sites run as root; set user in [pool] to run them as somebody else')
+}
+
+/** Those who hear of what happens in the pool, which is there before them. */
+interface Late {
+  hosting?: Hosting
+  upkeep?: Upkeep
+  renewal?: Renewal
+  isolation?: Isolation
+}
+
+/** What the pool says before they are there is about no site. */
+function poolHandlers(late: Late, log: Log): PoolHandlers {
   return {
     onLoaded: (site, order, report) => late.hosting?.loaded(site, order, report),
     onFiles: (site, files) => late.hosting?.files(site, files),
     onSiteLog: (site, level, text) => logLine(log, site, level, text),
     onStale: () => late.renewal?.noteStale(),
     onStarved: (site) => late.hosting?.starved(site),
+    onOffence: (site, offence) => late.isolation?.offence(site, offence),
+    onSuspects: (sites, offence) => late.isolation?.suspects(sites, offence),
+    onTraffic: () => late.upkeep?.wake(),
+    onHomeless: (site) => late.isolation?.open(site),
   }
 }
 
@@ -126,11 +155,14 @@ function adminActions(parts: Parts, context: RequestContext): AdminActions {
     status: () => ({ ...statusReport(parts), startedAt }),
     reload: (site) => reload(parts, site),
     match: (url) => matchReport(url, context.hosts),
+    advice: (windowMs) => adviceSnapshot(parts.pool, parts.recorder, windowMs),
+    stack: (site) => stackReport(parts.pool, site, parts.hosting.pooled(site)),
   }
 }
 
 function statusReport(parts: Parts): Omit<StatusReport, 'startedAt'> {
-  const { configuration, pool, front, size, concurrency } = parts
+  const { configuration, pool, front, concurrency } = parts
+  const { settings } = pool.workforce.defaultGroup
   return {
     version: VERSION,
     pid: process.pid,
@@ -138,11 +170,12 @@ function statusReport(parts: Parts): Omit<StatusReport, 'startedAt'> {
     listen: front.addresses,
     defaultSite: configuration.server.defaultSite,
     pool: {
-      processes: size.processes,
-      threadsPerProcess: size.threads,
+      processes: settings.processes.min,
+      threadsPerProcess: settings.threads.min,
       concurrency,
-      reason: size.reason,
+      reason: settings.reason,
       ready: pool.workforce.ready,
+      groups: groupStatuses(pool),
     },
     sites: siteStatuses(parts),
     problems: configuration.problems,

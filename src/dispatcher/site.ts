@@ -6,6 +6,7 @@
  */
 import type { SiteState, SiteStatus } from '../admin/reports.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
+import type { Isolation } from '../pool/isolation.ts'
 import type { PoolSite } from '../pool/pool-site.ts'
 
 export interface Site {
@@ -22,24 +23,33 @@ export interface Site {
 }
 
 /** Where the site stands now; see `SiteState`. */
-function stateOf({ pooled, iniProblems, codeFault }: Site): SiteState {
-  const isFaulty = iniProblems.length > 0 || codeFault !== undefined
-  if (pooled === undefined || pooled.lane.warm.size > 0) return isFaulty ? 'previous' : 'live'
-  if (pooled.lane.loading !== undefined) return 'loading'
-  if (pooled.failure !== undefined) return 'failed'
-  return isFaulty ? 'previous' : 'idle'
+function stateOf({ pooled, iniProblems, codeFault }: Site, isQuarantined: boolean): SiteState {
+  const isWarm = pooled === undefined || pooled.lane.warm.size > 0
+  const isLoading = !isWarm && pooled.lane.loading !== undefined
+  if (!isWarm && !isLoading && pooled.failure !== undefined) return 'failed'
+  if (isQuarantined) return 'quarantined'
+  if (isLoading) return 'loading'
+  if (iniProblems.length > 0 || codeFault !== undefined) return 'previous'
+  return isWarm ? 'live' : 'idle'
+}
+
+/** When the process of a site's own is started again, Unix time in ms; undefined where nothing waits for that. */
+function throttledUntil({ pooled }: Site): number | undefined {
+  const leftMs = pooled === undefined ? 0 : pooled.throttledUntil - performance.now()
+  return leftMs > 0 ? Math.round(Date.now() + leftMs) : undefined
 }
 
 /** @param ports the TCP ports that the front listens on */
-export function statusOf(site: Site, ports: readonly number[]): SiteStatus {
+export function statusOf(site: Site, ports: readonly number[], isolation: Isolation): SiteStatus {
   const { pooled, config } = site
+  const residency = pooled === undefined ? undefined : isolation.statusOf(pooled)
   return {
     name: site.name,
     kind: config.kind,
     file: config.file,
     domains: sources(config),
     urls: urlsOf(config, ports),
-    state: stateOf(site),
+    state: stateOf(site, residency?.quarantinedSince !== undefined),
     problems: site.codeFault === undefined ? site.iniProblems : [...site.iniProblems, site.codeFault.text],
     shape: pooled?.loaded?.shape,
     generation: pooled?.loaded === undefined ? 0 : (pooled.order?.generation ?? 0),
@@ -47,6 +57,8 @@ export function statusOf(site: Site, ports: readonly number[]): SiteStatus {
     inFlight: pooled?.lane.inFlight ?? 0,
     waiting: pooled?.lane.waiting.size ?? 0,
     requests: pooled?.requests ?? site.ownRequests,
+    residency,
+    throttledUntil: throttledUntil(site),
   }
 }
 
@@ -61,6 +73,8 @@ export function refusedStatus(name: string, file: string, problems: string[]): S
     inFlight: 0,
     waiting: 0,
     requests: 0,
+    residency: undefined,
+    throttledUntil: undefined,
   }
   return { name, kind: undefined, file, state: 'refused', problems, ...none }
 }

@@ -5,6 +5,7 @@
  * Invariant: after `onFailure`, or after the last part of the answer, the listener hears nothing more. A request that
  * was started and may not be repeated is never sent a second time (`mayRunAgain`).
  */
+import type { RecordedFlow } from '../core/pool-recorder.ts'
 import type { RequestHead, ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
 import type { PoolSite } from './pool-site.ts'
@@ -36,6 +37,9 @@ export type ExchangeState = 'waiting' | 'sent' | 'started' | 'answering' | 'tunn
 // RFC 9110 §9.2.1: safe methods may be repeated without the client having asked for it.
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 
+/** RFC 9110 §9.2.2: their start is told after it happened, and with other things (worker/requests.ts). */
+const REPEATABLE_METHODS = new Set([...SAFE_METHODS, 'PUT', 'DELETE'])
+
 /** Times that a request is handed to a thread at the most: when its start was never heard of, and when it was. */
 const MAX_RUNS = 3
 const MAX_RUNS_STARTED = 2
@@ -53,12 +57,17 @@ export class Exchange {
   id = 0
   /** Times it was handed to a thread. */
   runs = 0
+  /** What the recorder knows it by, and when it was handed to a thread last. */
+  flow: RecordedFlow | undefined
+  startedAt = 0
   queueTimer: NodeJS.Timeout | undefined
   /** `performance.now()` of the arrival. */
   readonly arrivedAt: number
   /** Bytes that may still be sent to the thread before it grants more. */
   #window = BODY_WINDOW_BYTES
   #wantsDrain = false
+  /** Counted in `slot.unbegun`. */
+  #isUnbegun = false
   /** What was sent of the body before the thread said that it started: needed again if it never does. */
   #unacknowledged: Uint8Array[] | undefined
   #bodyEnd: string[] | undefined
@@ -84,12 +93,18 @@ export class Exchange {
     )
   }
 
+  /** Whether it is certain that no code of the site has run for it: the start of the others is told before it happens. */
+  get neverStarted(): boolean {
+    return this.state === 'waiting' || (this.state === 'sent' && !REPEATABLE_METHODS.has(this.head.method))
+  }
+
   /** It is with this thread now. @returns whether the whole request went out with its head */
   assigned(link: ThreadLink, id: number): void {
     this.link = link
     this.id = id
     this.runs++
     this.state = 'sent'
+    this.#isUnbegun = true
     if (!this.hasBody) return
     if (this.#unacknowledged === undefined) {
       this.#unacknowledged = []
@@ -98,6 +113,20 @@ export class Exchange {
     }
     for (const chunk of this.#unacknowledged) link.sendBody(id, chunk)
     if (this.#bodyEnd !== undefined) link.sendEnd(id, this.#bodyEnd)
+  }
+
+  /** Gives up its place in a thread. @returns that place */
+  leaveSlot(): Slot<Exchange> | undefined {
+    const { slot } = this
+    this.#begins()
+    this.slot = undefined
+    return slot
+  }
+
+  /** It was taken away from its thread before it began: that does not count as a run. */
+  revoked(): void {
+    this.runs--
+    this.takenBack()
   }
 
   /** Takes it from its thread, back to waiting; the body stays at hand. */
@@ -111,6 +140,13 @@ export class Exchange {
     if (this.state !== 'sent') return
     this.state = 'started'
     this.#unacknowledged = undefined
+    this.#begins()
+  }
+
+  #begins(): void {
+    if (!this.#isUnbegun) return
+    this.#isUnbegun = false
+    if (this.slot !== undefined) this.slot.unbegun--
   }
 
   /**

@@ -7,6 +7,7 @@
  *
  * Invariant: an exchange is in `#unanswered` from arrival until its answer begins or it fails.
  */
+import type { RecordedFlow } from '../core/pool-recorder.ts'
 import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
 import type { Exchange } from './exchange.ts'
 import type { Lane } from './scheduler.ts'
@@ -20,6 +21,20 @@ export interface SiteLimits {
   queueTimeoutMs: number
   /** How long old generations may take to finish, in ms. */
   stopTimeoutMs: number
+  /** How long its code may keep a thread until that is logged, the thread retired, and ended, in ms. */
+  slowMs: number
+  softLimitMs: number
+  hardLimitMs: number
+  /** Short blocks within a minute that put it in quarantine, and for how long, in ms. */
+  offences: number
+  quarantineMs: number
+  /** Unused for so long, in ms, it is dropped from memory; 0: never. */
+  idleMs: number
+  /** Loaded before its first request, and never dropped. */
+  preload: boolean
+  /** Part of its group's turns that it has in any case, and most of its places and threads, 0 to 1. */
+  share: number
+  max: number
 }
 
 const FIRST_RETRY_MS = 1_000
@@ -31,13 +46,20 @@ export class PoolSite {
   limits: SiteLimits
   /** What is loaded for new requests. Undefined before the first generation and after removal. */
   order: LoadOrder | undefined
+  /** Its handle at the recorder, and the group that it is for. */
+  flow: RecordedFlow | undefined
+  flowGroup = ''
   /** The report of the last load that worked. */
   loaded: LoadReport | undefined
   /** Why nothing of this site can be loaded now; undefined while it can. */
   failure: LoadReport | undefined
   /** `performance.now()` from which a failed load may be tried again. */
   retryAt = 0
+  /** `performance.now()` until which its own process is not started again. */
+  throttledUntil = 0
   requests = 0
+  /** `performance.now()` of its last request, or of when it was added. */
+  lastUsedAt = performance.now()
   /** The site was taken away: nothing of it may be put in service any more. */
   removed = false
   /** Loads in a row during which the thread was lost. */
@@ -52,7 +74,16 @@ export class PoolSite {
     this.name = name
     this.lane = lane
     this.limits = limits
+    this.adopt(limits)
     this.#onTimeout = onTimeout
+  }
+
+  /** These limits are in force from now on. */
+  adopt(limits: SiteLimits): void {
+    this.limits = limits
+    this.lane.maxWaiting = limits.queue
+    this.lane.share = limits.share
+    this.lane.max = limits.max
   }
 
   /** A load failed: the next attempt waits 1 s, doubling to 3 min. @returns the wait in ms */
@@ -69,8 +100,16 @@ export class PoolSite {
     this.#failures = 0
   }
 
+  /** Whether nobody has used it for its idle time. */
+  isIdle(now: number): boolean {
+    const { idleMs, preload } = this.limits
+    if (preload || idleMs === 0 || this.lane.inFlight > 0 || this.lane.waiting.size > 0) return false
+    return now - this.lastUsedAt >= idleMs
+  }
+
   arrived(exchange: Exchange): void {
     this.requests++
+    this.lastUsedAt = exchange.arrivedAt
     this.#unanswered.add(exchange)
     this.#timer ??= this.#arm(this.limits.timeoutMs)
   }

@@ -5,6 +5,8 @@
  * A state carries only what it knows: `link` and `slot` exist from `ready` on. Invariant: `ended` resolves exactly once,
  * and `started` is settled by then.
  */
+import type { RecordedThread } from '../core/pool-recorder.ts'
+import type { Running } from '../core/thread-board.ts'
 import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
 import type { Exchange } from './exchange.ts'
 import type { PoolSite } from './pool-site.ts'
@@ -15,13 +17,61 @@ import type { WorkerProcess } from './worker-process.ts'
 
 export type ThreadState = 'starting' | 'ready' | 'retiring' | 'ended'
 
+/** How a thread came to its end. */
+export interface ThreadFate {
+  /** Alone, by order or by its own doing, or with its whole process. */
+  what: 'thread' | 'process'
+  why: string
+  /** That ended the process. */
+  signal: NodeJS.Signals | null
+  /** Whose code ran when the thread ended alone, as marked on its board. */
+  running: Running | undefined
+}
+
+/** What is known of a thread that does not answer. */
+export interface Lateness {
+  /** `performance.now()` since when. */
+  since: number
+  /** The site whose code keeps it, once that is known. */
+  culprit: PoolSite | undefined
+  /** The request of the culprit that is running, where there is one. */
+  exchange: Exchange | undefined
+  /** When its supervisor was asked to take requests back; 0 once it has answered. */
+  askedAt: number
+  /** The last step of the chain that was taken (watch.ts). */
+  step: number
+}
+
 export class PoolThread {
   readonly id: number
   readonly token: string
   readonly process: WorkerProcess
+  readonly group: string
   state: ThreadState = 'starting'
   link: ThreadLink | undefined
   slot: Slot<Exchange> | undefined
+  /** Set while it does not answer. */
+  late: Lateness | undefined
+  /** Since when nothing was heard of it though something should be; `performance.now()`. */
+  quietSince: number | undefined
+  /** The site that it is kept, or was ended, by; as far as known. */
+  blamed: PoolSite | undefined
+  /** It has the lowest priority for good: it is replaced as soon as it comes round. */
+  standsBack = false
+  /** Its handle at the recorder. */
+  record: RecordedThread | undefined
+  /** Requests that it was handed. */
+  requests = 0
+  /** Heap and external memory when it was last measured, in bytes. */
+  memoryBytes = 0
+  /** Processor time since it began when it was last measured, in ms. */
+  cpuMs = 0
+  /** `performance.now()` of the order to start it. */
+  readonly startedAt = performance.now()
+  /** What was open when its socket closed. */
+  orphans: Exchange[] | undefined
+  /** Whether its end was in order. */
+  wasRetiring = false
   /** Generations loaded here, or being loaded, that serve or may serve. */
   readonly live = new Map<number, PoolSite>()
   /** Generations that were loaded here, or failed to, and are of no use: their code stays until the thread ends. */
@@ -33,10 +83,19 @@ export class PoolThread {
   #end = (): void => {}
   readonly #idleWaiters = new Set<() => void>()
 
-  constructor(id: number, token: string, process: WorkerProcess) {
+  /** Resolves with how it came to its end, as soon as that is known. */
+  readonly fate: Promise<ThreadFate>
+  hasFate = false
+  #settleFate = (_fate: ThreadFate): void => {}
+
+  constructor(id: number, token: string, process: WorkerProcess, group: string) {
     this.id = id
     this.token = token
     this.process = process
+    this.group = group
+    this.fate = new Promise((resolve) => {
+      this.#settleFate = resolve
+    })
     this.started = new Promise((resolve) => {
       this.#start = resolve
     })
@@ -52,7 +111,14 @@ export class PoolThread {
     this.#start(true)
   }
 
+  /** It is known why it ended; the first that is told counts. */
+  fated(fate: ThreadFate): void {
+    this.hasFate = true
+    this.#settleFate(fate)
+  }
+
   end(): void {
+    this.wasRetiring = this.state === 'retiring'
     this.state = 'ended'
     this.#start(false)
     this.#end()
@@ -82,7 +148,7 @@ export class PoolThread {
     const generations = [...this.live].filter(([, owner]) => owner === site).map(([generation]) => generation)
     for (const generation of generations) {
       this.spoil(generation)
-      await this.#until(() => !this.#isServing(generation), graceMs)
+      await this.#until(() => !this.#isServingGeneration(generation), graceMs)
       if (this.state !== 'ended') await this.link?.unload(generation)
     }
   }
@@ -97,11 +163,22 @@ export class PoolThread {
     for (const check of [...this.#idleWaiters]) check()
   }
 
+  /** The sites that have code here. */
+  sites(): Set<PoolSite> {
+    return new Set([...this.live.values(), ...this.stale.values()])
+  }
+
   siteOf(generation: number): PoolSite | undefined {
     return this.live.get(generation) ?? this.stale.get(generation)
   }
 
-  #isServing(generation: number): boolean {
+  /** Whether a request or a tunnel of the site is open here. */
+  isServing(site: PoolSite): boolean {
+    for (const exchange of this.link?.open.values() ?? []) if (exchange.site === site) return true
+    return false
+  }
+
+  #isServingGeneration(generation: number): boolean {
     for (const exchange of this.link?.open.values() ?? []) if (exchange.head.generation === generation) return true
     return false
   }

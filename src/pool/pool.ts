@@ -8,34 +8,47 @@
  * Invariant: each exchange that was submitted ends in exactly one of: a whole answer, a failure told to its listener, an
  * abort by the front. A thread outlives its exchanges; the pool outlives its threads.
  */
-import {
-  QueueFull,
-  QueueTimeout,
-  SiteAborted,
-  SiteGone,
-  SiteLoadFailed,
-  SiteTimeout,
-  SiteUnavailable,
-  ThreadLost,
-} from '../core/errors.ts'
+import { QueueFull, QueueTimeout, SiteAborted, SiteGone, SiteTimeout, SiteUnavailable } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
+import type { PoolRecorder } from '../core/pool-recorder.ts'
 import type { LoadOrder, LoadReport, LogLevel } from '../protocol/frames.ts'
 import type { Exchange } from './exchange.ts'
+import { loadError, reasonOf } from './load-error.ts'
+import type { LossHandlers } from './losses.ts'
+import { Losses, throttled } from './losses.ts'
 import type { SiteLimits } from './pool-site.ts'
 import { isSameCode, PoolSite } from './pool-site.ts'
 import type { PoolThread } from './pool-thread.ts'
+import type { ProcessGroup } from './process-group.ts'
+import { DEFAULT_GROUP } from './process-group.ts'
+import type { Offence } from './quarantine.ts'
+import { Recording } from './recording.ts'
+import type { RerouteHandlers } from './reroute.ts'
+import { Reroute } from './reroute.ts'
 import type { Slot } from './scheduler.ts'
 import { Scheduler } from './scheduler.ts'
 import type { ThreadLinkHandlers } from './thread-link.ts'
-import type { WorkforceSettings } from './workforce.ts'
+import { Watch } from './watch.ts'
+import type { ProcessEnd } from './worker-process.ts'
+import type { WorkforceHandlers, WorkforceSettings } from './workforce.ts'
 import { Workforce } from './workforce.ts'
 
 export interface PoolSettings extends WorkforceSettings {
   /** Most requests in one thread at once. */
   concurrency: number
+  /** Hears of every request. */
+  recorder: PoolRecorder
 }
 
 export interface PoolHandlers {
+  /** A site did harm. */
+  onOffence(site: PoolSite, offence: Offence): void
+  /** One of these sites did harm. */
+  onSuspects(sites: PoolSite[], offence: Offence): void
+  /** The first request after a time without. */
+  onTraffic(): void
+  /** A site has requests waiting, and its group is not there. */
+  onHomeless(site: PoolSite): void
   /** A site's generation was loaded in a thread, or could not be. */
   onLoaded(site: PoolSite, order: LoadOrder, report: LoadReport): void
   /** A generation read more files after it was loaded. */
@@ -56,6 +69,8 @@ const BUSY_AT = 0.8
  * To wake another thread costs up to 0.1 ms of CPU in a virtual machine, and batches half as large (docs/performance.md).
  */
 const PACK_MS = 2
+/** Work that a thread may be handed before it has begun it, in ms: so long at the most a site waits for another's requests. */
+const BACKLOG_MS = 8
 /** A generation that lost its thread while it was loaded so many times in a row is taken as broken. */
 const MAX_LOST_LOADS = 4
 
@@ -65,7 +80,12 @@ export class Pool {
   readonly #sites = new Set<PoolSite>()
   readonly #handlers: PoolHandlers
   readonly #log: Log
+  readonly #watch: Watch
+  readonly #reroute: Reroute
+  readonly #losses: Losses
+  readonly #recording: Recording
   #closing = false
+  #hadTraffic = false
 
   private constructor(settings: PoolSettings, handlers: PoolHandlers, log: Log) {
     this.#handlers = handlers
@@ -75,12 +95,13 @@ export class Pool {
       spreadAt: SPREAD_AT,
       busyAt: BUSY_AT,
       packMs: PACK_MS,
+      backlogMs: BACKLOG_MS,
     })
-    const threads = {
-      onReady: (thread: PoolThread) => this.#ready(thread),
-      onGone: () => this.#threadGone(),
-    }
-    this.workforce = new Workforce(settings, this.scheduler, threads, log)
+    this.#recording = new Recording(settings.recorder, settings.concurrency)
+    this.#losses = new Losses(this.#lossHandlers(), log)
+    this.workforce = new Workforce(settings, this.scheduler, this.#workforceHandlers(), log)
+    this.#reroute = new Reroute(this.scheduler, this.workforce, this.#rerouteHandlers())
+    this.#watch = new Watch(this.#reroute, log)
   }
 
   /**
@@ -100,7 +121,7 @@ export class Pool {
   }
 
   addSite(name: string, limits: SiteLimits): PoolSite {
-    const lane = this.scheduler.addLane(name, limits.queue)
+    const lane = this.scheduler.addLane(name, DEFAULT_GROUP, limits.queue)
     const site = new PoolSite(name, lane, limits, (exchange) => this.#timedOut(site, exchange))
     this.#sites.add(site)
     return site
@@ -118,6 +139,12 @@ export class Pool {
   /** Takes a request. Every outcome is told to the exchange's listener. */
   submit(site: PoolSite, exchange: Exchange): void {
     site.arrived(exchange)
+    this.#recording.arrived(exchange)
+    if (!this.#hadTraffic) {
+      this.#hadTraffic = true
+      this.#handlers.onTraffic()
+    }
+    if (performance.now() < site.throttledUntil) return this.#fail(exchange, throttled(site))
     if (site.lane.warm.size === 0 && site.failure !== undefined && performance.now() < site.retryAt) {
       return this.#fail(exchange, new SiteUnavailable(site.name, reasonOf(site.failure)))
     }
@@ -128,10 +155,10 @@ export class Pool {
     } else if (placement.full) {
       this.#fail(exchange, new QueueFull(site.name, site.lane.maxWaiting))
     } else {
-      exchange.queueTimer = setTimeout(() => this.#queuedTooLong(site, exchange), site.limits.queueTimeoutMs)
+      this.#waits(exchange)
     }
     if (placement.load !== undefined) this.#loadInto(site, placement.load)
-    else if (placement.slot === undefined) this.#seekThread(site)
+    else if (placement.slot === undefined) this.seekThread(site)
   }
 
   /** The client is gone. */
@@ -149,7 +176,12 @@ export class Pool {
   /** From now on the site's requests may go to this thread, where its current generation is loaded. */
   warm(site: PoolSite, thread: PoolThread): void {
     if (thread.slot === undefined) return
+    if (thread.group !== site.lane.group) {
+      if (site.order !== undefined) this.stale(thread, site.order.generation)
+      return this.seekThread(site)
+    }
     this.scheduler.setWarm(site.lane, thread.slot)
+    if (!site.lane.warm.has(thread.slot)) return this.seekThread(site)
     this.#drain(thread.slot)
   }
 
@@ -173,6 +205,63 @@ export class Pool {
     }
   }
 
+  /** The site's requests go to the threads of another group from now on; what it has begun it finishes where it is. */
+  moveSite(site: PoolSite, group: string): void {
+    site.lane.group = group
+    site.lane.loading = undefined
+    site.throttledUntil = 0
+    this.scheduler.release(site.lane)
+    this.leaveAll(site)
+    this.seekThread(site)
+  }
+
+  /** Whether there were requests since the last call, or are. */
+  takeTraffic(): boolean {
+    const had = this.#hadTraffic
+    this.#hadTraffic = false
+    for (const thread of this.workforce.threads.values()) if ((thread.link?.open.size ?? 0) > 0) return true
+    return had
+  }
+
+  /** What the threads of a group have to do: requests that wait for one that is not kept, and how many are busy. */
+  loadOf(group: ProcessGroup): { waiting: number; busyThreads: number } {
+    let waiting = 0
+    for (const { lane } of this.#sites) {
+      if (lane.group === group.name && lane.heldBy === undefined && lane.loading === undefined)
+        waiting += lane.waiting.size
+    }
+    let busyThreads = 0
+    for (const { slot } of group.threads) busyThreads += slot?.late ? 1 : (slot?.utilisation ?? 0)
+    return { waiting, busyThreads }
+  }
+
+  /** Loads the site before anybody asks for it, where it is loaded nowhere. */
+  preload(site: PoolSite): void {
+    if (site.removed || site.lane.warm.size > 0) return
+    if (!this.workforce.groups.has(site.lane.group)) return this.#handlers.onHomeless(site)
+    const slot = this.scheduler.loadTarget(site.lane)
+    if (slot !== undefined) this.#loadInto(site, slot)
+  }
+
+  /** The threads that the site belongs to, once one of them takes requests; undefined when none does in time. */
+  async groupOf(site: PoolSite): Promise<ProcessGroup | undefined> {
+    if (!this.workforce.groups.has(site.lane.group)) this.#handlers.onHomeless(site)
+    const group = this.workforce.groups.get(site.lane.group)
+    return (await group?.whenReady()) ? group : undefined
+  }
+
+  /** What runs in the threads of a site now, by thread; undefined where that cannot be told. */
+  async stacks(site: PoolSite): Promise<Map<number, string | undefined>> {
+    const threads = [...this.workforce.threads.values()].filter((thread) => thread.sites().has(site))
+    // One that has nothing to do is not disturbed.
+    const isIdle = (thread: PoolThread): boolean => thread.late === undefined && thread.link?.open.size === 0
+    const stackOf = async (thread: PoolThread): Promise<[number, string | undefined]> => [
+      thread.id,
+      isIdle(thread) ? '' : await this.#watch.stack(thread),
+    ]
+    return new Map(await Promise.all(threads.map(stackOf)))
+  }
+
   /** A generation that is of no use any more is in this thread until the thread ends. */
   stale(thread: PoolThread, generation: number): void {
     thread.spoil(generation)
@@ -181,6 +270,8 @@ export class Pool {
 
   async close(): Promise<void> {
     this.#closing = true
+    this.#watch.close()
+    this.#losses.close()
     for (const site of this.#sites) site.close()
     await this.workforce.close()
   }
@@ -194,7 +285,10 @@ export class Pool {
     clearTimeout(exchange.queueTimer)
     exchange.slot = slot
     exchange.head.generation = order.generation
+    thread.requests++
+    this.#recording.started(exchange, thread)
     thread.link.send(exchange)
+    this.#watch.expect()
   }
 
   #drain(slot: Slot<Exchange>): void {
@@ -204,11 +298,14 @@ export class Pool {
 
   /** The exchange holds a place in a thread no more. */
   #leave(exchange: Exchange): void {
-    const slot = exchange.slot
+    const slot = exchange.leaveSlot()
     if (slot === undefined) return
-    exchange.slot = undefined
-    this.scheduler.finish(exchange.site.lane, slot)
+    const { lane } = exchange.site
+    this.#recording.finished(exchange, this.workforce.threads.get(slot.thread))
+    this.scheduler.finish(lane, slot)
     this.#drain(slot)
+    // Where a site has all that it may have, a place that it leaves here is one that it may take elsewhere.
+    if (lane.waiting.size > 0) for (const warm of lane.warm) if (warm !== slot) this.#drain(warm)
   }
 
   /** Ends an exchange whose client is gone, or who shall wait no longer, wherever it is. */
@@ -219,6 +316,7 @@ export class Pool {
     exchange.state = 'done'
     if (state === 'waiting') {
       this.scheduler.cancel(site.lane, exchange)
+      if (exchange.runs === 0) this.#recording.refused(exchange)
       return
     }
     link?.abort(exchange, reason)
@@ -231,8 +329,11 @@ export class Pool {
     exchange.listener.onFailure(error)
   }
 
-  #queuedTooLong(site: PoolSite, exchange: Exchange): void {
-    this.#fail(exchange, new QueueTimeout(site.name, site.limits.queueTimeoutMs))
+  /** It waits for a thread, not for ever. */
+  #waits(exchange: Exchange): void {
+    const { name, limits } = exchange.site
+    const giveUp = (): void => this.#fail(exchange, new QueueTimeout(name, limits.queueTimeoutMs))
+    exchange.queueTimer = setTimeout(giveUp, limits.queueTimeoutMs)
   }
 
   #timedOut(site: PoolSite, exchange: Exchange): void {
@@ -259,7 +360,7 @@ export class Pool {
       // A newer generation came meanwhile, or the site was removed: this one is of no use.
       if (report.shape !== undefined) this.stale(thread, order.generation)
       if (thread.slot !== undefined) this.scheduler.setCold(site.lane, thread.slot)
-      return this.#seekThread(site)
+      return this.seekThread(site)
     }
     if (report.shape !== undefined) {
       site.worked(report)
@@ -267,7 +368,7 @@ export class Pool {
       return this.warm(site, thread)
     }
     if (thread.slot !== undefined) this.scheduler.setCold(site.lane, thread.slot)
-    if (thread.state === 'ended' && ++site.lostLoads < MAX_LOST_LOADS) return this.#seekThread(site)
+    if (thread.state === 'ended' && ++site.lostLoads < MAX_LOST_LOADS) return this.seekThread(site)
     this.loadFailed(site, order, report)
   }
 
@@ -277,77 +378,109 @@ export class Pool {
     this.#handlers.onLoaded(site, order, report)
     if (site.lane.warm.size > 0) return
     // New settings that do not work leave those before them, which are loaded at the next request.
-    if (site.order !== undefined && !isSameCode(site.order, order)) return this.#seekThread(site)
+    if (site.order !== undefined && !isSameCode(site.order, order)) return this.seekThread(site)
     site.failed(report, performance.now())
     for (const exchange of [...site.lane.waiting]) this.#fail(exchange, loadError(site, report))
   }
 
   /** Gives a site that has requests waiting and no thread one to be loaded in. */
-  #seekThread(site: PoolSite): void {
-    if (site.lane.waiting.size === 0 || site.lane.warm.size > 0) return
+  seekThread(site: PoolSite): void {
+    if (site.lane.waiting.size === 0 || site.lane.warm.size > 0 || this.#closing) return
+    const group = this.workforce.groups.get(site.lane.group)
+    if (group === undefined) return this.#handlers.onHomeless(site)
     const slot = this.scheduler.loadTarget(site.lane)
     if (slot !== undefined) this.#loadInto(site, slot)
-    else if (site.lane.loading === undefined && this.workforce.ready > 0) this.#handlers.onStarved(site)
+    else if (site.lane.loading === undefined && group.ready > 0) this.#handlers.onStarved(site)
   }
 
   // ---- threads -------------------------------------------------------------------------------------------------
 
   #ready(thread: PoolThread): ThreadLinkHandlers {
-    for (const site of this.#sites) this.#seekThread(site)
+    this.#recording.ready(thread)
+    for (const site of this.#sites) {
+      if (site.limits.preload && site.lane.warm.size === 0) this.preload(site)
+      else this.seekThread(site)
+    }
     return {
       onFinished: (exchange) => {
         this.#leave(exchange)
         thread.becameIdle()
       },
       onAborted: (exchange, reason) => this.#siteAborted(thread, exchange, reason),
+      onBegan: (exchange) => exchange.slot !== undefined && this.#drain(exchange.slot),
       onAnswering: (exchange) => exchange.site.settled(exchange),
       onFiles: (generation, files) => {
         const site = thread.siteOf(generation)
         if (site?.order?.generation === generation) this.#handlers.onFiles(site, files)
       },
       onLog: (generation, level, text) => this.#handlers.onSiteLog(thread.siteOf(generation), level, text),
+      onOffence: (generation, text) => {
+        const site = thread.siteOf(generation)
+        if (site !== undefined) this.#handlers.onOffence(site, { kind: 'patched', text, severe: true })
+      },
       onIdle: () => thread.becameIdle(),
       onClosed: (open) => this.#orphaned(thread, open),
     }
   }
 
-  #threadGone(): void {
+  #workforceHandlers(): WorkforceHandlers {
+    return {
+      onReady: (thread) => this.#ready(thread),
+      onGone: (thread) => this.#threadGone(thread),
+      onReport: (thread, report) => this.#watch.report(thread, report),
+      onSampled: (thread, busyMs) => this.#recording.sampled(thread, busyMs),
+      onProcessLost: (group, end, threads) => this.#processLost(group, end, threads),
+    }
+  }
+
+  #lossHandlers(): LossHandlers {
+    return {
+      putBack: (exchanges) => this.#reroute.returned(exchanges),
+      fail: (exchange, error) => this.#fail(exchange, error),
+      onOffence: (site, offence) => this.#handlers.onOffence(site, offence),
+      onSuspects: (sites, offence) => this.#handlers.onSuspects(sites, offence),
+    }
+  }
+
+  #rerouteHandlers(): RerouteHandlers {
+    return {
+      drain: (slot) => this.#drain(slot),
+      seekThread: (site) => this.seekThread(site),
+      loadInto: (site, slot) => this.#loadInto(site, slot),
+      waits: (exchange) => this.#waits(exchange),
+      onOffence: (site, offence) => this.#handlers.onOffence(site, offence),
+      onBlocked: (site, forMs) => this.#recording.blocked(site, forMs),
+      onReturned: (exchange, thread) => this.#recording.returned(exchange, thread),
+    }
+  }
+
+  #threadGone(thread: PoolThread): void {
+    this.#recording.gone(thread)
+    this.#watch.ended(thread)
     for (const site of this.#sites) {
       // With its last loaded thread a previous version is lost: the code on disk is all there is.
       if (site.lane.warm.size === 0) site.lane.spreadable = true
-      this.#seekThread(site)
+      if (site.limits.preload) this.preload(site)
+      else this.seekThread(site)
     }
     // A thread may have been started in the place of one that comes back with its process: the number is looked at again.
     this.#handlers.onStale()
   }
 
-  /** What a lost thread had: put back what may run again, 502 for the rest. */
   #orphaned(thread: PoolThread, open: Exchange[]): void {
-    const again = new Map<PoolSite, Exchange[]>()
     for (const exchange of open) {
-      if (exchange.slot !== undefined) this.scheduler.finish(exchange.site.lane, exchange.slot)
-      exchange.slot = undefined
-      if (exchange.mayRunAgain && !this.#closing && exchange.site.order !== undefined) {
-        exchange.takenBack()
-        again.set(exchange.site, [...(again.get(exchange.site) ?? []), exchange])
-      } else {
-        exchange.site.settled(exchange)
-        exchange.state = 'done'
-        exchange.link = undefined
-        exchange.listener.onFailure(new ThreadLost(exchange.site.name, `thread ${thread.id}`))
-      }
+      const slot = exchange.leaveSlot()
+      if (slot !== undefined) this.scheduler.finish(exchange.site.lane, slot)
+      exchange.link = undefined
     }
     if (thread.slot !== undefined) this.scheduler.removeSlot(thread.slot)
-    for (const [site, exchanges] of again) this.#putBack(site, exchanges)
+    for (const site of new Set(open.map((exchange) => exchange.site))) this.#reroute.drainSite(site)
+    this.#losses.orphaned(thread, open)
   }
 
-  #putBack(site: PoolSite, exchanges: Exchange[]): void {
-    this.scheduler.putBack(site.lane, exchanges)
-    for (const exchange of exchanges) {
-      exchange.queueTimer = setTimeout(() => this.#queuedTooLong(site, exchange), site.limits.queueTimeoutMs)
-    }
-    for (const slot of site.lane.warm) this.#drain(slot)
-    this.#seekThread(site)
+  #processLost(group: ProcessGroup, end: ProcessEnd, threads: PoolThread[]): void {
+    const owner = group.settings.isOwn ? [...this.#sites].find((site) => site.lane.group === group.name) : undefined
+    this.#losses.processLost(group, owner, end, threads)
   }
 
   #siteAborted(thread: PoolThread, exchange: Exchange, reason: string): void {
@@ -362,15 +495,4 @@ export class Pool {
 
 function isCrowded(inFlight: number): boolean {
   return inFlight >= SPREAD_AT
-}
-
-function loadError(site: PoolSite, report: LoadReport): Error {
-  const { file, line } = report.failure ?? {}
-  const place =
-    file === undefined ? (site.order?.module ?? 'its module') : line === undefined ? file : `${file}:${line}`
-  return new SiteLoadFailed(site.name, place, reasonOf(report))
-}
-
-function reasonOf(report: LoadReport): string {
-  return report.failure?.message ?? 'unknown'
 }

@@ -15,6 +15,7 @@ import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
 import type { Pool } from './pool.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { PoolThread } from './pool-thread.ts'
+import type { ProcessGroup } from './process-group.ts'
 import { failedReport } from './thread-link.ts'
 
 /** How long no generation may have changed before threads are tidied, in ms: edits come in bursts. */
@@ -69,6 +70,38 @@ export class Renewal {
     this.#endEmptyThreads()
   }
 
+  /**
+   * Replaces a thread: its sites are loaded in another first, but for those that `drop` says, then it finishes and ends.
+   *
+   * @returns false when it could not be done now
+   */
+  async recycle(thread: PoolThread, drop: (site: PoolSite) => boolean): Promise<boolean> {
+    if (this.#tidying || this.#closed || thread.state !== 'ready') return false
+    this.#tidying = true
+    try {
+      if (!(await this.#moveSites(thread, drop))) return false
+      await this.#retire(thread)
+      await this.#restoreSize()
+      return true
+    } finally {
+      this.#tidying = false
+    }
+  }
+
+  /** A group wants fewer threads than it has: the one with the fewest sites is moved together with another. */
+  shrink(group: ProcessGroup): void {
+    const threads = [...group.threads].filter((thread) => thread.state === 'ready').sort(byLoad)
+    const [least] = threads
+    if (this.#tidying || least === undefined || group.ready <= group.size) return
+    this.#tidying = true
+    this.#moveSites(least, () => false, true)
+      .then((moved) => (moved ? this.#retire(least) : undefined))
+      .catch((error: unknown) => this.#log.error({ err: error }, 'ending a thread failed'))
+      .finally(() => {
+        this.#tidying = false
+      })
+  }
+
   close(): void {
     this.#closed = true
     clearTimeout(this.#timer)
@@ -113,20 +146,23 @@ export class Renewal {
 
   /** A thread in which no generation of this site has ever been: a fresh one where the site is in use. */
   async #nursery(site: PoolSite): Promise<PoolThread | undefined> {
-    const clean = [...this.#pool.workforce.threads.values()].filter(
+    const group = await this.#pool.groupOf(site)
+    if (group === undefined) return undefined
+    const { workforce } = this.#pool
+    const clean = [...group.threads].filter(
       (thread) => thread.state === 'ready' && thread.slot !== undefined && !isKnownIn(site, thread),
     )
     const inUse = site.lane.warm.size > 0
-    const mayGrow = this.#pool.workforce.threads.size < this.#pool.workforce.size * 2
+    const mayGrow = group.threads.size < group.size * 2
     if ((inUse || clean.length === 0) && mayGrow) {
-      const fresh = await this.#pool.workforce.startThread()
+      const fresh = await workforce.startThread(group.name)
       if (fresh !== undefined) return fresh
     }
     if (clean.length > 0) return clean.sort(byLoad)[0]
     // Every thread once had this site, and there are many: wait for one of the retiring ones to end.
-    const retiring = [...this.#pool.workforce.threads.values()].filter((thread) => thread.state === 'retiring')
+    const retiring = [...group.threads].filter((thread) => thread.state === 'retiring')
     if (!mayGrow && retiring.length > 0) await Promise.race(retiring.map((thread) => thread.ended))
-    return this.#pool.workforce.startThread()
+    return workforce.startThread(group.name)
   }
 
   #tidy(): void {
@@ -143,25 +179,30 @@ export class Renewal {
   async #tidyAll(): Promise<void> {
     for (const thread of [...this.#pool.workforce.threads.values()]) {
       if (this.#closed || thread.state !== 'ready' || thread.stale.size === 0) continue
-      if (await this.#moveSites(thread)) await this.#retire(thread)
+      if (await this.#moveSites(thread, neverDrop)) await this.#retire(thread)
     }
     await this.#restoreSize()
   }
 
-  /** Loads elsewhere what only this thread has. @returns whether the thread is needed no more */
-  async #moveSites(from: PoolThread): Promise<boolean> {
+  /**
+   * Loads elsewhere what only this thread has, but for what may be dropped.
+   *
+   * @param among whether only threads that are there already are thought of
+   * @returns whether the thread is needed no more
+   */
+  async #moveSites(from: PoolThread, drop: (site: PoolSite) => boolean, among = false): Promise<boolean> {
     for (const lane of [...(from.slot?.lanes ?? [])]) {
       const site = [...from.live.values()].find((one) => one.lane === lane)
-      if (site === undefined || lane.warm.size > 1) continue
+      if (site === undefined || lane.warm.size > 1 || drop(site)) continue
       if (!lane.spreadable) return false
-      if (!(await this.#moveSite(site, from))) return false
+      if (!(await this.#moveSite(site, from, among))) return false
     }
     return true
   }
 
-  async #moveSite(site: PoolSite, from: PoolThread): Promise<boolean> {
+  async #moveSite(site: PoolSite, from: PoolThread, among: boolean): Promise<boolean> {
     const order = site.order
-    const to = await this.#shelter(site, from)
+    const to = among ? this.#clean(site, from).sort(byLoad)[0] : await this.#shelter(site, from)
     if (to === undefined || order === undefined) return false
     const report = await this.#pool.load(site, to, order)
     // Meanwhile a newer generation may have come, or the thread gone.
@@ -173,11 +214,18 @@ export class Renewal {
 
   /** A thread without anything stale for a site that has to leave `from`. */
   async #shelter(site: PoolSite, from: PoolThread): Promise<PoolThread | undefined> {
-    const clean = [...this.#pool.workforce.threads.values()].filter(
+    const group = this.#pool.workforce.groups.get(from.group)
+    if (group === undefined) return undefined
+    const clean = this.#clean(site, from)
+    if (clean.length > 0 && group.ready > group.size) return clean.sort(byAge)[0]
+    return (await this.#pool.workforce.startThread(group.name)) ?? clean.sort(byLoad)[0]
+  }
+
+  /** Threads beside `from` that hold nothing stale, and never had the site. */
+  #clean(site: PoolSite, from: PoolThread): PoolThread[] {
+    return [...(this.#pool.workforce.groups.get(from.group)?.threads ?? [])].filter(
       (thread) => thread !== from && thread.state === 'ready' && thread.stale.size === 0 && !isKnownIn(site, thread),
     )
-    if (clean.length > 0 && this.#pool.workforce.threads.size > this.#pool.workforce.size) return clean.sort(byAge)[0]
-    return (await this.#pool.workforce.startThread()) ?? clean.sort(byLoad)[0]
   }
 
   async #retire(thread: PoolThread): Promise<void> {
@@ -190,20 +238,23 @@ export class Renewal {
   #endEmptyThreads(): void {
     for (const thread of this.#pool.workforce.threads.values()) {
       if (thread.state !== 'ready' || thread.stale.size === 0 || thread.live.size > 0) continue
-      if (this.#pool.workforce.ready <= this.#pool.workforce.size) continue
+      const group = this.#pool.workforce.groups.get(thread.group)
+      if (group === undefined || group.ready <= group.size) continue
       this.#retire(thread).catch((error: unknown) => this.#log.error({ err: error }, 'retiring a thread failed'))
     }
   }
 
-  /** Back to the configured number: empty threads beyond it end, missing ones start. */
+  /** Each group back to the number that is wanted: empty threads beyond it end, missing ones start. */
   async #restoreSize(): Promise<void> {
-    for (const thread of [...this.#pool.workforce.threads.values()]) {
-      if (this.#pool.workforce.ready <= this.#pool.workforce.size) break
-      const empty = thread.state === 'ready' && thread.live.size === 0 && thread.link?.open.size === 0
-      if (empty) await this.#retire(thread)
-    }
-    while (!this.#closed && this.#pool.workforce.ready < this.#pool.workforce.size) {
-      if ((await this.#pool.workforce.startThread()) === undefined) return
+    for (const group of [...this.#pool.workforce.groups.values()]) {
+      for (const thread of [...group.threads]) {
+        if (group.closing || group.ready <= group.size) break
+        const empty = thread.state === 'ready' && thread.live.size === 0 && thread.link?.open.size === 0
+        if (empty) await this.#retire(thread)
+      }
+      while (!this.#closed && !group.closing && group.present < group.size) {
+        if ((await this.#pool.workforce.startThread(group.name)) === undefined) break
+      }
     }
   }
 }
@@ -211,6 +262,10 @@ export class Renewal {
 function isKnownIn(site: PoolSite, thread: PoolThread): boolean {
   if (thread.slot?.spoiled.has(site.lane)) return true
   for (const owner of thread.live.values()) if (owner === site) return true
+  return false
+}
+
+function neverDrop(): boolean {
   return false
 }
 

@@ -5,21 +5,37 @@
  * A request goes to a thread in which its site is warm: to one whose work in hand is a matter of microseconds, so that
  * small requests travel in large batches, else to the least loaded. When all of those are full, or so busy that a
  * request would wait for other code to finish, one more thread is asked to load the site; meanwhile, or when there is
- * none, the request waits in its site's own bounded queue. A slot that becomes free goes to the sites that wait for
- * that thread in turn, so a site with a long queue delays another by at most one request a turn.
+ * none, the request waits in its site's own bounded queue.
  *
- * Invariant: a request is handed only to a thread that accepts, in which its site is warm, and that holds fewer than
- * `concurrency` requests. A lane waits for a thread (`thread.hungry`) exactly when it is warm there and has requests
- * waiting.
+ * Fairness: a thread is handed only some ms of work that it has not begun, so what waits waits here, by site, and not in
+ * its socket in the order of arrival. What becomes free goes to the sites that wait in turn; a site with a `share` has that
+ * part of the turns, and none has more than `max` of a group's places and threads.
+ *
+ * Threads are in groups (the default pool, named pools, a process of one site's own), and a site is loaded only in
+ * threads of its own group. A thread that has not answered for a moment is late: it gets nothing until it does. A site
+ * whose code is what keeps a thread is held: nothing of it is started anywhere else meanwhile.
+ *
+ * Invariant: a request is handed only to a thread that accepts and is not late, in which its site is warm, and that holds
+ * fewer than `concurrency` requests. A lane waits for a thread (`thread.hungry`) exactly when it is warm there and has
+ * requests waiting.
  */
 
 /** One thread as the scheduler sees it. */
 export interface Slot<R> {
   readonly thread: number
+  readonly group: string
   /** Requests handed over and not finished. */
   inFlight: number
+  /** Those of them that its thread has not begun, as far as is known. */
+  unbegun: number
   /** False from the moment it retires: it finishes what it has. */
   accepting: boolean
+  /** Its event loop has not come round for a while: nothing is handed to it. */
+  late: boolean
+  /** So late that its sites are loaded elsewhere for requests that wait. */
+  stalled: boolean
+  /** The site that kept it for long lately: others go elsewhere where they can. */
+  keptBy: Lane<R> | undefined
   /** Share of the last sample in which its event loop was busy, 0 to 1. */
   utilisation: number
   /** Mean time of its event loop that a request took in the last sample with requests, in ms; not finite before. */
@@ -37,6 +53,10 @@ export interface Slot<R> {
 /** One site as the scheduler sees it. */
 export interface Lane<R> {
   readonly site: string
+  /** The group of threads that it is loaded in from now on. */
+  group: string
+  /** The thread that is late because of this site's code. */
+  heldBy: Slot<R> | undefined
   readonly warm: Set<Slot<R>>
   /** The thread that is loading it now: one at a time, so that a burst does not load it everywhere. */
   loading: Slot<R> | undefined
@@ -44,6 +64,12 @@ export interface Lane<R> {
   readonly waiting: Set<R>
   maxWaiting: number
   inFlight: number
+  /** Part of the turns that it has when others wait too, 0 to 1; beyond that all are alike. */
+  share: number
+  /** Most of its group's places and threads that it may take, 0 to 1. */
+  max: number
+  /** Turns it had, weighted: who has the least is next. */
+  turns: number
   /** False where the code on disk is not what is loaded: it cannot spread. */
   spreadable: boolean
 }
@@ -57,7 +83,19 @@ export interface SchedulerSettings {
   busyAt: number
   /** A thread with less work than this in hand is as good as an idle one, in ms. */
   packMs: number
+  /** Work that a thread may be handed before it has begun it, in ms. */
+  backlogMs: number
 }
+
+/** Requests that a thread may be handed beyond what it has begun, whatever they cost: a batch. */
+const MIN_BACKLOG = 4
+/** A site that has more than this part of the places of its threads leaves the rest of each to others. */
+const MUCH = 0.5
+const MOST_OF_A_THREAD = 0.75
+/** What shares leave to those without one, all together. */
+const LEAST_REST = 0.02
+/** Where it is not known yet what one costs. */
+const FIRST_BACKLOG = 64
 
 /** `slot` undefined: it waits, or was refused because the queue is full. `load`: where the site is to be loaded now. */
 export interface Placement<R> {
@@ -80,11 +118,16 @@ export class Scheduler<R> {
     this.#settings = settings
   }
 
-  addSlot(thread: number): Slot<R> {
+  addSlot(thread: number, group: string): Slot<R> {
     const slot: Slot<R> = {
       thread,
+      group,
       inFlight: 0,
+      unbegun: 0,
       accepting: true,
+      late: false,
+      stalled: false,
+      keptBy: undefined,
       utilisation: 0,
       costMs: Number.POSITIVE_INFINITY,
       finished: 0,
@@ -111,20 +154,46 @@ export class Scheduler<R> {
     slot.hungry.clear()
   }
 
+  /** The thread does not answer: it gets nothing new. */
+  setLate(slot: Slot<R>): void {
+    slot.late = true
+  }
+
+  /** It answers again. Follow with `drain(slot)`. */
+  setPunctual(slot: Slot<R>): void {
+    slot.late = false
+    slot.stalled = false
+  }
+
+  /** Nothing of a site keeps a thread any more. Follow with `drain` of every thread in which it is warm. */
+  release(lane: Lane<R>): void {
+    lane.heldBy = undefined
+  }
+
+  /** What is known of why `slot` is late: the code of this site runs there. */
+  hold(lane: Lane<R>, slot: Slot<R>): void {
+    lane.heldBy = slot
+  }
+
   /** The thread is gone. */
   removeSlot(slot: Slot<R>): void {
     this.retireSlot(slot)
     this.slots.delete(slot)
   }
 
-  addLane(site: string, maxWaiting: number): Lane<R> {
+  addLane(site: string, group: string, maxWaiting: number): Lane<R> {
     return {
       site,
+      group,
+      heldBy: undefined,
       warm: new Set(),
       loading: undefined,
       waiting: new Set(),
       maxWaiting,
       inFlight: 0,
+      share: 0,
+      max: 1,
+      turns: 0,
       spreadable: true,
     }
   }
@@ -132,7 +201,8 @@ export class Scheduler<R> {
   /** The site's current generation is loaded in `slot`. Follow with `drain(slot)`. */
   setWarm(lane: Lane<R>, slot: Slot<R>): void {
     if (lane.loading === slot) lane.loading = undefined
-    if (!slot.accepting) return
+    // It retired, or the site moved, while it was loading.
+    if (!slot.accepting || slot.group !== lane.group) return
     lane.warm.add(slot)
     slot.lanes.add(lane)
     if (lane.waiting.size > 0) slot.hungry.add(lane)
@@ -149,16 +219,16 @@ export class Scheduler<R> {
   /** Places a request that has just arrived. The caller does what the placement says. */
   arrive(lane: Lane<R>, request: R): Placement<R> {
     // Those that came before go first: a free slot while some wait is theirs.
-    const slot = lane.waiting.size === 0 ? this.#chooseWarm(lane) : undefined
+    const isNext = lane.waiting.size === 0 && lane.heldBy === undefined && !this.#isAtMost(lane)
+    const slot = isNext ? this.#chooseWarm(lane) : undefined
     if (slot !== undefined) {
-      slot.inFlight++
-      lane.inFlight++
+      this.#give(lane, slot)
       return { slot, load: this.#spreadTo(lane, slot), full: false }
     }
     if (lane.waiting.size >= lane.maxWaiting) return { slot: undefined, load: undefined, full: true }
     lane.waiting.add(request)
     for (const warm of lane.warm) warm.hungry.add(lane)
-    return { slot: undefined, load: this.loadTarget(lane), full: false }
+    return { slot: undefined, load: this.#needsThread(lane) ? this.loadTarget(lane) : undefined, full: false }
   }
 
   /** Puts back what was handed to a thread that ended before it began; it waits in front of all others. */
@@ -177,6 +247,12 @@ export class Scheduler<R> {
     return was
   }
 
+  /** A request was taken back from its thread before it began. */
+  unassign(lane: Lane<R>, slot: Slot<R>): void {
+    slot.inFlight--
+    lane.inFlight--
+  }
+
   /** A request has left its thread. Follow with `drain(slot)`. */
   finish(lane: Lane<R>, slot: Slot<R>): void {
     slot.inFlight--
@@ -184,20 +260,26 @@ export class Scheduler<R> {
     lane.inFlight--
   }
 
-  /** Hands free places of a thread to waiting requests, sites in turn. */
+  /** Hands free places of a thread to waiting requests: of the site that is next in turn, one after the other. */
   drain(slot: Slot<R>): Assignment<R>[] {
     const assigned: Assignment<R>[] = []
-    while (slot.hungry.size > 0 && slot.accepting && slot.inFlight < this.#settings.concurrency) {
-      const lane = first(slot.hungry)
+    if (slot.late || !slot.accepting) return assigned
+    const passedOver: Lane<R>[] = []
+    while (slot.hungry.size > 0 && this.#hasRoom(slot)) {
+      const lane = nextInTurn(slot.hungry)
+      if (lane.heldBy !== undefined || this.#isAtMost(lane) || this.#mustLeave(lane, slot)) {
+        slot.hungry.delete(lane)
+        passedOver.push(lane)
+        continue
+      }
+      countTurn(lane, slot.hungry)
       const request = first(lane.waiting)
       lane.waiting.delete(request)
-      slot.hungry.delete(lane)
-      if (lane.waiting.size > 0) slot.hungry.add(lane)
-      else this.#sated(lane)
-      slot.inFlight++
-      lane.inFlight++
+      if (lane.waiting.size === 0) this.#sated(lane)
+      this.#give(lane, slot)
       assigned.push({ request, lane, slot })
     }
+    for (const lane of passedOver) slot.hungry.add(lane)
     return assigned
   }
 
@@ -206,10 +288,12 @@ export class Scheduler<R> {
    * being loaded, when there is none, or when its code on disk is not what serves.
    */
   loadTarget(lane: Lane<R>): Slot<R> | undefined {
-    if (lane.loading !== undefined || !lane.spreadable) return undefined
+    if (lane.loading !== undefined && !lane.loading.stalled) return undefined
+    if (lane.heldBy !== undefined || !lane.spreadable || this.#hasAllThreads(lane)) return undefined
     let best: Slot<R> | undefined
     for (const slot of this.slots) {
-      if (!slot.accepting || lane.warm.has(slot) || slot.spoiled.has(lane)) continue
+      if (slot.group !== lane.group || !slot.accepting || slot.late) continue
+      if (lane.warm.has(slot) || slot.spoiled.has(lane)) continue
       if (slot.inFlight >= this.#settings.concurrency) continue
       if (best === undefined || isLessLoaded(slot, best)) best = slot
     }
@@ -217,23 +301,86 @@ export class Scheduler<R> {
     return best
   }
 
-  /** The first of the site's threads that has next to nothing to do, else the one with the fewest requests. */
+  /**
+   * The first of the site's threads that has next to nothing to do, else the one with the fewest requests. One that
+   * another site keeps again and again is better than none.
+   */
   #chooseWarm(lane: Lane<R>): Slot<R> | undefined {
     let best: Slot<R> | undefined
+    let kept: Slot<R> | undefined
     for (const slot of lane.warm) {
-      if (slot.inFlight * slot.costMs < this.#settings.packMs && slot.utilisation < this.#settings.busyAt) {
-        best = slot
-        break
+      if (slot.late || !this.#hasRoom(slot) || this.#mustLeave(lane, slot)) continue
+      if (slot.keptBy !== undefined && slot.keptBy !== lane) {
+        if (kept === undefined || slot.inFlight < kept.inFlight) kept = slot
+        continue
       }
+      if (slot.inFlight * slot.costMs < this.#settings.packMs && slot.utilisation < this.#settings.busyAt) return slot
       if (best === undefined || slot.inFlight < best.inFlight) best = slot
     }
-    return best !== undefined && best.inFlight < this.#settings.concurrency ? best : undefined
+    return best ?? kept
+  }
+
+  #give(lane: Lane<R>, slot: Slot<R>): void {
+    slot.inFlight++
+    slot.unbegun++
+    lane.inFlight++
+  }
+
+  #hasRoom(slot: Slot<R>): boolean {
+    if (slot.inFlight >= this.#settings.concurrency) return false
+    if (slot.unbegun < MIN_BACKLOG) return true
+    return Number.isFinite(slot.costMs)
+      ? slot.unbegun * slot.costMs < this.#settings.backlogMs
+      : slot.unbegun < FIRST_BACKLOG
+  }
+
+  /** Whether the site has all the places that it may have. */
+  #isAtMost(lane: Lane<R>): boolean {
+    if (lane.max >= 1 || lane.inFlight < this.#settings.concurrency * lane.max) return false
+    return lane.inFlight >= lane.max * this.#settings.concurrency * this.#threadsOf(lane.group)
+  }
+
+  /** Whether the site is in as many threads as it may be; those that stand still do not count. */
+  #hasAllThreads(lane: Lane<R>): boolean {
+    if (lane.max >= 1) return false
+    let count = 0
+    for (const slot of lane.warm) if (!slot.stalled) count++
+    return count >= Math.ceil(lane.max * this.#threadsOf(lane.group))
+  }
+
+  /** Whether the places that are free in a thread are for others: this site has many already. */
+  #mustLeave(lane: Lane<R>, slot: Slot<R>): boolean {
+    const { concurrency } = this.#settings
+    if (slot.lanes.size <= 1) return false
+    return slot.inFlight >= concurrency * MOST_OF_A_THREAD && lane.inFlight >= concurrency * MUCH * lane.warm.size
+  }
+
+  #threadsOf(group: string): number {
+    let count = 0
+    for (const slot of this.slots) if (slot.accepting && slot.group === group) count++
+    return count
+  }
+
+  /** Whether a site with requests waiting is better off with one thread more: those it has are busy, full or gone. */
+  #needsThread(lane: Lane<R>): boolean {
+    for (const slot of lane.warm) {
+      if (slot.late && !slot.stalled) return false
+      const isFull = slot.inFlight >= this.#settings.concurrency || this.#mustLeave(lane, slot)
+      if (
+        !slot.late &&
+        !isFull &&
+        (slot.keptBy === undefined || slot.keptBy === lane) &&
+        slot.utilisation < this.#settings.busyAt
+      )
+        return false
+    }
+    return true
   }
 
   /** `slot` is what `#chooseWarm` found: when even that one is busy, the site needs one more. */
   #spreadTo(lane: Lane<R>, slot: Slot<R>): Slot<R> | undefined {
     if (slot.inFlight < this.#settings.spreadAt || slot.utilisation < this.#settings.busyAt) return undefined
-    for (const warm of lane.warm) if (warm.utilisation < this.#settings.busyAt) return undefined
+    for (const warm of lane.warm) if (!warm.late && warm.utilisation < this.#settings.busyAt) return undefined
     return this.loadTarget(lane)
   }
 
@@ -242,11 +389,39 @@ export class Scheduler<R> {
   }
 }
 
-/** Fewer requests, then a calmer event loop (in tenths, so that noise does not decide), then fewer sites. */
+/** Not kept by a site, then fewer requests, then a calmer event loop (in tenths, so that noise does not decide), then fewer sites. */
 function isLessLoaded<R>(a: Slot<R>, b: Slot<R>): boolean {
+  if ((a.keptBy === undefined) !== (b.keptBy === undefined)) return a.keptBy === undefined
   if (a.inFlight !== b.inFlight) return a.inFlight < b.inFlight
   const calm = Math.round(a.utilisation * 10) - Math.round(b.utilisation * 10)
   return calm !== 0 ? calm < 0 : a.lanes.size < b.lanes.size
+}
+
+/** The site that had the fewest turns for its weight, of those that wait for one thread. */
+function nextInTurn<R>(hungry: Set<Lane<R>>): Lane<R> {
+  let next = first(hungry)
+  for (const lane of hungry) if (lane.turns < next.turns) next = lane
+  return next
+}
+
+/**
+ * A site has had a turn. Each has its share, and all have the same part of what no share takes: a turn costs the less, the
+ * more a site may have. One that did not wait for long has saved up one turn and no more.
+ */
+function countTurn<R>(lane: Lane<R>, hungry: Set<Lane<R>>): void {
+  if (hungry.size === 1) return
+  let shares = 0
+  let leastShare = 1
+  let mostTurns = 0
+  for (const one of hungry) {
+    shares += one.share
+    leastShare = Math.min(leastShare, one.share)
+    mostTurns = Math.max(mostTurns, one.turns)
+  }
+  // Shares that come to all there is leave a little for those without one.
+  const rest = Math.max(LEAST_REST, 1 - shares) / hungry.size
+  const priceOf = (share: number): number => 1 / (hungry.size * (share + rest))
+  lane.turns = Math.max(lane.turns, mostTurns - priceOf(leastShare)) + priceOf(lane.share)
 }
 
 function first<T>(set: Set<T>): T {

@@ -5,12 +5,13 @@
  * Invariant: at least one process with one thread; never more memory for empty threads than a quarter of the machine.
  */
 import { availableParallelism, totalmem } from 'node:os'
+import type { Range } from './process-group.ts'
 
 /** What a process and a thread take before any site is loaded, in bytes (measured: docs/sizing.md). */
 const PROCESS_BYTES = 46 * 1024 ** 2
 const THREAD_BYTES = 22 * 1024 ** 2
 
-const THREADS_PER_PROCESS = 2
+const MAX_THREADS = 4
 const MAX_PROCESSES = 32
 
 export interface Machine {
@@ -21,10 +22,10 @@ export interface Machine {
 }
 
 export interface PoolSize {
-  processes: number
+  processes: Range
   /** Threads in each process. */
-  threads: number
-  /** Such as `2 cores, 24 GB: 2 processes × 2 threads`. */
+  threads: Range
+  /** Such as `2 cores, 24 GB: 2 processes × 1–4 threads`. */
   reason: string
 }
 
@@ -36,23 +37,29 @@ export function thisMachine(): Machine {
 }
 
 /**
- * Sizes the pool: a process for each core (a crash costs one core's share), two threads in each (one may block while
- * the other works), fewer where memory is short. Numbers given by the user are taken as they are.
+ * Sizes the pool: a process for each core (a crash costs one core's share), one thread in each and up to four as there is
+ * work; two where there is one process, so that one may block while the other works. Fewer processes where memory is
+ * short. Numbers given by the user are taken as they are.
  */
-export function poolSize(machine: Machine, wanted: { processes: number | 'auto'; threads: number | 'auto' }): PoolSize {
-  const threads = wanted.threads === 'auto' ? THREADS_PER_PROCESS : wanted.threads
-  const byMemory = Math.floor(machine.memoryBytes / 4 / (PROCESS_BYTES + threads * THREAD_BYTES))
+export function poolSize(machine: Machine, wanted: { processes: Range | 'auto'; threads: Range | 'auto' }): PoolSize {
+  const least = wanted.threads === 'auto' ? 1 : wanted.threads.min
+  const byMemory = Math.floor(machine.memoryBytes / 4 / (PROCESS_BYTES + least * THREAD_BYTES))
   const byCores = Math.min(machine.cores, MAX_PROCESSES)
   const automatic = Math.max(1, Math.min(byCores, byMemory))
-  const processes = wanted.processes === 'auto' ? automatic : wanted.processes
+  const processes = wanted.processes === 'auto' ? { min: automatic, max: automatic } : wanted.processes
+  const threads = wanted.threads === 'auto' ? { min: processes.min === 1 ? 2 : 1, max: MAX_THREADS } : wanted.threads
   const short = wanted.processes === 'auto' && byMemory < byCores ? ', as memory allows' : ''
   const given = wanted.processes !== 'auto' && wanted.threads !== 'auto' ? ', as configured' : ''
   return { processes, threads, reason: `${describe(machine)}: ${sizeText(processes, threads)}${short}${given}` }
 }
 
-/** `2 processes × 1 thread` */
-function sizeText(processes: number, threads: number): string {
-  return `${plural(processes, 'process', 'processes')} × ${plural(threads, 'thread', 'threads')}`
+/** `2 processes × 1–4 threads` */
+function sizeText(processes: Range, threads: Range): string {
+  return `${counted(processes, 'process', 'processes')} × ${counted(threads, 'thread', 'threads')}`
+}
+
+function counted({ min, max }: Range, one: string, many: string): string {
+  return min === max ? plural(min, one, many) : `${min}–${max} ${many}`
 }
 
 function describe(machine: Machine): string {

@@ -7,6 +7,7 @@
  */
 import type { Socket } from 'node:net'
 import { FrameInvalid } from '../core/errors.ts'
+import { isRevocable } from '../core/thread-board.ts'
 import type { Channel } from '../protocol/channel.ts'
 import { openChannel } from '../protocol/channel.ts'
 import type { Frame, LoadOrder, LoadReport, LogLevel } from '../protocol/frames.ts'
@@ -19,11 +20,15 @@ const HELLO_TIMEOUT_MS = 10_000
 export interface ThreadLinkHandlers {
   /** The exchange has left the thread: its answer is complete, or it became a tunnel (`exchange.state`). */
   onFinished(exchange: Exchange): void
+  /** The thread has begun it. */
+  onBegan(exchange: Exchange): void
   /** The site ended a request without a whole answer. */
   onAborted(exchange: Exchange, reason: string): void
   onAnswering(exchange: Exchange): void
   onFiles(generation: number, files: string[]): void
   onLog(generation: number, level: LogLevel, text: string): void
+  /** A site changed what all sites of the thread share; that is undone. */
+  onOffence(generation: number, text: string): void
   /** Nothing is open on this thread any more. */
   onIdle(): void
   /** The socket has closed. @param open the exchanges that were still open */
@@ -41,6 +46,8 @@ export class ThreadLink {
   readonly #loads = new Map<number, (report: LoadReport) => void>()
   readonly #unloads = new Map<number, () => void>()
   #lastId = 0
+  /** Whether anything came since `takeHeard` was asked last. */
+  #heard = false
 
   /** @param socket a connection that has not said hello yet; it is ended when it does not in time */
   constructor(socket: Socket, greet: Greet) {
@@ -48,6 +55,7 @@ export class ThreadLink {
     const silent = setTimeout(() => this.#channel.destroy(new FrameInvalid('no hello in time')), HELLO_TIMEOUT_MS)
     this.#channel = openChannel(socket, {
       onFrame: (frame) => {
+        this.#heard = true
         if (this.#handlers !== undefined) return this.#receive(frame, this.#handlers)
         clearTimeout(silent)
         this.#hello(frame)
@@ -115,6 +123,36 @@ export class ThreadLink {
     })
   }
 
+  /** Whether anything came from the thread since the last call. */
+  takeHeard(): boolean {
+    const heard = this.#heard
+    this.#heard = false
+    return heard
+  }
+
+  /** Whether the thread was sent a request and has not said that it began. */
+  get hasUnstarted(): boolean {
+    for (const exchange of this.open.values()) if (exchange.state === 'sent') return true
+    return false
+  }
+
+  /** The requests that may still be taken away from the thread (core/thread-board.ts). */
+  revocable(): number[] {
+    const ids: number[] = []
+    for (const [id, exchange] of this.open) {
+      if (exchange.state === 'sent' && isRevocable(id, this.#lastId)) ids.push(id)
+    }
+    return ids
+  }
+
+  /** A request is with this thread no more, and the thread does nothing about it. @returns it, where it was open */
+  takeBack(id: number): Exchange | undefined {
+    const exchange = this.open.get(id)
+    if (exchange === undefined || !this.open.delete(id)) return undefined
+    this.#idleCheck()
+    return exchange
+  }
+
   close(): void {
     this.#channel.destroy()
   }
@@ -134,7 +172,7 @@ export class ThreadLink {
   #receive(frame: Frame, handlers: ThreadLinkHandlers): void {
     switch (frame.type) {
       case 'started':
-        return this.open.get(frame.id)?.acknowledged()
+        return this.#began(frame.id, handlers)
       case 'response':
         return this.#response(frame, handlers)
       case 'body':
@@ -157,6 +195,8 @@ export class ThreadLink {
         return handlers.onFiles(frame.id, frame.files)
       case 'log':
         return handlers.onLog(frame.id, frame.level, frame.text)
+      case 'offence':
+        return handlers.onOffence(frame.id, frame.text)
       case 'hello':
       case 'request':
       case 'load':
@@ -165,6 +205,13 @@ export class ThreadLink {
       default:
         return assertNever(frame)
     }
+  }
+
+  #began(id: number, handlers: ThreadLinkHandlers): void {
+    const exchange = this.open.get(id)
+    if (exchange === undefined) return
+    exchange.acknowledged()
+    handlers.onBegan(exchange)
   }
 
   #response(frame: Frame & { type: 'response' }, handlers: ThreadLinkHandlers): void {

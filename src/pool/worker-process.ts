@@ -1,44 +1,83 @@
 /**
  * One worker process from the dispatcher's side: starts it, passes orders to its supervisor, starts it again when it
- * ends. A process that keeps ending soon after its start is started more and more slowly.
+ * ends. A process that keeps ending soon after its start is started more and more slowly: how slowly is its group's brake.
  *
  * Invariant: `onUp` and `onDown` alternate; no order is sent while the process is down.
  */
 import type { ChildProcess } from 'node:child_process'
 import { fork } from 'node:child_process'
+import { readdir, readFile } from 'node:fs/promises'
+import { setPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { entryUrl } from '../core/entry.ts'
 import type { Log } from '../core/log.ts'
 import type { SupervisorOrder, SupervisorReport } from '../core/worker-orders.ts'
 
-/** A process that lived this long, in ms, was healthy: the brake is released. */
-const HEALTHY_MS = 10_000
-const FIRST_BRAKE_MS = 50
-/** Short: whatever ends a process, the sites that have nothing to do with it wait for this one too. */
-const LAST_BRAKE_MS = 1_000
+/** How slowly a process that ends again and again is started, in ms. */
+export interface Brake {
+  /** How often it may end in a row before the brake is on. */
+  free: number
+  /** The first wait; each next one is twice as long. */
+  firstMs: number
+  lastMs: number
+  /** A process that lived this long was healthy: the brake is released. */
+  healthyMs: number
+}
+
+/** Whatever ends a process that many sites share, those that have nothing to do with it wait for it too. */
+export const SHARED_BRAKE: Brake = { free: 1, firstMs: 200, lastMs: 1_000, healthyMs: 10_000 }
+/** A process of one site's own hurts nobody else. */
+export const OWN_BRAKE: Brake = { free: 0, firstMs: 1_000, lastMs: 180_000, healthyMs: 60_000 }
+
+export interface ProcessOptions {
+  /** The environment of the process itself; sites see only their own. */
+  env: NodeJS.ProcessEnv
+  /** Working directory; that of the server when undefined. */
+  cwd?: string | undefined
+  /** Whom it runs as; as the server when undefined. */
+  uid?: number | undefined
+  gid?: number | undefined
+  /** How much it stands back for others, 0 to 19 (nice(2)). */
+  nice?: number
+}
 
 export interface WorkerProcessHandlers {
   onUp(process: WorkerProcess): void
-  onReport(report: SupervisorReport): void
-  onDown(process: WorkerProcess, why: string): void
+  onReport(process: WorkerProcess, report: SupervisorReport): void
+  /** @param end how it ended; `waitMs` until it is started again */
+  onDown(process: WorkerProcess, end: ProcessEnd): void
+}
+
+export interface ProcessEnd {
+  /** In words. */
+  why: string
+  signal: NodeJS.Signals | null
+  livedMs: number
+  waitMs: number
 }
 
 export class WorkerProcess {
   readonly index: number
+  /** Memory when it was last measured, shared pages and all, in bytes. */
+  residentBytes = 0
+  /** Open descriptors when they were last counted, as a share of those that it may have; see `countDescriptors`. */
+  descriptorShare = 0
   readonly #handlers: WorkerProcessHandlers
   readonly #log: Log
-  readonly #env: NodeJS.ProcessEnv
+  readonly #options: ProcessOptions
+  readonly #brake: Brake
   #child: ChildProcess | undefined
   #closing = false
   #quickEnds = 0
+  #mostDescriptors: number | undefined
   #startedAt = 0
   #restart: NodeJS.Timeout | undefined
   #ended: (() => void) | undefined
 
-  /** @param env the environment of the process itself; sites see only their own */
-  constructor(index: number, env: NodeJS.ProcessEnv, handlers: WorkerProcessHandlers, log: Log) {
+  constructor(index: number, options: ProcessOptions, brake: Brake, handlers: WorkerProcessHandlers, log: Log) {
     this.index = index
-    this.#env = env
+    this.#options = options
+    this.#brake = brake
     this.#handlers = handlers
     this.#log = log
     this.#start()
@@ -71,33 +110,79 @@ export class WorkerProcess {
     clearTimeout(killer)
   }
 
+  /** Counts its open descriptors (proc(5)); where that cannot be done, the last count stays. */
+  async countDescriptors(): Promise<void> {
+    const { pid } = this
+    if (pid === undefined) return
+    try {
+      this.#mostDescriptors ??= mostDescriptors(await readFile(`/proc/${pid}/limits`, 'latin1'))
+      this.descriptorShare = (await readdir(`/proc/${pid}/fd`)).length / this.#mostDescriptors
+    } catch {
+      // It has ended, or there is no /proc.
+    }
+  }
+
+  /** Ends it at once, for one that cannot be ended in order; it is started again like any that ended. */
+  kill(): void {
+    this.#child?.kill('SIGKILL')
+  }
+
   #start(): void {
     this.#startedAt = performance.now()
     const entry = fileURLToPath(entryUrl(import.meta, '../worker/supervisor'))
     // Without it glibc keeps an arena for each thread: 205 MB became 190 MB with fifty sites.
-    const env = { MALLOC_ARENA_MAX: '2', ...this.#env }
-    const child = fork(entry, [], { env, execArgv: [], serialization: 'json' })
+    const { cwd, uid, gid, nice = 0 } = this.#options
+    const env = { MALLOC_ARENA_MAX: '2', ...this.#options.env }
+    const child = fork(entry, [], {
+      env,
+      execArgv: [],
+      serialization: 'json',
+      ...(cwd === undefined ? {} : { cwd }),
+      ...(uid === undefined ? {} : { uid }),
+      ...(gid === undefined ? {} : { gid }),
+    })
     this.#child = child
+    // Before it has threads: Linux keeps it for each thread, and new ones take it over.
+    if (nice > 0 && child.pid !== undefined) standBack(child.pid, nice)
     child.on('message', (report: SupervisorReport) => {
       if (report.type === 'up') this.#handlers.onUp(this)
-      this.#handlers.onReport(report)
+      this.#handlers.onReport(this, report)
     })
-    child.on('error', (error) => this.#log.error({ process: this.index, err: error }, 'worker process failed'))
-    child.on('exit', (code, signal) => this.#down(signal ?? `exit code ${code}`))
+    child.on('error', (error) => {
+      this.#log.error({ process: this.index, err: error }, 'worker process failed')
+      if (child.pid === undefined) this.#down(`it could not be started: ${error.message}`, null)
+    })
+    child.on('exit', (code, signal) => this.#down(signal ?? `exit code ${code}`, signal))
   }
 
-  #down(why: string): void {
+  #down(why: string, signal: NodeJS.Signals | null): void {
     this.#child = undefined
-    this.#handlers.onDown(this, why)
+    this.#mostDescriptors = undefined
+    this.descriptorShare = 0
+    const livedMs = Math.round(performance.now() - this.#startedAt)
+    const { free, firstMs, lastMs, healthyMs } = this.#brake
+    this.#quickEnds = livedMs >= healthyMs ? 0 : this.#quickEnds + 1
+    const waitMs = this.#quickEnds <= free ? 0 : Math.min(lastMs, firstMs * 2 ** (this.#quickEnds - free - 1))
+    if (!this.#closing) {
+      this.#log.error({ process: this.index, why, livedMs, waitMs }, 'worker process ended')
+      this.#restart = setTimeout(() => this.#start(), waitMs)
+    }
+    this.#handlers.onDown(this, { why, signal, livedMs, waitMs })
     this.#ended?.()
-    if (this.#closing) return
-    const livedMs = performance.now() - this.#startedAt
-    this.#quickEnds = livedMs >= HEALTHY_MS ? 0 : this.#quickEnds + 1
-    const waitMs = this.#quickEnds <= 1 ? 0 : Math.min(LAST_BRAKE_MS, FIRST_BRAKE_MS * 2 ** this.#quickEnds)
-    this.#log.error({ process: this.index, why, livedMs: Math.round(livedMs), waitMs }, 'worker process ended')
-    this.#restart = setTimeout(() => this.#start(), waitMs)
+  }
+}
+
+function standBack(pid: number, nice: number): void {
+  try {
+    setPriority(pid, nice)
+  } catch {
+    // It has ended already.
   }
 }
 
 /** The process ended between the check and the write; its end is reported on its own. */
 function ignoreClosedPipe(): void {}
+
+function mostDescriptors(limits: string): number {
+  return Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Number.POSITIVE_INFINITY)
+}

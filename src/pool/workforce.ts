@@ -1,59 +1,81 @@
 /**
- * The worker processes and their threads: starts them, keeps their number, notices when one is lost, ends them. Knows
- * nothing of sites and requests.
+ * The worker processes and their threads, in groups: starts them, keeps their number, notices when one is lost, ends
+ * them. Knows nothing of sites and requests.
  *
  * Invariant: a thread is in `threads` from the order to start it until it has ended, whoever noticed that first; lost
- * threads are replaced where their process lives, and a process that comes up gets its number of threads.
+ * threads are replaced where their process lives, and a process that comes up gets its share of its group's threads.
  */
 import { randomUUID } from 'node:crypto'
+import { chmodSync, chownSync, mkdirSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { createServer } from 'node:net'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { PoolNotStarted } from '../core/errors.ts'
 import { listenUnix } from '../core/listen-unix.ts'
 import type { Log } from '../core/log.ts'
 import type { SupervisorReport } from '../core/worker-orders.ts'
 import type { Exchange } from './exchange.ts'
+import type { ThreadFate } from './pool-thread.ts'
 import { PoolThread } from './pool-thread.ts'
+import type { GroupSettings } from './process-group.ts'
+import { DEFAULT_GROUP, ProcessGroup } from './process-group.ts'
 import type { Scheduler } from './scheduler.ts'
-import type { PoolSize } from './sizing.ts'
 import type { ThreadLinkHandlers } from './thread-link.ts'
 import { ThreadLink } from './thread-link.ts'
+import type { ProcessEnd, ProcessOptions, WorkerProcessHandlers } from './worker-process.ts'
 import { WorkerProcess } from './worker-process.ts'
 
 export interface WorkforceSettings {
-  size: PoolSize
+  /** The groups that are there from the start; the first is `DEFAULT_GROUP`. */
+  groups: GroupSettings[]
   /** Folder for the pool's socket, absolute, 0700. */
   runFolder: string
-  /** Environment of the worker processes themselves. */
-  env: NodeJS.ProcessEnv
 }
+
+/** What a supervisor says of a thread; see `SupervisorReport`. */
+export type ThreadReport = Extract<SupervisorReport, { type: 'revoked' | 'stack' | 'stuck' }>
+type SampleReport = Extract<SupervisorReport, { type: 'sample' }>
 
 export interface WorkforceHandlers {
   /** A thread can take requests; what it says goes to the handlers returned. */
   onReady(thread: PoolThread): ThreadLinkHandlers
   /** A thread is gone; its place in the scheduler is gone too. */
   onGone(thread: PoolThread): void
+  /** A supervisor told of a thread that is there. */
+  onReport(thread: PoolThread, report: ThreadReport): void
+  /** A thread was measured: its event loop was busy for so long since the last time. */
+  onSampled(thread: PoolThread, busyMs: number): void
+  /** A process ended by itself. @param threads those it had */
+  onProcessLost(group: ProcessGroup, end: ProcessEnd, threads: PoolThread[]): void
 }
 
 const START_TIMEOUT_MS = 30_000
 /** Between being told to end and being ended, for a thread and for a process, in ms. */
 const CLOSE_GRACE_MS = 2_000
 const SAMPLE_EVERY_MS = 250
+const SAMPLE_TIMEOUT_MS = 1_000
+/** How long after a thread's socket its supervisor, or its process' end, may take to be heard of, in ms. */
+const FATE_TIMEOUT_MS = 1_000
+/** A thread that takes so much more than the size at which it is replaced is ended at once. */
+const MEMORY_GUARD = 2
 
 export class Workforce {
   readonly threads = new Map<number, PoolThread>()
+  /** Threads that are gone, and why is not known yet. */
+  readonly #fallen = new Set<PoolThread>()
+  readonly groups = new Map<string, ProcessGroup>()
   readonly #settings: WorkforceSettings
   readonly #scheduler: Scheduler<Exchange>
   readonly #handlers: WorkforceHandlers
   readonly #log: Log
-  readonly #processes: WorkerProcess[] = []
   readonly #socketPath: string
   /** Folder where Node keeps compiled code: a site loads faster in its second thread, and after a restart. */
   readonly #cache: string
   readonly #server: Server
   #lastThread = 0
+  #lastProcess = 0
+  readonly #sampleWaiters = new Set<(process: WorkerProcess) => void>()
   #sampler: NodeJS.Timeout | undefined
   #closing = false
   #onReady = (): void => {}
@@ -68,66 +90,124 @@ export class Workforce {
     this.#server = createServer((socket) => new ThreadLink(socket, (...hello) => this.#greet(...hello)))
   }
 
-  /** Threads that are wanted. */
-  get size(): number {
-    return this.#settings.size.processes * this.#settings.size.threads
+  /** The group of the sites that say nothing else. */
+  get defaultGroup(): ProcessGroup {
+    return this.groups.get(DEFAULT_GROUP) as ProcessGroup
   }
 
-  /** Threads that take requests. */
+  /** Threads that are wanted, in all groups. */
+  get size(): number {
+    return sum(this.groups.values(), (group) => group.size)
+  }
+
+  /** Threads that take requests, in all groups. */
   get ready(): number {
-    let count = 0
-    for (const thread of this.threads.values()) if (thread.state === 'ready') count++
-    return count
+    return sum(this.groups.values(), (group) => group.ready)
   }
 
   /**
-   * Starts all processes and threads; resolves when every thread is ready.
+   * Starts the groups that are there from the start; resolves when every thread is ready.
    *
    * @throws VHOSTEL_POOL_NOT_STARTED when they are not within 30 s
    */
   async start(): Promise<void> {
     await listenUnix(this.#server, this.#socketPath)
     const ready = this.#allReady()
-    for (let index = 0; index < this.#settings.size.processes; index++) {
-      this.#processes.push(new WorkerProcess(index, this.#settings.env, this.#processHandlers(), this.#log))
-    }
+    for (const settings of this.#settings.groups) this.openGroup(settings)
     await ready
   }
 
+  /** Starts a group that is not there yet. */
+  openGroup(settings: GroupSettings): ProcessGroup {
+    const group = new ProcessGroup(settings)
+    this.groups.set(group.name, group)
+    admit(settings.process, this.#socketPath, this.#cacheOf(group))
+    for (let count = 0; count < settings.processes.min; count++) this.#startProcess(group)
+    return group
+  }
+
+  /** Ends a group in order: what its threads have, then its processes; at the latest after `graceMs`. */
+  async closeGroup(group: ProcessGroup, graceMs: number): Promise<void> {
+    if (group.closing) return
+    group.closing = true
+    await Promise.all([...group.threads].map((thread) => this.retire(thread, graceMs)))
+    await Promise.all(group.processes.map((process) => process.close(CLOSE_GRACE_MS)))
+    if (this.groups.get(group.name) === group) this.groups.delete(group.name)
+  }
+
   /**
-   * Starts one thread more, in the process with the fewest.
+   * Starts one thread more, in the process of the group that has the fewest.
    *
    * @returns the thread once it takes requests; undefined when no process is up, or it did not come up
    */
-  async startThread(): Promise<PoolThread | undefined> {
-    let fewest: { process: WorkerProcess; threads: number } | undefined
-    for (const process of this.#processes) {
-      const threads = this.#threadsOf(process).length
-      if (process.up && (fewest === undefined || threads < fewest.threads)) fewest = { process, threads }
-    }
-    if (fewest === undefined) return undefined
-    const thread = this.#startThread(fewest.process)
+  async startThread(groupName: string): Promise<PoolThread | undefined> {
+    const group = this.groups.get(groupName)
+    const process = group?.roomiest()
+    if (group === undefined || process === undefined) return undefined
+    const thread = this.#startThread(group, process)
     return (await thread.started) ? thread : undefined
+  }
+
+  /** Starts a process more for a group whose wanted threads do not fit in those it has. Its threads come with it. */
+  startProcess(group: ProcessGroup): void {
+    if (!this.#closing && !group.closing) this.#startProcess(group)
+  }
+
+  /** Whether a thread is in a process of one site's own. */
+  isOwn(thread: PoolThread): boolean {
+    return this.groups.get(thread.group)?.settings.isOwn === true
   }
 
   /** Ends a thread in order: nothing new, then what it has, then the thread; at the latest after `graceMs`. */
   async retire(thread: PoolThread, graceMs: number): Promise<void> {
     if (thread.state === 'ended') return
+    this.noNewRequests(thread)
+    await thread.idle(graceMs)
+    this.endThread(thread, CLOSE_GRACE_MS)
+    await thread.ended
+  }
+
+  /** From now on a thread only finishes what it has. */
+  noNewRequests(thread: PoolThread): void {
     thread.state = 'retiring'
     if (thread.slot !== undefined) this.#scheduler.retireSlot(thread.slot)
-    await thread.idle(graceMs)
-    thread.process.order({ type: 'stop', thread: thread.id, graceMs: CLOSE_GRACE_MS })
-    await thread.ended
+  }
+
+  /** Has a thread ended, whatever it is doing, within `graceMs` (unless it is in native code). */
+  endThread(thread: PoolThread, graceMs: number): void {
+    thread.process.order({ type: 'stop', thread: thread.id, graceMs })
   }
 
   /** Some thread has a crowd: its event loop is looked at until none has. An idle pool is not woken. */
   watchCrowd(isCrowded: (inFlight: number) => boolean): void {
     this.#sampler ??= setInterval(() => {
-      for (const process of this.#processes) process.order({ type: 'sample' })
+      this.#sample()
       for (const slot of this.#scheduler.slots) if (isCrowded(slot.inFlight)) return
       clearInterval(this.#sampler)
       this.#sampler = undefined
     }, SAMPLE_EVERY_MS).unref()
+  }
+
+  /** Has every thread measured; resolves when all figures are there, or after a second. */
+  async measure(): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const missing = new Set(this.#sample())
+    const waiter = (process: WorkerProcess): void => {
+      missing.delete(process)
+      if (missing.size === 0) resolve()
+    }
+    this.#sampleWaiters.add(waiter)
+    const timer = setTimeout(resolve, SAMPLE_TIMEOUT_MS)
+    if (missing.size > 0) await promise
+    clearTimeout(timer)
+    this.#sampleWaiters.delete(waiter)
+  }
+
+  /** @returns the processes that were asked */
+  #sample(): WorkerProcess[] {
+    const processes = [...this.groups.values()].flatMap((group) => group.processes).filter((process) => process.up)
+    for (const process of processes) process.order({ type: 'sample' })
+    return processes
   }
 
   /** Ends every thread and process; within a few seconds, whatever runs in them. */
@@ -136,37 +216,45 @@ export class Workforce {
     clearInterval(this.#sampler)
     this.#server.close()
     const threads = [...this.threads.values()]
-    for (const thread of threads) {
-      thread.process.order({ type: 'stop', thread: thread.id, graceMs: CLOSE_GRACE_MS })
-    }
+    for (const thread of threads) this.endThread(thread, CLOSE_GRACE_MS)
     const allEnded = Promise.all(threads.map((thread) => thread.ended))
     await Promise.race([allEnded, delay(CLOSE_GRACE_MS * 2, undefined, { ref: false })])
-    await Promise.all(this.#processes.map((process) => process.close(CLOSE_GRACE_MS)))
+    const processes = [...this.groups.values()].flatMap((group) => group.processes)
+    await Promise.all(processes.map((process) => process.close(CLOSE_GRACE_MS)))
   }
 
   // ---- threads -------------------------------------------------------------------------------------------------
 
-  #startThread(process: WorkerProcess): PoolThread {
+  #startThread(group: ProcessGroup, process: WorkerProcess): PoolThread {
     const id = ++this.#lastThread
-    const thread = new PoolThread(id, randomUUID(), process)
+    const thread = new PoolThread(id, randomUUID(), process, group.name)
     this.threads.set(id, thread)
+    group.threads.add(thread)
     process.order({
       type: 'start',
       thread: id,
       token: thread.token,
       socket: this.#socketPath,
-      compileCache: this.#cache,
+      compileCache: this.#cacheOf(group),
+      memoryBytes: group.settings.limits.threadMemoryBytes * MEMORY_GUARD,
+      alone: group.settings.isOwn,
     })
     const late = setTimeout(() => this.#ended(thread, 'it did not start in time'), START_TIMEOUT_MS)
     void thread.started.then(() => clearTimeout(late))
     return thread
   }
 
+  /** Users do not share compiled code: who can write it can have others run it. */
+  #cacheOf({ settings }: ProcessGroup): string {
+    return settings.process.uid === undefined ? this.#cache : `${this.#cache}-${settings.process.uid}`
+  }
+
   #greet(link: ThreadLink, id: number, token: string): ThreadLinkHandlers | undefined {
     const thread = this.threads.get(id)
     if (thread === undefined || thread.token !== token || thread.state !== 'starting') return undefined
-    thread.connected(link, this.#scheduler.addSlot(id))
+    thread.connected(link, this.#scheduler.addSlot(id, thread.group))
     const handlers = this.#handlers.onReady(thread)
+    this.groups.get(thread.group)?.becameReady()
     this.#onReady()
     return {
       ...handlers,
@@ -183,44 +271,105 @@ export class Workforce {
     const wasRetiring = thread.state === 'retiring'
     thread.end()
     this.threads.delete(thread.id)
+    const group = this.groups.get(thread.group)
+    group?.threads.delete(thread)
     if (thread.slot !== undefined) this.#scheduler.removeSlot(thread.slot)
     thread.link?.close()
-    if (!this.#closing && !wasRetiring) this.#replace(thread, why)
-    if (!this.#closing) this.#handlers.onGone(thread)
+    this.#awaitFate(thread, why)
+    if (this.#closing) return
+    if (!wasRetiring && group !== undefined) this.#replace(group, thread, why)
+    this.#handlers.onGone(thread)
   }
 
-  #replace(thread: PoolThread, why: string): void {
+  #replace(group: ProcessGroup, thread: PoolThread, why: string): void {
     this.#log.error({ thread: thread.id, process: thread.process.index, why }, 'thread ended')
-    thread.process.order({ type: 'stop', thread: thread.id, graceMs: 0 })
-    if (thread.process.up && this.threads.size < this.size) this.#startThread(thread.process)
+    this.endThread(thread, 0)
+    if (!group.closing && thread.process.up && group.present < group.size) this.#startThread(group, thread.process)
   }
 
   // ---- processes -----------------------------------------------------------------------------------------------
 
-  #processHandlers(): ConstructorParameters<typeof WorkerProcess>[2] {
+  #startProcess(group: ProcessGroup): void {
+    const { process, brake } = group.settings
+    group.processes.push(
+      new WorkerProcess(this.#lastProcess++, process, brake, this.#processHandlers(group), this.#log),
+    )
+  }
+
+  #processHandlers(group: ProcessGroup): WorkerProcessHandlers {
     return {
       onUp: (process) => {
         // Some may have been ordered while it was still starting.
-        const present = this.#threadsOf(process).length
-        for (let count = present; count < this.#settings.size.threads; count++) this.#startThread(process)
+        const share = Math.ceil(group.size / group.processes.length)
+        for (let count = group.threadsOf(process).length; count < share && group.present < group.size; count++) {
+          this.#startThread(group, process)
+        }
       },
-      onReport: (report) => this.#report(report),
-      onDown: (process, why) => {
-        for (const thread of this.#threadsOf(process)) this.#ended(thread, `its process ended: ${why}`)
+      onReport: (process, report) => this.#report(process, report),
+      onDown: (process, end) => {
+        const threads = group.threadsOf(process)
+        const all = [...threads, ...[...this.#fallen].filter((thread) => thread.process === process)]
+        for (const thread of all) {
+          this.#fated(thread, { what: 'process', why: end.why, signal: end.signal, running: undefined })
+        }
+        if (!this.#closing && !group.closing) this.#handlers.onProcessLost(group, end, all)
+        for (const thread of threads) this.#ended(thread, `its process ended: ${end.why}`)
       },
     }
   }
 
-  #report(report: SupervisorReport): void {
-    if (report.type === 'ended') {
-      const thread = this.threads.get(report.thread)
-      if (thread !== undefined) this.#ended(thread, report.error ?? `exit code ${report.code}`)
-    } else if (report.type === 'sample') {
-      for (const sample of report.threads) {
-        const slot = this.threads.get(sample.thread)?.slot
-        if (slot !== undefined) this.#scheduler.sampled(slot, sample.utilisation, sample.busyMs)
+  #report(process: WorkerProcess, report: SupervisorReport): void {
+    switch (report.type) {
+      case 'up':
+        return
+      case 'ended':
+        return this.#reportedEnd(report)
+      case 'sample':
+        return this.#sampled(process, report)
+      case 'revoked':
+      case 'stack':
+      case 'stuck': {
+        const thread = this.threads.get(report.thread)
+        return thread === undefined ? undefined : this.#handlers.onReport(thread, report)
       }
+      default:
+        return report satisfies never
     }
+  }
+
+  #sampled(process: WorkerProcess, report: SampleReport): void {
+    process.residentBytes = report.rssBytes
+    for (const sample of report.threads) {
+      const thread = this.threads.get(sample.thread)
+      if (thread?.slot === undefined) continue
+      thread.memoryBytes = sample.heapUsedBytes + sample.externalBytes
+      thread.cpuMs = sample.cpuMs
+      this.#scheduler.sampled(thread.slot, sample.utilisation, sample.busyMs)
+      this.#handlers.onSampled(thread, sample.busyMs)
+    }
+    for (const waiter of this.#sampleWaiters) waiter(process)
+  }
+
+  #reportedEnd(report: Extract<SupervisorReport, { type: 'ended' }>): void {
+    const fallen = [...this.#fallen].find((one) => one.id === report.thread)
+    const thread = this.threads.get(report.thread) ?? fallen
+    if (thread === undefined) return
+    const why = report.error ?? `exit code ${report.code}`
+    this.#fated(thread, { what: 'thread', why, signal: null, running: report.running })
+    this.#ended(thread, why)
+  }
+
+  /** A thread's socket tells of its end before its supervisor, or the end of its process, says why. */
+  #awaitFate(thread: PoolThread, why: string): void {
+    if (thread.hasFate) return
+    this.#fallen.add(thread)
+    const unknown = (): void => this.#fated(thread, { what: 'thread', why, signal: null, running: undefined })
+    setTimeout(unknown, FATE_TIMEOUT_MS).unref()
+  }
+
+  #fated(thread: PoolThread, fate: ThreadFate): void {
+    this.#fallen.delete(thread)
+    thread.fated(fate)
   }
 
   #allReady(): Promise<void> {
@@ -234,8 +383,19 @@ export class Workforce {
       }
     })
   }
+}
 
-  #threadsOf(process: WorkerProcess): PoolThread[] {
-    return [...this.threads.values()].filter((thread) => thread.process === process)
-  }
+/** Lets processes of another user reach the pool's socket, where each needs a secret of its own, and nothing else. */
+function admit({ uid, gid }: ProcessOptions, socketPath: string, cache: string): void {
+  if (uid === undefined) return
+  chmodSync(dirname(socketPath), 0o711)
+  chmodSync(socketPath, 0o666)
+  mkdirSync(cache, { recursive: true, mode: 0o700 })
+  chownSync(cache, uid, gid ?? uid)
+}
+
+function sum<T>(values: Iterable<T>, of: (value: T) => number): number {
+  let total = 0
+  for (const value of values) total += of(value)
+  return total
 }

@@ -78,6 +78,8 @@ export class FrameBatch {
         return this.#addPayload(frame, frame.trailers.join('\n'), 'latin1')
       case 'abort':
         return this.#addPayload(frame, frame.reason, 'utf8')
+      case 'offence':
+        return this.#addPayload(frame, frame.text, 'utf8')
       case 'log':
         return this.#addPayload(frame, LOG_LEVELS.indexOf(frame.level) + frame.text, 'utf8')
       case 'hello':
@@ -268,7 +270,7 @@ function decode(code: number, id: number, bytes: Buffer, from: number, to: numbe
   }
 }
 
-type TextType = 'informational' | 'abort' | 'log' | 'hello' | 'load' | 'loaded' | 'files'
+type TextType = 'informational' | 'abort' | 'offence' | 'log' | 'hello' | 'load' | 'loaded' | 'files'
 
 function decodeText(type: TextType, id: number, bytes: Buffer, from: number, to: number): Frame {
   switch (type) {
@@ -279,6 +281,8 @@ function decodeText(type: TextType, id: number, bytes: Buffer, from: number, to:
     }
     case 'abort':
       return { type, id, reason: bytes.toString('utf8', from, to) }
+    case 'offence':
+      return { type, id, text: bytes.toString('utf8', from, to) }
     case 'log': {
       const level = LOG_LEVELS[(bytes[from] ?? 0) - 0x30]
       if (level === undefined || to === from) throw new FrameInvalid('a log frame without a level')

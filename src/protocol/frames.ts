@@ -123,6 +123,8 @@ export type Frame =
   | { type: 'files'; id: number; files: string[] }
   // a line for the site's log; `id` is the generation, 0 when no site is known
   | { type: 'log'; id: number; level: LogLevel; text: string }
+  // what a generation did to all sites of its thread; the thread has undone it
+  | { type: 'offence'; id: number; text: string }
 
 export type FrameType = Frame['type']
 
@@ -144,6 +146,7 @@ export const FRAME_CODES = {
   unloaded: 14,
   files: 15,
   log: 16,
+  offence: 17,
 } as const satisfies Record<FrameType, number>
 
 /** Ends a `switch` over a union: a member that is not handled fails to compile. */

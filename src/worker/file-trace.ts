@@ -88,8 +88,37 @@ function load(url: string, context: LoadHookContext, next: NextLoad): Module.Loa
   if (files?.probedUrl === url) {
     files.probedUrl = undefined
     if (loaded.format?.startsWith('commonjs')) throw new CommonJsEntry()
+    return asMain(loaded)
   }
   return loaded
+}
+
+const SETS_MAIN = Buffer.from('import.meta.main=true;')
+const BYTE_ORDER_MARK = Buffer.from('\u{feff}')
+const HASHBANG = Buffer.from('#!')
+const LINE_FEED = 10
+
+/**
+ * Makes a site's entry the main module for itself: `import.meta.main` is true, as it would be in a process of its own.
+ * Node knows only the module that a process was started with, and has no hook for the object; so the source says it, in
+ * front of its first line (or its second, after `#!`), which moves no line. A module that does not ask stays as it is.
+ */
+function asMain(loaded: Module.LoadFnOutput): Module.LoadFnOutput {
+  const { source } = loaded
+  if (!loaded.format?.startsWith('module') || source === undefined || source === null) return loaded
+  const bytes = typeof source === 'string' ? Buffer.from(source) : bytesOf(source)
+  if (!bytes.includes('import.meta') || !bytes.includes('main')) return loaded
+  const text = bytes.subarray(bytes.indexOf(BYTE_ORDER_MARK) === 0 ? BYTE_ORDER_MARK.byteLength : 0)
+  const hasHashbang = text.indexOf(HASHBANG) === 0
+  const at = hasHashbang ? text.indexOf(LINE_FEED) + 1 : 0
+  if (hasHashbang && at === 0) return loaded
+  return { ...loaded, source: Buffer.concat([text.subarray(0, at), SETS_MAIN, text.subarray(at)]) }
+}
+
+function bytesOf(source: ArrayBuffer | SharedArrayBuffer | ArrayBufferView): Buffer {
+  return ArrayBuffer.isView(source)
+    ? Buffer.from(source.buffer, source.byteOffset, source.byteLength)
+    : Buffer.from(new Uint8Array(source))
 }
 
 function note(files: SiteFiles, path: string): void {

@@ -1,7 +1,6 @@
 /**
- * One request as a site sees it in plain Node: a real `IncomingMessage` and `ServerResponse` on a socket of its own,
- * whose events come in the order of Node's http.Server (`lib/_http_server.js`: parserOnIncoming, resOnFinish,
- * abortIncoming), and whose bytes are frames.
+ * One request as a site sees it in plain Node: a real `IncomingMessage` and `ServerResponse` on a socket of its own, whose
+ * events come in the order of Node's http.Server (parserOnIncoming, resOnFinish, abortIncoming), and whose bytes are frames.
  *
  * Two hooks are own properties of the response, `_storeHeader` and `_finish`: Express gives both objects other
  * prototypes, so an override in a subclass would vanish. Everything else is Node's own code.
@@ -17,6 +16,7 @@ import { ownBytes, ReceiveFlow, SendFlow } from './body-flow.ts'
 import { reportCrash } from './crash.ts'
 import type { Exchange, Gathering, RequestFrame, Wire } from './exchange.ts'
 import { createRequest, createResponse } from './http-objects.ts'
+import { enterServer, leaveServer } from './listen-adapter.ts'
 import type { RequestInternals, ResponseInternals } from './node-internals.ts'
 import { getInternal, internalSymbols, responsePrototype } from './node-internals.ts'
 import { parseHeaderLines, parseResponseHead } from './response-head.ts'
@@ -72,6 +72,8 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
   #hasBody = false
   #isRequestOver = false
   #isOver = false
+  /** Whether it counts as a connection of its server. */
+  #isCounted = false
 
   constructor(site: Site, handler: NodeHandler, wire: Wire, frame: RequestFrame) {
     this.site = site
@@ -79,6 +81,11 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     this.#wire = wire
     this.#id = frame.id
     this.#frame = frame
+  }
+
+  /** The server that it came to. */
+  get server(): Server {
+    return this.#handler.server
   }
 
   // ---- from the dispatcher -------------------------------------------------------------------------------------
@@ -90,6 +97,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     const request = createRequest(server, socket, frame.head)
     const response = createResponse(server, request, frame.head)
     this.#frame = undefined
+    this.#isCounted = enterServer(server)
     this.#hasBody = !frame.last
     this.#socket = socket
     this.#request = request
@@ -283,12 +291,28 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
     callback()
     if (text.startsWith('HTTP/1.1 1') && text.endsWith('\r\n\r\n')) {
-      this.#wire.channel.send({ type: 'informational', id: this.#id, head: parseResponseHead(text, false) })
-    } else if (text !== '' && !this.#isOver) {
-      this.#abortAnswer('it wrote to the socket of its request, where only the response can be sent')
-      this.#setOver()
-      this.#socket?.destroy()
+      const head = this.#parsed(() => parseResponseHead(text, false))
+      if (head !== undefined) this.#wire.channel.send({ type: 'informational', id: this.#id, head })
+    } else if (text !== '') {
+      this.#refuse('it wrote to the socket of its request, where only the response can be sent')
     }
+  }
+
+  /** What a site wrote as a head; undefined, and the request is ended, when it is none. */
+  #parsed<T>(parse: () => T): T | undefined {
+    try {
+      return parse()
+    } catch (error) {
+      this.#refuse(error instanceof Error ? error.message : String(error))
+      return undefined
+    }
+  }
+
+  #refuse(reason: string): void {
+    if (this.#isOver) return
+    this.#abortAnswer(reason)
+    this.#setOver()
+    this.#socket?.destroy()
   }
 
   #flow(): SendFlow {
@@ -310,7 +334,8 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     const { channel } = this.#wire
     if (!this.#isHeadSent) {
       const { _header: text, _trailer: trailer } = this.#response as ResponseInternals
-      const head = parseResponseHead(text as string, this.#isUtf8Head === true)
+      const head = this.#parsed(() => parseResponseHead(text as string, this.#isUtf8Head === true))
+      if (head === undefined) return
       // An answer whose end is held back is whole for its client all the same.
       const isHeldBack = !isLast && this.#isEnded && trailer === ''
       if (isHeldBack && this.#isChunked) head.headers.push('Content-Length', String(body.byteLength))
@@ -336,9 +361,11 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     if (!this.#isEnded || this.#isOver || response === undefined) return
     if (this.#sending?.isHeld || (this.#socket !== undefined && this.#socket.writableLength > 0)) return
     if (this.#isStillReading(response)) return this.#gather()
-    const trailers = this.#isChunked ? parseHeaderLines(response._trailer) : []
+    const trailers = this.#isChunked ? this.#parsed(() => parseHeaderLines(response._trailer)) : []
+    if (trailers === undefined) return
     const isHeadLast = !this.#isHeadSent && trailers.length === 0
     this.#flush(isHeadLast)
+    if (this.#isOver) return
     if (!isHeadLast) this.#wire.channel.send({ type: 'end', id: this.#id, trailers })
     this.#setOver()
   }
@@ -361,6 +388,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
   #setOver(): void {
     if (this.#isOver) return
     this.#isOver = true
+    if (this.#isCounted) leaveServer(this.#handler.server, this.site)
     this.#wire.over(this.#id)
   }
 

@@ -2,87 +2,169 @@
  * Unmodified servers: a site that calls `listen()` gets what it expects ('listening', `address()`, `close()`), but no
  * port is opened. The server's own listeners become the site.
  *
- * The prototypes of Node's servers are changed, not the servers: a site may keep or replace its server's methods as it
- * likes. TLS ends at the front, so an https server is taken as an http one. Other protocols have no way in: their
- * `listen` fails with a message that names the port. Invariant: a server outside every site listens as ever.
+ * Node's own code does all of it, on a handle that has no socket behind it (`VirtualHandle`): so arguments, errors, flags
+ * and the order of events are Node's. The prototypes of Node's servers are changed, not the servers: a site may keep or
+ * replace its server's methods as it likes. TLS ends at the front, so an https server is taken as an http one.
+ *
+ * A server of another protocol listens too, because many a program looks whether its port is free by opening one and
+ * closing it again. No connection can come to it: one that still waits for some after `PROBE_MS` is refused, in the
+ * site's log and as its 'error'. Invariant: a server outside every site listens as ever.
  */
+import cluster from 'node:cluster'
 import { Server as HttpServer } from 'node:http'
 import { Server as HttpsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import { Server as NetServer } from 'node:net'
+import { isIPv6, Server as NetServer } from 'node:net'
 import { PortRefused } from '../core/errors.ts'
-import type { ListenWish } from './listen-arguments.ts'
-import { addressOf, describeWish, isSamePlace, parseListen } from './listen-arguments.ts'
+import type { Place } from './listen-arguments.ts'
+import { describePlace, isSamePlace, withoutLookup } from './listen-arguments.ts'
 import { getInternal } from './node-internals.ts'
-import { currentSite } from './request-context.ts'
+import { currentSite, runIn } from './request-context.ts'
 import type { ListeningServer, Site } from './site.ts'
 
 /** Ports that stand in for port 0: the range that kernels use for that. */
 const FIRST_EPHEMERAL_PORT = 49_152
 const EPHEMERAL_PORTS = 16_384
+/** How long a server that is not HTTP may listen before it counts as one that means it, in ms. */
+const PROBE_MS = 1_000
+/** `UV_EADDRINUSE`, as a handle's `listen` returns it on Linux. */
+const ADDRESS_IN_USE = -98
+/** `UV_TCP_IPV6ONLY` and `UV_TCP_REUSEPORT`: `getFlags` of Node's net. */
+const IPV6_ONLY_FLAG = 1
+const REUSE_PORT_FLAG = 2
 let ephemeralPorts = 0
 
 type AnyMethod = (this: NetServer, ...args: unknown[]) => unknown
 type CloseCallback = (error?: Error) => void
 
-/** Servers that think they listen. */
-const captured = new WeakMap<NetServer, CapturedServer>()
+/** What Node keeps on a server, and its legacy names for "bind now" and "was that the last one?". */
+interface ServerInternals extends NetServer {
+  _handle: unknown
+  _connections: number
+  _emitCloseIfDrained(): void
+  _listen2: Listen2
+}
+
+type Listen2 = (
+  this: ServerInternals,
+  address: string | null,
+  port: number | null,
+  addressType: number | null,
+  backlog: number | undefined,
+  fd: number | undefined,
+  flags: number | undefined,
+) => void
+
+/** What a server asked of a cluster's primary process. */
+interface ServerQuery {
+  address: string | null
+  port: number | null
+  addressType: number | null
+  backlog?: number
+  fd?: number
+  flags?: number
+}
+
+/** The last handle of every server that a site let listen, also after it was closed. */
+const captured = new WeakMap<NetServer, VirtualHandle>()
+/** The handles of each site that are open. */
+const openHandles = new WeakMap<Site, Set<VirtualHandle>>()
 
 /** Takes over `listen`, and what goes with it, for the code of sites. Once a thread. */
 export function installListenCapture(): void {
-  replace(NetServer.prototype, 'listen', listenForSite)
-  replace(NetServer.prototype, 'address', (server) => ({ value: captured.get(server)?.address }))
-  replace(NetServer.prototype, 'close', (server, [callback]) => {
-    captured.get(server)?.close(callback as CloseCallback | undefined)
-    return { value: server }
-  })
-  replace(NetServer.prototype, 'getConnections', (server, [callback]) => {
-    const open = captured.get(server)?.site.open.size
-    process.nextTick(callback as (error: null, count: unknown) => void, null, open)
-    return { value: server }
-  })
+  replace(NetServer.prototype, 'listen', (original, server, args) =>
+    original.apply(server, currentSite() === undefined ? args : withoutLookup(args)),
+  )
   for (const prototype of [HttpServer.prototype, HttpsServer.prototype]) {
-    replace(prototype, 'closeAllConnections', (server) => {
-      captured.get(server)?.site.cutOpen()
-      return { value: undefined }
+    replace(prototype, 'closeAllConnections', (original, server, args) => {
+      const handle = captured.get(server)
+      if (handle === undefined) return original.apply(server, args)
+      cutRequestsOf(server, handle.site)
+      return undefined
     })
   }
-  replaceListening()
+  replaceListen2()
 }
 
-/** Puts a method in the place of Node's, for captured servers; a `listen` is for those that are not yet. */
+/**
+ * Counts a request as a connection of its server, as `getConnections` and `close` see it.
+ *
+ * @returns whether it was counted, and has to be taken off by `leaveServer`; a server that never listened has none
+ */
+export function enterServer(server: NetServer): boolean {
+  const isCounted = captured.has(server)
+  if (isCounted) (server as ServerInternals)._connections++
+  return isCounted
+}
+
+/** The connection is gone; a server that was closed meanwhile emits 'close' after the last one. */
+export function leaveServer(server: NetServer, site: Site): void {
+  const internals = server as ServerInternals
+  internals._connections--
+  if (!server.listening) runIn(site, () => internals._emitCloseIfDrained())
+}
+
+function cutRequestsOf(server: NetServer, site: Site): void {
+  for (const exchange of [...site.open]) {
+    if ((exchange as { server?: NetServer }).server === server) runIn(exchange, () => exchange.cut())
+  }
+}
+
+/** Puts a method in the place of Node's. */
 function replace(
   prototype: object,
   name: string,
-  method: (server: NetServer, args: unknown[]) => { value: unknown } | undefined,
+  method: (original: AnyMethod, server: NetServer, args: unknown[]) => unknown,
 ): void {
   const original = (prototype as Record<string, unknown>)[name] as AnyMethod
   const replacement: AnyMethod = function (...args) {
-    const isOurs = name === 'listen' || captured.has(this)
-    const result = isOurs ? method(this, args) : undefined
-    return result === undefined ? original.apply(this, args) : result.value
+    return method(original, this, args)
   }
   Object.defineProperty(prototype, name, { value: replacement, configurable: true, writable: true })
 }
 
-function replaceListening(): void {
-  const original = Object.getOwnPropertyDescriptor(NetServer.prototype, 'listening')
-  Object.defineProperty(NetServer.prototype, 'listening', {
-    configurable: true,
-    enumerable: true,
-    get(this: NetServer) {
-      return captured.has(this) || (original?.get?.call(this) as boolean)
-    },
+/** Node comes here once arguments are checked and names are looked up, with no handle yet. */
+function replaceListen2(): void {
+  const prototype = NetServer.prototype as ServerInternals
+  const original = prototype._listen2
+  prototype._listen2 = function (address, port, addressType, backlog, fd, flags) {
+    const site = currentSite()
+    if (site === undefined) return original.call(this, address, port, addressType, backlog, fd, flags)
+    const handle = new VirtualHandle(this, site, placeOf(site, address, port, fd, flags), port)
+    captured.set(this, handle)
+    this._handle = handle
+    original.call(this, handle.place.address ?? address, port, addressType, backlog, fd, flags)
+    // After Node's own tick, in which it emits 'listening'.
+    if (this._handle === handle) process.nextTick(() => handle.listens())
+  }
+  // A site takes itself for a worker of a cluster (site-cluster.ts), which would ask its primary to bind.
+  Object.assign(cluster, {
+    _getServer: (server: ServerInternals, { address, port, addressType, backlog, fd, flags }: ServerQuery) =>
+      server._listen2(address, port, addressType, backlog, fd, flags),
   })
 }
 
-function listenForSite(server: NetServer, args: unknown[]): { value: unknown } | undefined {
-  const site = currentSite()
-  if (site === undefined) return undefined
-  const wish = parseListen(args)
-  if (isHttpServer(server)) capture(server, site, wish)
-  else emitError(server, new PortRefused(site.name, describeWish(wish)))
-  return { value: server }
+/** `createServerHandle` of Node's net: a path has an address type of -1, and a port of -1. */
+function placeOf(site: Site, address: string | null, port: number | null, fd: number | undefined, flags = 0): Place {
+  const none = { address: undefined, port: undefined, path: undefined, isIpv6Only: false, isShared: false }
+  if (port === -1 && address) return { ...none, path: address }
+  if (port === null || port < 0 || typeof fd === 'number') return none
+  return {
+    ...none,
+    address: address || '::',
+    port: port || freePort(site),
+    isIpv6Only: (flags & IPV6_ONLY_FLAG) !== 0,
+    isShared: (flags & REUSE_PORT_FLAG) !== 0,
+  }
+}
+
+/** A port for a server that has asked for any: none that the site has already. */
+function freePort(site: Site): number {
+  const open = [...(openHandles.get(site) ?? [])]
+  for (let tries = 0; tries < EPHEMERAL_PORTS; tries++) {
+    const port = FIRST_EPHEMERAL_PORT + (ephemeralPorts++ % EPHEMERAL_PORTS)
+    if (!open.some(({ place }) => place.port === port)) return port
+  }
+  return FIRST_EPHEMERAL_PORT
 }
 
 /** HTTP of any version: an http2 server gets HTTP/1.1 objects, which its compatibility API has the same methods for. */
@@ -91,71 +173,104 @@ function isHttpServer(server: NetServer): server is HttpServer {
   return /^Http2(Secure)?Server$/.test(server.constructor.name)
 }
 
-function capture(server: HttpServer, site: Site, wish: ListenWish): void {
-  if (captured.has(server)) {
-    const error = new Error('Listen method has been called more than once without closing.')
-    throw Object.assign(error, { code: 'ERR_SERVER_ALREADY_LISTEN' })
-  }
-  if (site.servers.some((other) => isSamePlace((other as CapturedServer).wish, wish))) {
-    return emitError(server, addressInUse(wish))
-  }
-  if (wish.callback) server.once('listening', wish.callback)
-  const one = new CapturedServer(server, site, wish)
-  captured.set(server, one)
-  wish.signal?.addEventListener('abort', () => server.close(), { once: true })
-  site.servers.push(one)
-  process.nextTick(() => {
-    if (captured.get(server) !== one) return
-    server.emit('listening')
-    stopConnectionTimer(server)
-    site.changes.emit('server', one)
-  })
-}
-
 /** Node has begun to look for connections that are too slow: there are none, and the front's are its own. */
-function stopConnectionTimer(server: HttpServer): void {
+function stopConnectionTimer(server: NetServer): void {
   const isIt = (symbol: symbol): boolean => symbol.description === 'http.server.connectionsCheckingInterval'
   const timer = getInternal(server, Object.getOwnPropertySymbols(server).find(isIt))
   clearInterval(timer as NodeJS.Timeout | undefined)
 }
 
-function emitError(server: NetServer, error: Error): void {
-  process.nextTick(() => server.emit('error', error))
+/** Why a server of the site that is not HTTP is of no use, with the place where it was opened; undefined without one. */
+export function refusalOf(site: Site): Error | undefined {
+  return [...(openHandles.get(site) ?? [])].find(({ refusal }) => refusal !== undefined)?.refusal
 }
 
-/** What the kernel would say: the site itself listens there already. */
-function addressInUse(wish: ListenWish): Error {
-  const place = wish.path ?? `${wish.host ?? '::'}:${wish.port}`
-  const error = new Error(`listen EADDRINUSE: address already in use ${place}`)
-  const fields = { code: 'EADDRINUSE', errno: -98, syscall: 'listen', address: wish.path ?? wish.host ?? '::' }
-  return Object.assign(error, fields, wish.path === undefined ? { port: wish.port } : {})
-}
-
-/** One server of a site that thinks it listens. */
-class CapturedServer implements ListeningServer {
+/** What Node takes for a bound socket of a server: one that nobody can connect to. */
+class VirtualHandle implements ListeningServer {
   readonly server: HttpServer
   readonly site: Site
-  readonly wish: ListenWish
-  readonly address: AddressInfo | string
-
-  constructor(server: HttpServer, site: Site, wish: ListenWish) {
-    this.server = server
-    this.site = site
-    this.wish = wish
-    this.address = addressOf(wish, wish.port || FIRST_EPHEMERAL_PORT + (ephemeralPorts++ % EPHEMERAL_PORTS))
-  }
-
+  readonly place: Place
+  readonly isHttp: boolean
   /** The port it asked for; undefined for a path or a handle. */
-  get port(): number | undefined {
-    return this.wish.port
+  readonly port: number | undefined
+  /** Only where there is an address: Node tells paths by its absence. */
+  readonly getsockname: ((out: object) => number) | undefined
+  /** For a server of another protocol. */
+  readonly refusal: Error | undefined
+  #isOpen = false
+  #probeTimer: NodeJS.Timeout | undefined
+
+  /** @param port as asked for */
+  constructor(server: NetServer, site: Site, place: Place, port: number | null) {
+    this.server = server as HttpServer
+    this.site = site
+    this.place = place
+    this.isHttp = isHttpServer(server)
+    this.refusal = this.isHttp ? undefined : new PortRefused(site.name, describePlace(place))
+    this.port = place.port === undefined ? undefined : (port ?? 0)
+    if (place.path !== undefined) return
+    const { address = '::', port: bound = freePort(site) } = place
+    this.getsockname = (out) => {
+      Object.assign(out, { address, family: isIPv6(address) ? 'IPv6' : 'IPv4', port: bound })
+      return 0
+    }
   }
 
-  /** `server.close()`: nothing new is taken; 'close' once the requests that are open are done. */
+  // ---- as Node's net calls it ------------------------------------------------------------------------------------
+
+  listen(): number {
+    const { site } = this
+    const open = openHandles.get(site) ?? new Set()
+    if ([...open].some(({ place }) => isSamePlace(place, this.place))) return ADDRESS_IN_USE
+    openHandles.set(site, open.add(this))
+    this.#isOpen = true
+    if (this.isHttp) site.servers.push(this)
+    return 0
+  }
+
+  /** Node's `server.close()` calls it without a callback; whoever has one wants the server closed. */
   close(callback?: CloseCallback): void {
+    if (callback !== undefined) {
+      // Not the server's own method, which the site may have replaced.
+      NetServer.prototype.close.call(this.server, callback)
+      return
+    }
+    if (!this.#isOpen) return
+    this.#isOpen = false
+    clearTimeout(this.#probeTimer)
+    openHandles.get(this.site)?.delete(this)
+    if (this.isHttp) this.site.servers.splice(this.site.servers.indexOf(this), 1)
+  }
+
+  ref(): void {}
+
+  unref(): void {}
+
+  // ---- for this file ---------------------------------------------------------------------------------------------
+
+  /** 'listening' was emitted. */
+  listens(): void {
+    if (!this.#isOpen) return
+    if (this.isHttp) {
+      stopConnectionTimer(this.server)
+      this.site.changes.emit('server', this)
+      return
+    }
+    this.#probeTimer = setTimeout(() => this.#refuse(), PROBE_MS)
+    this.#probeTimer.unref()
+  }
+
+  /** A server that nobody will connect to, and that waits for it. One without a listener only keeps its place. */
+  #refuse(): void {
     const { server, site } = this
-    if (callback) server.once('close', () => callback())
-    captured.delete(server)
-    site.servers.splice(site.servers.indexOf(this), 1)
-    site.whenIdle(() => process.nextTick(() => server.emit('close')))
+    const error = this.refusal
+    if (!this.#isOpen || error === undefined || site.state === 'stopped') return
+    if (server.listenerCount('connection') === 0) return
+    site.log.write('fatal', error.message)
+    // A site that serves otherwise goes on, unless it wants to hear of this.
+    if (server.listenerCount('error') === 0) return
+    this.close()
+    ;(server as unknown as ServerInternals)._handle = null
+    server.emit('error', error)
   }
 }

@@ -1,68 +1,73 @@
 /**
- * What a call of `server.listen(…)` asks for, in each of the ways Node takes it. Pure.
+ * What a call of `server.listen(…)` asks for, and which places exclude each other, as the kernel would say. Pure.
+ *
+ * Node itself takes the call's arguments apart and checks them; only a host that no port will be opened on is taken out
+ * of them first. Invariant: a `listen` that fails in plain Node for its arguments fails with the same error here.
  */
-import type { AddressInfo } from 'node:net'
+import { isIP } from 'node:net'
 
-export interface ListenWish {
-  /** As said; 0 for any; undefined when a path or a handle is meant. */
-  port: number | undefined
-  host: string | undefined
-  path: string | undefined
-  signal: AbortSignal | undefined
-  callback: (() => void) | undefined
+/** Where a server listens: an address and a port, a path of a unix socket, or neither (a handle, a descriptor). */
+export interface Place {
+  readonly address: string | undefined
+  readonly port: number | undefined
+  readonly path: string | undefined
+  /** `ipv6Only`: `::` without the addresses of IPv4. */
+  readonly isIpv6Only: boolean
+  /** `reusePort`: others that ask for the same may have the port too. */
+  readonly isShared: boolean
 }
 
-/** @param args as `net.Server.prototype.listen` gets them */
-export function parseListen(args: readonly unknown[]): ListenWish {
-  const last = args.findLast((arg) => typeof arg === 'function')
-  const callback = last as (() => void) | undefined
-  const none = { port: undefined, host: undefined, path: undefined, signal: undefined, callback }
-  const [first, second] = args
-  if (typeof first === 'object' && first !== null) return { ...none, ...parseOptions(first as Record<string, unknown>) }
-  if (typeof first === 'string' && toPort(first) === undefined) return { ...none, path: first }
-  return { ...none, port: toPort(first) ?? 0, host: typeof second === 'string' ? second : undefined }
+/** In place of a name that is not looked up. */
+const ANY_IPV4 = '0.0.0.0'
+const LOOPBACK = '127.0.0.1'
+
+/**
+ * The arguments of a `listen`, without a name to look up: none is needed where no port is opened, and a site that names
+ * the machine it was written on starts all the same.
+ *
+ * @param args as `net.Server.prototype.listen` gets them
+ */
+export function withoutLookup(args: readonly unknown[]): unknown[] {
+  const [first, second, ...rest] = args
+  if (typeof first === 'object' && first !== null) {
+    const { host, port } = first as { host?: unknown; port?: unknown }
+    return isPort(port) && isName(host) ? [{ ...first, host: addressOfName(host) }, ...args.slice(1)] : [...args]
+  }
+  // `listen(path, 'text')` has no host.
+  return isPort(first) && isName(second) ? [first, addressOfName(second), ...rest] : [...args]
 }
 
-function parseOptions(options: Record<string, unknown>): Partial<ListenWish> {
-  const { port, host, path, signal } = options
-  const known = { signal: signal instanceof AbortSignal ? signal : undefined }
-  if (port === undefined && typeof path === 'string') return { ...known, path }
-  if ('fd' in options || 'handle' in options || '_handle' in options) return known
-  return { ...known, port: toPort(port) ?? 0, host: typeof host === 'string' ? host : undefined }
+function isName(host: unknown): host is string {
+  return typeof host === 'string' && host !== '' && isIP(host) === 0
 }
 
-/** Node takes numbers, and strings that are numbers. */
-function toPort(value: unknown): number | undefined {
-  if (typeof value === 'number') return value
-  return typeof value === 'string' && value.trim() !== '' && Number.isInteger(Number(value)) ? Number(value) : undefined
+function addressOfName(host: string): string {
+  return host.toLowerCase() === 'localhost' ? LOOPBACK : ANY_IPV4
 }
 
-/** What `server.address()` answers for a wish that was granted. @param port stands in for port 0 */
-export function addressOf(wish: ListenWish, port: number): AddressInfo | string {
-  if (wish.path !== undefined) return wish.path
-  const host = hostOf(wish)
-  return { address: host, family: host.includes(':') ? 'IPv6' : 'IPv4', port }
+/** `toNumber` of Node's net: a number, or a string that is one. */
+function isPort(value: unknown): boolean {
+  return (typeof value === 'number' || (typeof value === 'string' && value !== '')) && Number(value) >= 0
 }
 
 /** Whether two servers could not both be bound: on Linux, `::` takes the port on every address. */
-export function isSamePlace(one: ListenWish, other: ListenWish): boolean {
+export function isSamePlace(one: Place, other: Place): boolean {
   if (one.path !== undefined || other.path !== undefined) return one.path === other.path
-  if (!one.port || one.port !== other.port) return false
-  const [a, b] = [hostOf(one), hostOf(other)]
-  return a === b || isWildcard(a) || isWildcard(b)
+  if (one.port === undefined || one.port !== other.port) return false
+  if (one.isShared && other.isShared) return false
+  return covers(one, other) || covers(other, one)
 }
 
-function hostOf({ host }: ListenWish): string {
-  return host === 'localhost' ? '127.0.0.1' : host || '::'
-}
-
-function isWildcard(host: string): boolean {
-  return host === '::' || host === '0.0.0.0'
+/** Whether the addresses of `one` include that of `other`. */
+function covers(one: Place, other: Place): boolean {
+  if (one.address === other.address) return true
+  if (one.address === '::') return !one.isIpv6Only || isIP(other.address ?? '') === 6
+  return one.address === ANY_IPV4 && isIP(other.address ?? '') === 4
 }
 
 /** For messages: `port 3000`, `127.0.0.1:3000` or a path. */
-export function describeWish(wish: ListenWish): string {
-  if (wish.path !== undefined) return wish.path
-  if (wish.port === undefined) return 'a handle'
-  return wish.host === undefined ? `port ${wish.port}` : `${wish.host}:${wish.port}`
+export function describePlace({ address, port, path }: Place): string {
+  if (path !== undefined) return path
+  if (port === undefined) return 'a handle'
+  return address === '::' || address === undefined ? `port ${port}` : `${address}:${port}`
 }

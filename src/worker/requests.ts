@@ -3,14 +3,17 @@
  * that one's context.
  *
  * A request that may not be repeated is acknowledged before its code runs, and the acknowledgement has left this thread
- * by then: if the code never comes back, the dispatcher knows that it was started. Invariant: a frame for an id that is
- * not here is dropped.
+ * by then: if the code never comes back, the dispatcher knows that it was started. Every request is claimed on the board
+ * as it begins, so that one that was taken away meanwhile does not; and while a site's code is being called, the board says
+ * whose. The guard looks before and after each call. Invariant: a frame for an id that is not here is dropped.
  */
+import type { ThreadBoard } from '../core/thread-board.ts'
 import type { Channel } from '../protocol/channel.ts'
 import type { Frame } from '../protocol/frames.ts'
 import { reportCrash } from './crash.ts'
 import type { Exchange, RequestFrame, Wire } from './exchange.ts'
 import { createWire } from './exchange.ts'
+import type { GlobalsGuard } from './globals-guard.ts'
 import { runIn } from './request-context.ts'
 import type { Site } from './site.ts'
 
@@ -26,19 +29,25 @@ interface Waiting {
 
 export class Requests {
   readonly #channel: Channel
+  readonly #board: ThreadBoard
+  readonly #guard: GlobalsGuard | undefined
   readonly #wire: Wire
   readonly #open = new Map<number, Exchange>()
   readonly #waiting = new Map<number, Waiting>()
   /** Repeatable requests that began in this turn: most are over by its end, and their answer says that they began. */
   #unannounced: number[] = []
 
-  constructor(channel: Channel) {
+  /** @param guard undefined in a process of one site's own */
+  constructor(channel: Channel, board: ThreadBoard, guard: GlobalsGuard | undefined) {
     this.#channel = channel
+    this.#board = board
+    this.#guard = guard
     this.#wire = createWire(channel, (id) => this.#over(id))
   }
 
   /** @param site undefined when the generation is not loaded here */
   start(frame: RequestFrame, site: Site | undefined): void {
+    if (!this.#board.claim(frame.id)) return
     if (site?.app === undefined) {
       this.#channel.send({ type: 'abort', id: frame.id, reason: 'generation not loaded' })
       return
@@ -56,7 +65,13 @@ export class Requests {
   /** Takes a frame for a request that was started. */
   receive(frame: BodyFrame): void {
     const exchange = this.#open.get(frame.id)
-    if (exchange !== undefined) return runIn(exchange, deliver, exchange, frame)
+    if (exchange !== undefined) {
+      this.#guard?.before()
+      this.#board.enter(frame.id, exchange.site.generation)
+      runIn(exchange, deliver, exchange, frame)
+      this.#board.leave()
+      return this.#guard?.after(exchange.site)
+    }
     this.#waiting.get(frame.id)?.frames.push(frame)
   }
 
@@ -80,10 +95,14 @@ export class Requests {
       this.#channel.send({ type: 'abort', id: frame.id, reason: 'generation not loaded' })
       return
     }
+    this.#guard?.before()
     const exchange = app.open(site, this.#wire, frame)
     this.#open.set(frame.id, exchange)
     site.open.add(exchange)
+    this.#board.enter(frame.id, site.generation)
     runIn(exchange, begin, exchange)
+    this.#board.leave()
+    this.#guard?.after(site)
   }
 
   #over(id: number): void {

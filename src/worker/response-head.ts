@@ -9,6 +9,7 @@ import type { ResponseHead } from '../protocol/frames.ts'
 /** `HTTP/1.1 ` */
 const STATUS_AT = 9
 const REASON_AT = STATUS_AT + 4
+const CARRIAGE_RETURN = 13
 
 /**
  * Takes the text of a head apart.
@@ -16,10 +17,11 @@ const REASON_AT = STATUS_AT + 4
  * @param text status line, headers and the empty line, as `ServerResponse.prototype._storeHeader` leaves them
  * @param isUtf8 whether Node would send this text as UTF-8: it does when a body that is not chunked begins with a UTF-8
  *   string, because it sends both in one write. A header with other letters than ASCII then has other bytes.
+ * @throws Error for a text that Node has not written: a site may set the private field that it comes from
  */
 export function parseResponseHead(text: string, isUtf8: boolean): ResponseHead {
   const bytes = isUtf8 ? latin1OfUtf8(text) : text
-  const lineEnd = bytes.indexOf('\r\n')
+  const lineEnd = endOfLine(bytes, 0)
   return {
     status: Number(bytes.slice(STATUS_AT, REASON_AT - 1)),
     reason: bytes.slice(REASON_AT, lineEnd),
@@ -27,7 +29,7 @@ export function parseResponseHead(text: string, isUtf8: boolean): ResponseHead {
   }
 }
 
-/** Headers of `name: value` lines, such as trailers, without framing headers. */
+/** Headers of `name: value` lines, such as trailers, without framing headers. @throws Error as `parseResponseHead` */
 export function parseHeaderLines(text: string): string[] {
   return text === '' ? [] : parseLines(text, 0)
 }
@@ -35,15 +37,24 @@ export function parseHeaderLines(text: string): string[] {
 function parseLines(text: string, from: number): string[] {
   const headers: string[] = []
   let at = from
-  for (;;) {
-    const end = text.indexOf('\r\n', at)
-    if (end === at || end === -1) return headers
+  while (at < text.length) {
+    const end = endOfLine(text, at)
+    if (end === at) return headers
     const colon = text.indexOf(': ', at)
+    if (colon === -1 || colon > end) throw new Error('a line of its head is no header')
     const name = text.slice(at, colon)
     const value = text.slice(colon + 2, end)
     if (!isFraming(name, value)) headers.push(name, value)
     at = end + 2
   }
+  return headers
+}
+
+/** Where the line that begins at `at` has its CR LF. A LF alone, which some take for the end of a line, is refused. */
+function endOfLine(text: string, at: number): number {
+  const end = text.indexOf('\n', at) - 1
+  if (end < at || text.charCodeAt(end) !== CARRIAGE_RETURN) throw new Error('its head has a line break within a line')
+  return end
 }
 
 function isFraming(name: string, value: string): boolean {

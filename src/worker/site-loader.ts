@@ -6,8 +6,10 @@
  * `stopTimeoutMs` for a close; what a site's code does beyond that is its own, until the thread ends. Invariant: a load
  * ends with a report, whatever the site's code does, unless that blocks the thread.
  */
+import { once } from 'node:events'
 import { existsSync, statSync } from 'node:fs'
 import Module from 'node:module'
+import { setImmediate as immediate } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import type { LoadFailure, LoadReport } from '../protocol/frames.ts'
 import { SiteExit } from './crash.ts'
@@ -15,6 +17,7 @@ import { startInstance, startPlugin } from './fastify-adapter.ts'
 import { FetchApp } from './fetch-adapter.ts'
 import { CommonJsEntry, entryUrlOf } from './file-trace.ts'
 import { HandlerApp, ListenApp, ServerApp } from './http-adapter.ts'
+import { refusalOf } from './listen-adapter.ts'
 import { describeFailure, LoadProblem } from './load-failure.ts'
 import type { FoundShape } from './module-shape.ts'
 import { findShape } from './module-shape.ts'
@@ -69,11 +72,18 @@ function withinLoad<T>(site: Site, work: () => Promise<T>): Promise<T> {
   const { startTimeoutMs } = site.order
   return new Promise((resolve, reject) => {
     site.onLoadCrash = reject
-    const timer = setTimeout(() => reject(new LoadProblem(describeWait(site), site.order.module)), startTimeoutMs)
+    const timer = setTimeout(() => reject(lateProblem(site)), startTimeoutMs)
     runIn(site, work)
       .then(resolve, reject)
       .finally(() => clearTimeout(timer))
   })
+}
+
+/** @returns the error that says why a site was not up in time */
+function lateProblem(site: Site): Error {
+  // Its stack has the place at which the site opened the wrong kind of server.
+  const refusal = site.isEvaluated && site.servers.length === 0 ? refusalOf(site) : undefined
+  return refusal ?? new LoadProblem(describeWait(site), site.order.module)
 }
 
 /** What a site did not do in time. */
@@ -92,7 +102,7 @@ async function bringUp(site: Site): Promise<SiteApp> {
   const exported = await loadModule(site)
   site.isEvaluated = true
   // What listens is a whole site; what the module exports beside it is for its tests, as a rule.
-  if (site.order.type === 'auto' && site.mainServer !== undefined) return new ListenApp()
+  if (site.order.type === 'auto' && (await isListening(site))) return new ListenApp()
   return appFor(site, findShape(exported, site.order.type))
 }
 
@@ -136,16 +146,17 @@ async function loadModule(site: Site): Promise<unknown> {
   return load(site.order.module, null, true)
 }
 
-function untilListening(site: Site): Promise<void> {
-  return new Promise((resolve) => {
-    const check = (): void => {
-      if (site.mainServer === undefined) return
-      site.changes.removeListener('server', check)
-      resolve()
-    }
-    site.changes.on('server', check)
-    check()
-  })
+/**
+ * Whether the site has a server that stays, a turn of the event loop later: with a host, Node binds in a later tick; and a
+ * server that only tries whether its port is free is closed as soon as it listens.
+ */
+async function isListening(site: Site): Promise<boolean> {
+  await immediate()
+  return site.mainServer !== undefined
+}
+
+async function untilListening(site: Site): Promise<void> {
+  while (!(await isListening(site))) await once(site.changes, 'server')
 }
 
 /**

@@ -2,8 +2,9 @@
  * `process` as each site in a thread sees it: its own environment, working directory, arguments, exit and signal
  * handlers. Which site asks is told by its context; vhostel's own code sees the real ones.
  *
- * Not separable in one thread: globals, prototypes, CPU, heap, and the real working directory, which native code and
- * file paths handed to `node:fs` follow (site-paths.ts does that for `node:fs`).
+ * Not separable in one thread: globals and prototypes (globals-guard.ts keeps them), CPU, heap, and the real working
+ * directory, which native code and file paths handed to `node:fs` follow (site-paths.ts does that for `node:fs`). In a
+ * process of its own a site has the real directory (own-process.ts).
  */
 import { statSync } from 'node:fs'
 import Module from 'node:module'
@@ -12,19 +13,26 @@ import { resolve } from 'node:path'
 // one of the site that happens to come first.
 import process from 'node:process'
 import { exitSite } from './crash.ts'
+import { askSupervisor } from './own-process.ts'
 import { currentSite, runOutside } from './request-context.ts'
 import type { Site } from './site.ts'
 
 /** Ends the thread, whatever the site's code sees as `process.exit`. */
 export const exitThread = process.exit.bind(process)
 
-/** Once a thread, before any site is loaded; `syncBuiltinESMExports` afterwards. */
-export function installSiteProcess(): void {
+/**
+ * Once a thread, before any site is loaded; `syncBuiltinESMExports` afterwards.
+ *
+ * @param alone whether the process is one site's own
+ */
+export function installSiteProcess(alone: boolean): void {
   ownEnvironment()
   ownArguments()
-  ownDirectory()
+  if (alone) realDirectory()
+  else ownDirectory()
   ownExit()
   ownEvents()
+  ownCapture()
   ownExports()
 }
 
@@ -120,6 +128,18 @@ function ownDirectory(): void {
   }
 }
 
+/** Those of the process, which only its main thread may change. */
+function realDirectory(): void {
+  const { umask } = process
+  process.chdir = (directory) => {
+    askSupervisor('chdir', directory)
+  }
+  process.umask = (mask?: number | string) => {
+    if (mask === undefined) return umask()
+    return askSupervisor('umask', typeof mask === 'string' ? Number.parseInt(mask, 8) : mask)
+  }
+}
+
 /** @throws what Node throws when the folder is not there */
 function changeDirectory(site: Site, directory: string): void {
   const path = resolve(site.cwd, directory)
@@ -142,23 +162,48 @@ function changeDirectory(site: Site, directory: string): void {
 // ---- exit ------------------------------------------------------------------------------------------------------------
 
 function ownExit(): void {
-  const { exit, kill } = process
+  const { abort, exit, kill } = process
+  const raw = process as unknown as { reallyExit(code?: number): never }
+  const { reallyExit } = raw
+  raw.reallyExit = (code) => {
+    const site = currentSite()
+    return site === undefined ? reallyExit.call(process, code) : exitSite(site, Number(code ?? 0))
+  }
   process.exit = (code) => {
     const site = currentSite()
     return site === undefined ? exit(code) : exitSite(site, Number(code ?? process.exitCode ?? 0))
   }
+  process.abort = () => {
+    const site = currentSite()
+    return site === undefined ? abort() : exitSite(site, ABORTED)
+  }
   process.kill = (pid, signal) => {
     const site = currentSite()
-    if (site === undefined || pid !== process.pid || signal === 0) return kill(pid, signal)
+    if (site === undefined || signal === 0 || !isOurs(pid)) return kill(pid, signal)
+    if (pid !== process.pid) throw notPermitted()
     const name = typeof signal === 'string' ? signal : 'SIGTERM'
     // The process is everybody's: a signal to it is one to the site.
     return site.processEvents.emit(name, name) || exitSite(site, 1)
   }
 }
 
+/** As a shell tells of a process that ended by SIGABRT. */
+const ABORTED = 134
+
+/** This process, the server that started it, or a whole group or all processes of the user, which would have both. */
+function isOurs(pid: number): boolean {
+  return pid === process.pid || pid === process.ppid || pid <= 0
+}
+
+/** What kill(2) says where a process may not. */
+function notPermitted(): Error {
+  return Object.assign(new Error('kill EPERM'), { code: 'EPERM', errno: -1, syscall: 'kill' })
+}
+
 // ---- events ----------------------------------------------------------------------------------------------------------
 
-const OWN_EVENTS = new Set([
+/** What Node emits, and vhostel hears. Everything else that is emitted in a site's code is for the site. */
+const NODE_EVENTS = new Set([
   'beforeExit',
   'exit',
   'message',
@@ -182,17 +227,23 @@ const LISTENER_METHODS = [
   'listeners',
   'rawListeners',
   'listenerCount',
+  'eventNames',
+  'setMaxListeners',
+  'getMaxListeners',
 ] as const
 
 type AnyMethod = (...args: unknown[]) => unknown
 
-/** Listeners for what happens to a process are the site's own: it hears of its own errors, and is told to stop. */
+/**
+ * A site's listeners on `process` are its own: it hears of its own errors, is told to stop, and cannot take away those of
+ * others.
+ */
 function ownEvents(): void {
   for (const name of LISTENER_METHODS) {
     const original = process[name] as AnyMethod
     const replacement: AnyMethod = function (this: unknown, ...args) {
       const site = currentSite()
-      if (site === undefined || !isOwnEvent(args[0])) return original.apply(this, args)
+      if (site === undefined) return original.apply(this, args)
       const result = (site.processEvents[name] as AnyMethod)(...args)
       return result === site.processEvents ? process : result
     }
@@ -208,7 +259,7 @@ function ownEmit(): void {
     const [event] = args
     const site = currentSite()
     if (site === undefined || typeof event !== 'string') return original.apply(this, args)
-    if (SIGNAL.test(event)) return site.processEvents.emit(event, ...args.slice(1))
+    if (!NODE_EVENTS.has(event)) return site.processEvents.emit(event, ...args.slice(1))
     // Errors come to a site's listeners by crash.ts.
     if (event === 'warning' || event === 'rejectionHandled') site.processEvents.emit(event, ...args.slice(1))
     return original.apply(this, args)
@@ -216,8 +267,24 @@ function ownEmit(): void {
   Object.defineProperty(process, 'emit', { value: emit, configurable: true, writable: true })
 }
 
-const SIGNAL = /^SIG[A-Z\d]+$/
+type Capture = (error: Error) => void
 
-function isOwnEvent(event: unknown): boolean {
-  return typeof event === 'string' && (OWN_EVENTS.has(event) || SIGNAL.test(event))
+/** A callback for all uncaught errors of a process is one for those of the site. */
+function ownCapture(): void {
+  const captures = new WeakMap<Site, Capture>()
+  const { setUncaughtExceptionCaptureCallback: setCapture, hasUncaughtExceptionCaptureCallback: hasCapture } = process
+  process.hasUncaughtExceptionCaptureCallback = () => {
+    const site = currentSite()
+    return site === undefined ? hasCapture() : captures.has(site)
+  }
+  process.setUncaughtExceptionCaptureCallback = (capture) => {
+    const site = currentSite()
+    if (site === undefined) return setCapture(capture)
+    const former = captures.get(site)
+    if (former !== undefined) site.processEvents.off('uncaughtException', former)
+    captures.delete(site)
+    if (capture === null) return
+    captures.set(site, capture)
+    site.processEvents.on('uncaughtException', capture)
+  }
 }

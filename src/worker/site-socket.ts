@@ -35,7 +35,8 @@ export interface SocketOwner {
   closing(): void
 }
 
-const OPTIONS = { allowHalfOpen: true, decodeStrings: false }
+// 'close' has an argument, which a stream's own has not: it is emitted here, as net.Socket does.
+const OPTIONS = { allowHalfOpen: true, decodeStrings: false, emitClose: false }
 
 export class SiteSocket extends Duplex {
   readonly owner: SocketOwner
@@ -215,6 +216,12 @@ function closeSocket(socket: SiteSocket, error: Error | null, callback: WriteCal
   socket.owner.closing()
   // http.Server listens to its sockets' errors, so that a site need not; a tunnel's socket is the site's alone.
   callback(socket.owner.isTunnel || socket.listenerCount('error') > 0 ? error : null)
+  // The stream emits 'error' in a tick that is before this one.
+  process.nextTick(emitClose, socket, error !== null)
+}
+
+function emitClose(socket: SiteSocket, hadError: boolean): void {
+  socket.emit('close', hadError)
 }
 
 /** `socketOnDrain` of Node's http.Server: the response tells who waits for it. */

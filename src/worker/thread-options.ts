@@ -9,12 +9,24 @@ export interface ThreadOptions {
   socket: string
   /** Folder for compiled code; undefined keeps none. */
   compileCache: string | undefined
-  /** One Int32: the kernel's number of the thread, which only the thread itself can find out; 0 until it has. */
-  kernelId: SharedArrayBuffer
+  /** Memory of its board (core/thread-board.ts). */
+  board: SharedArrayBuffer
+  /** Whether the process is one site's own: nothing is kept from it then. */
+  alone: boolean
 }
 
-/** From the supervisor to a thread: close your sites and leave, within so many ms. */
-export interface StopMessage {
-  type: 'stop'
-  graceMs: number
+/** From a thread to its supervisor, which alone can change these for the process. The thread waits for the answer. */
+export interface ProcessQuestion {
+  /** `chdir`: to `value`, a path. `umask`: to `value`, a number. */
+  type: 'chdir' | 'umask'
+  value: string | number
+  /** Two words: 1 when it is answered, and the answer: the old mask, 0, or the negative error number. */
+  answer: SharedArrayBuffer
 }
+
+/** From the supervisor to a thread. */
+export type ThreadMessage =
+  /** Close your sites and leave, within so many ms. */
+  | { type: 'stop'; graceMs: number }
+  /** Show on the board that your event loop comes round. */
+  | { type: 'ping' }

@@ -8,6 +8,7 @@ import Module from 'node:module'
 import { connect } from 'node:net'
 import { inspect } from 'node:util'
 import { parentPort, workerData } from 'node:worker_threads'
+import { ThreadBoard } from '../core/thread-board.ts'
 import type { Channel } from '../protocol/channel.ts'
 import { openChannel } from '../protocol/channel.ts'
 import type { Frame, LoadOrder } from '../protocol/frames.ts'
@@ -15,18 +16,21 @@ import { assertNever } from '../protocol/frames.ts'
 import { reportCrash, reportRejection } from './crash.ts'
 import { installFetchClasses } from './fetch-classes.ts'
 import { installFileTrace } from './file-trace.ts'
+import { GlobalsGuard } from './globals-guard.ts'
+import { kernelThreadId } from './kernel-thread.ts'
 import { installListenCapture } from './listen-adapter.ts'
+import { askSupervisor } from './own-process.ts'
 import { currentContext } from './request-context.ts'
 import { Requests } from './requests.ts'
-import { kernelThreadId } from './run-delay.ts'
 import { Site } from './site.ts'
 import { installSiteCluster } from './site-cluster.ts'
+import { installSiteDescriptors } from './site-descriptors.ts'
 import { closeSite, loadSite } from './site-loader.ts'
 import { SiteLog } from './site-log.ts'
 import { installSiteOutput } from './site-output.ts'
 import { installSitePaths } from './site-paths.ts'
 import { exitThread, installSiteProcess } from './site-process.ts'
-import type { StopMessage, ThreadOptions } from './thread-options.ts'
+import type { ThreadMessage, ThreadOptions } from './thread-options.ts'
 
 const options = workerData as ThreadOptions
 
@@ -34,12 +38,14 @@ const options = workerData as ThreadOptions
 const sites = new Map<number, Site>()
 
 function main(): void {
-  new Int32Array(options.kernelId)[0] = kernelThreadId()
+  const board = new ThreadBoard(options.board)
+  board.kernelId = kernelThreadId()
   if (options.compileCache !== undefined) Module.enableCompileCache(options.compileCache)
   const socket = connect(options.socket)
   const channel = openChannel(socket, { onFrame: (frame) => receive(frame), onClose: () => exitThread(0) })
-  const requests = new Requests(channel)
   const ownLog = new SiteLog(channel, 0)
+  const guard = options.alone ? undefined : new GlobalsGuard(channel, sites, ownLog)
+  const requests = new Requests(channel, board, guard)
 
   function receive(frame: Frame): void {
     switch (frame.type) {
@@ -51,7 +57,7 @@ function main(): void {
       case 'abort':
         return requests.receive(frame)
       case 'load':
-        return void load(frame.order, channel)
+        return void load(frame.order, channel, guard)
       case 'unload':
         return void unload(frame.id, channel)
       case 'hello':
@@ -63,6 +69,7 @@ function main(): void {
       case 'unloaded':
       case 'files':
       case 'log':
+      case 'offence':
         return channel.destroy(new Error(`a ${frame.type} frame from the dispatcher`))
       default:
         return assertNever(frame)
@@ -71,15 +78,20 @@ function main(): void {
 
   installGlobals()
   catchErrors(ownLog)
-  obeySupervisor()
+  obeySupervisor(board)
   channel.send({ type: 'hello', id: 0, thread: options.thread, token: options.token })
+  // Some ms, while the thread waits for its first site.
+  setImmediate(() => guard?.begin())
 }
 
 /** What sites see as their own, before any of them is loaded. */
 function installGlobals(): void {
   installSiteOutput()
-  installSiteProcess()
-  installSitePaths()
+  installSiteProcess(options.alone)
+  if (!options.alone) {
+    installSiteDescriptors()
+    installSitePaths()
+  }
   installSiteCluster()
   installListenCapture()
   installFetchClasses()
@@ -100,13 +112,23 @@ function catchErrors(ownLog: SiteLog): void {
   })
 }
 
-async function load(order: LoadOrder, channel: Channel): Promise<void> {
+async function load(order: LoadOrder, channel: Channel, guard: GlobalsGuard | undefined): Promise<void> {
   const site = new Site(order, channel)
+  guard?.loads(site)
+  if (options.alone) enterRoot(order.root)
   sites.set(order.generation, site)
   const report = await loadSite(site)
+  guard?.loaded(site)
   if (site.app === undefined) sites.delete(order.generation)
   channel.send({ type: 'loaded', id: order.generation, report })
   reportLaterFiles(site, channel)
+}
+
+/** A folder that is not there is told of by the load. */
+function enterRoot(root: string): void {
+  try {
+    askSupervisor('chdir', root)
+  } catch {}
 }
 
 /** Files that the site reads after its load are told in one frame a turn. */
@@ -130,8 +152,9 @@ async function unload(generation: number, channel: Channel): Promise<void> {
   channel.send({ type: 'unloaded', id: generation })
 }
 
-function obeySupervisor(): void {
-  parentPort?.on('message', (message: StopMessage) => {
+function obeySupervisor(board: ThreadBoard): void {
+  parentPort?.on('message', (message: ThreadMessage) => {
+    if (message.type === 'ping') return board.beat()
     setTimeout(exitThread, message.graceMs, 0)
     void Promise.all([...sites.values()].map(closeSite)).then(() => exitThread(0))
   })

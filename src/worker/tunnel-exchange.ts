@@ -11,6 +11,7 @@ import { ReceiveFlow, SendFlow } from './body-flow.ts'
 import { reportCrash } from './crash.ts'
 import type { Exchange, RequestFrame, Wire } from './exchange.ts'
 import { createRequest } from './http-objects.ts'
+import { enterServer, leaveServer } from './listen-adapter.ts'
 import type { Site } from './site.ts'
 import type { SocketOwner, WrittenChunk } from './site-socket.ts'
 import { SiteSocket } from './site-socket.ts'
@@ -23,7 +24,8 @@ const MAX_REASON_LENGTH = 500
 export class TunnelExchange implements Exchange, SocketOwner {
   readonly site: Site
   readonly isTunnel = true
-  readonly #server: Server
+  /** The server that it came to. */
+  readonly server: Server
   readonly #event: 'upgrade' | 'connect'
   readonly #wire: Wire
   readonly #id: number
@@ -35,11 +37,13 @@ export class TunnelExchange implements Exchange, SocketOwner {
   #isLocalEnded = false
   #isRemoteEnded = false
   #isOver = false
+  /** Whether it counts as a connection of its server. */
+  #isCounted = false
 
   /** @param event what the server is told; it has a listener for that */
   constructor(site: Site, server: Server, event: 'upgrade' | 'connect', wire: Wire, frame: RequestFrame) {
     this.site = site
-    this.#server = server
+    this.server = server
     this.#event = event
     this.#wire = wire
     this.#id = frame.id
@@ -53,15 +57,16 @@ export class TunnelExchange implements Exchange, SocketOwner {
   start(): void {
     const { head, body } = this.#frame as RequestFrame
     this.#frame = undefined
-    const socket = new SiteSocket(this, head, this.#server)
-    const request = createRequest(this.#server, socket, head)
+    this.#isCounted = enterServer(this.server)
+    const socket = new SiteSocket(this, head, this.server)
+    const request = createRequest(this.server, socket, head)
     this.#socket = socket
     // Node's parser has come to the end of such a request before it emits the event.
     request.upgrade = true
     request.complete = true
     request.push(null)
     try {
-      this.#server.emit(this.#event, request, socket, body)
+      this.server.emit(this.#event, request, socket, body)
     } catch (error) {
       reportCrash(this, error)
     }
@@ -154,6 +159,7 @@ export class TunnelExchange implements Exchange, SocketOwner {
   #setOver(): void {
     if (this.#isOver) return
     this.#isOver = true
+    if (this.#isCounted) leaveServer(this.server, this.site)
     this.#wire.over(this.#id)
   }
 }

@@ -26,6 +26,8 @@ const BLOG: SiteStatus = {
   inFlight: 0,
   waiting: 0,
   requests: 7,
+  residency: undefined,
+  throttledUntil: undefined,
 }
 
 const STATUS: StatusReport = {
@@ -35,7 +37,7 @@ const STATUS: StatusReport = {
   configFile: '/x/vhostel.ini',
   listen: [],
   defaultSite: undefined,
-  pool: { processes: 1, threadsPerProcess: 1, concurrency: 1, reason: '', ready: 1 },
+  pool: { processes: 1, threadsPerProcess: 1, concurrency: 1, reason: '', ready: 1, groups: [] },
   sites: [BLOG],
   problems: [],
 }
@@ -47,6 +49,22 @@ const ACTIONS: AdminActions = {
     problems: [],
   }),
   match: (url) => ({ url, host: undefined, site: undefined, captures: {}, rules: [] }),
+  advice: (windowMs) => ({
+    source: 'server',
+    fromMs: 0,
+    toMs: windowMs,
+    machine: { cores: 1, memoryBytes: 1 },
+    processes: [],
+    pools: [],
+    sites: [],
+    arrivals: [],
+  }),
+  stack: async (site) => ({ site, threads: [{ thread: 1, pid: 7, stack: '' }] }),
+}
+
+/** As it is after a way through JSON. */
+function plain<T>(value: T): unknown {
+  return JSON.parse(JSON.stringify(value))
 }
 
 function runFolder(t: TestContext): string {
@@ -66,16 +84,19 @@ test('what the server says of itself arrives at the client as it is', async (t) 
   const dir = await open(t)
   const client = adminClient(dir)
 
-  const [status, all, one, match] = [
+  const [status, all, one, match, stack] = [
     await client.status(),
     await client.reload(),
     await client.reload('blog'),
     await client.match('http://a.test/?x=1&y=ü'),
+    await client.stack('blog'),
   ]
 
-  assert.deepEqual({ ...status, defaultSite: undefined }, STATUS)
-  assert.deepEqual([all.sites, one.sites], [[BLOG], [BLOG]])
+  // What is undefined is left out on the way.
+  assert.deepEqual(status, plain(STATUS))
+  assert.deepEqual([all.sites, one.sites], [plain([BLOG]), plain([BLOG])])
   assert.equal(match.url, 'http://a.test/?x=1&y=ü')
+  assert.deepEqual(stack, { site: 'blog', threads: [{ thread: 1, pid: 7, stack: '' }] })
 })
 
 test('only the owner may use the socket', async (t) => {
@@ -95,10 +116,12 @@ test('an error arrives with its code and its words, whatever it is', async (t) =
   const client = adminClient(dir)
 
   await assert.rejects(client.match('x'), { code: 'VHOSTEL_TEST', message: 'not today' })
-  await assert.rejects(client.reload('bolg'), {
-    code: 'VHOSTEL_SITE_UNKNOWN',
-    message: "there is no site 'bolg' in the sites folder; did you mean blog?",
-  })
+  for (const question of [client.reload('bolg'), client.stack('bolg')]) {
+    await assert.rejects(question, {
+      code: 'VHOSTEL_SITE_UNKNOWN',
+      message: "there is no site 'bolg' in the sites folder; did you mean blog?",
+    })
+  }
 })
 
 test('a question that is not known, or badly asked, is answered with code and message', async (t) => {
@@ -109,9 +132,10 @@ test('a question that is not known, or badly asked, is answered with code and me
   const unknown = await send({ socketPath, path: '/nothing' })
   const bad = await send({ socketPath, path: '/reload', method: 'POST', headers }, '{"site":{}}')
   const noUrl = await send({ socketPath, path: '/match' })
+  const noSite = await send({ socketPath, path: '/stack' })
 
-  assert.deepEqual([unknown.status, bad.status, noUrl.status], [404, 400, 400])
-  for (const reply of [unknown, bad, noUrl]) {
+  assert.deepEqual([unknown.status, bad.status, noUrl.status, noSite.status], [404, 400, 400, 400])
+  for (const reply of [unknown, bad, noUrl, noSite]) {
     assert.deepEqual(Object.keys(JSON.parse(reply.text)), ['code', 'message'])
   }
 })

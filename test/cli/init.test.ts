@@ -67,7 +67,7 @@ test('the keys that are commented out in the fresh files show the defaults', (t)
   const [written, on] = [asWritten, switchedOn].map((dir) => loadServer(join(dir, 'vhostel.ini')))
 
   assert.deepEqual(on?.problems, [])
-  assert.deepEqual(on?.draft.pool, written?.draft.pool)
+  assert.deepEqual(on?.draft.pools, written?.draft.pools)
   assert.deepEqual(on?.draft.log, written?.draft.log)
   assert.equal(on?.draft.defaults.limits.timeout, '60s')
 })

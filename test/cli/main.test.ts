@@ -6,7 +6,20 @@ import { VERSION } from '../../src/core/version.ts'
 import { COMMAND, makeConfig, makeFolder, SERVER_INI, staticIni, vhostel } from './command.ts'
 
 const ESCAPE = '\u001b['
-const COMMANDS = ['serve', 'check', 'list', 'match', 'enable', 'disable', 'reload', 'init', 'version']
+const COMMANDS = [
+  'serve',
+  'check',
+  'list',
+  'status',
+  'stack',
+  'advise',
+  'match',
+  'enable',
+  'disable',
+  'reload',
+  'init',
+  'version',
+]
 
 test('without a command it shows the help, as wrong usage', async () => {
   const { code, stdout, stderr } = await vhostel([])

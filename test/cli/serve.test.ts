@@ -35,7 +35,7 @@ test('it prints one table: site, kind, each domain as a link, state; and the siz
     box.waitFor(`${pattern} to be printed`, () => pattern.test(box.output))
 
   await shown(/^vhostel \d+\.\d+\.\d+ serves 1 site on http:\/\/127\.0\.0\.1:\d+ /m)
-  await shown(/^pool: \d+ cores?, \d+ [GM]B: \d+ process(es)? × \d+ threads?/m)
+  await shown(/^pool: \d+ cores?, \d+ [GM]B: \d+ process(es)? × \d+(–\d+)? threads?/m)
   await shown(
     new RegExp(
       `^SITE +KIND +URL +STATE\nhello +module +http://hello\\.test:${box.port}/ +idle, loads at its first request\n` +

@@ -20,7 +20,20 @@ test('an empty vhostel.ini gives every default', (t) => {
     sites: folder.path('sites-enabled'),
     run: folder.path('run'),
     defaultSite: undefined,
-    pool: { processes: 'auto', threads: 'auto', concurrency: 500 },
+    pools: [
+      {
+        name: 'default',
+        processes: 'auto',
+        threads: 'auto',
+        memoryBytes: undefined,
+        processMemoryBytes: undefined,
+        threadMemoryBytes: 512 * 1024 ** 2,
+        maxRequests: 0,
+        maxAgeMs: 0,
+        identity: undefined,
+      },
+    ],
+    concurrency: 500,
     log: { level: 'info', format: 'auto', file: undefined },
     defaults: { site: {}, limits: {}, static: {} },
     defaultSiteLine: undefined,
@@ -64,7 +77,9 @@ index = c.html
   assert.equal(server.run, folder.path('../run'))
   assert.equal(server.defaultSite, 'home')
   assert.equal(server.defaultSiteLine, 7)
-  assert.deepEqual(server.pool, { processes: 3, threads: 4, concurrency: 5 })
+  assert.deepEqual(server.pools[0].processes, { min: 3, max: 3 })
+  assert.deepEqual(server.pools[0].threads, { min: 4, max: 4 })
+  assert.equal(server.concurrency, 5)
   assert.deepEqual(server.log, { level: 'debug', format: 'json', file: folder.path('log/all.log') })
   assert.deepEqual(server.defaults, {
     site: { watch: 'on' },
@@ -95,7 +110,7 @@ level = info
   assert.deepEqual(problemsOf(folder), [
     'vhostel.ini:2: [server] listen: "80800" is not an address to listen on: port 80800 is more than 65535 (such as 127.0.0.1:8080, [::1]:8080, *:80, 8080 or unix:run/web.sock)',
     'vhostel.ini:4: [server] runn: the key is not known; did you mean run?',
-    'vhostel.ini:6: [pool] threads: "many" is not auto, or a whole number from 1 to 256',
+    'vhostel.ini:6: [pool] threads: "many" is not auto, a range such as 1..4, or a whole number from 1 to 256',
     'vhostel.ini:8: [defaults] watch: "maybe" is neither yes nor no (yes, true or on; no, false or off)',
     'vhostel.ini:9: [defaults] timout: the key is not known; did you mean timeout?',
     'vhostel.ini:10: [defaults] domains: the key is not known',
@@ -162,14 +177,14 @@ test('everything is checked at once, in file order, the sites also where vhostel
     problems.map((problem) => renderProblem(problem, folder.dir)),
     [
       'vhostel.ini:2: [server] default_site: there is no site "blgo" in the sites folder; did you mean blog?',
-      'vhostel.ini:4: [pool] threads: "x" is not auto, or a whole number from 1 to 256',
+      'vhostel.ini:4: [pool] threads: "x" is not auto, a range such as 1..4, or a whole number from 1 to 256',
       'logging.ini:1: [logs]: the section is not known; did you mean [log]?',
       'sites-enabled/shop.ini:6: [limits] queue: "x" is not a whole number from 0 to 1000000',
       "sites-enabled/tea.ini:3: [site] domains: domain 'a.com' is already served by sites-enabled/blog.ini; remove it from one of the two",
     ],
   )
   assert.equal(table.sites.get('blog')?.config?.limits.timeoutMs, 5000)
-  assert.equal(server.pool.threads, 'auto')
+  assert.equal(server.pools[0].threads, 'auto')
 })
 
 test('a configuration without fault has no problems', async (t) => {

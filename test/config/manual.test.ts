@@ -4,7 +4,7 @@ import { test } from 'node:test'
 import { configurationPage } from '../../scripts/build-config-docs.ts'
 import { loadAll } from '../../src/config/load-all.ts'
 import { renderProblems } from '../../src/config/problems.ts'
-import { loggingSchema, serverSchema } from '../../src/config/server-schema.ts'
+import { loggingSchema, namedPoolSchema, serverSchema } from '../../src/config/server-schema.ts'
 import type { FileSchema, SectionMeta } from '../../src/config/settings.ts'
 import { describeSchema, shapeOf } from '../../src/config/settings.ts'
 import { DEFAULTABLE_SECTIONS, siteSchema } from '../../src/config/site-schema.ts'
@@ -40,7 +40,7 @@ test('docs/configuration.md is what scripts/build-config-docs.ts makes of the sc
 })
 
 test('every section and key of the schemas is explained, and its type is named', () => {
-  for (const schema of [serverSchema, loggingSchema, siteSchema]) {
+  for (const schema of [serverSchema, namedPoolSchema, loggingSchema, siteSchema]) {
     for (const { name, doc, keys } of describeSchema(schema as FileSchema).values()) {
       assert.ok(doc.length > 10, name)
       for (const [key, meta] of keys) assert.ok(meta.doc.length > 10 && meta.type !== '', `[${name}] ${key}`)
@@ -72,7 +72,11 @@ test('etc-example loads without a problem, and so does each of its sites once it
 })
 
 test('every line of etc-example that is commented out is good once it is not', async (t) => {
-  const uncommented = (file: string) => example(file).replace(/^; (\w+(?:\[\])? = )/gm, '$1')
+  // Whom sites run as depends on who starts the server.
+  const uncommented = (file: string) =>
+    example(file)
+      .replace(/^; (?:user|group) = .*$/gm, '')
+      .replace(/^; (\w+(?:\[\])? = )/gm, '$1')
   const folder = configFolder(t, {
     // For all sites at once these two would make a module of the static one.
     'vhostel.ini': uncommented('vhostel.ini').replace('kind = module\n', '').replace('module = server.js\n', ''),

@@ -13,7 +13,7 @@ const DIR = '/etc/vhostel'
 /** A site's file as read: good with these domains, or `undefined`: one that is wrong. */
 function reading(name: string, domains: string | undefined, version = 0): SiteLoad {
   const file = `${DIR}/sites-enabled/${name}.ini`
-  const base = { name, file, linkTargets: [], dependencies: [] }
+  const base = { name, file, linkTargets: [], dependencies: [], shareLine: undefined }
   if (domains === undefined) {
     return { ...base, config: undefined, problems: [fileProblem(file, 'is wrong', 1)], domainLines: [] }
   }
@@ -29,9 +29,28 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
     type: 'auto',
     httpPort: undefined,
     watch: false,
+    isolation: 'shared',
+    pool: 'default',
+    identity: undefined,
+    preload: false,
+    idleMs: 0,
     env: {},
     options: { version },
-    limits: { timeoutMs: 1, queue: 1, queueTimeoutMs: 1, startTimeoutMs: 1, stopTimeoutMs: 1, maxBodyBytes: 1 },
+    limits: {
+      timeoutMs: 1,
+      queue: 1,
+      queueTimeoutMs: 1,
+      startTimeoutMs: 1,
+      stopTimeoutMs: 1,
+      maxBodyBytes: 1,
+      slowMs: 1,
+      softLimitMs: 1,
+      hardLimitMs: 1,
+      offences: 1,
+      quarantineMs: 1,
+      share: 0,
+      max: 1,
+    },
     static: { index: [] },
   }
   return { ...base, config, problems: [], domainLines: lines }

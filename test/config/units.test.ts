@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { z } from 'zod'
-import { duration, formatDuration, formatSize, size } from '../../src/config/measures.ts'
-import { autoOrInteger, choice, flag, integer, listType, text } from '../../src/config/units.ts'
+import { duration, formatDuration, formatSize, percent, size } from '../../src/config/measures.ts'
+import { autoOrRange, choice, flag, integer, listType, text } from '../../src/config/units.ts'
 
 /** The value, or the problem as `! …`. */
 function read(type: z.ZodType, input: unknown): unknown {
@@ -67,7 +67,7 @@ test('a value can be written back by its own type', () => {
   assert.equal(z.encode(duration(0), 5_400_000), '1h30m')
   assert.equal(z.encode(size, 10_485_760), '10MB')
   assert.equal(z.encode(flag, true), 'yes')
-  assert.equal(z.encode(autoOrInteger(1, 9), 'auto'), 'auto')
+  assert.equal(z.encode(autoOrRange(1, 9), 'auto'), 'auto')
 })
 
 test('yes and no have three words each', () => {
@@ -83,8 +83,60 @@ test('a whole number is written in digits only, and within its bounds', () => {
   assert.equal(read(integer(1, 10), '11'), '! 11 is out of range: 1 to 10')
   for (const word of ['', '0x5', '1e1', '-1', '1.0', '1 2', '99999999999999999999'])
     assert.equal(read(integer(1, 10), word), `! "${word}" is not a whole number from 1 to 10`)
-  assert.equal(read(autoOrInteger(1, 4), 'auto'), 'auto')
-  assert.equal(read(autoOrInteger(1, 4), 'all'), '! "all" is not auto, or a whole number from 1 to 4')
+})
+
+test('a range is one number, or two', () => {
+  const type = autoOrRange(1, 9)
+
+  assert.equal(read(type, 'auto'), 'auto')
+  assert.deepEqual(read(type, '3'), { min: 3, max: 3 })
+  assert.deepEqual(read(type, '2..8'), { min: 2, max: 8 })
+  assert.deepEqual(read(type, '2 .. 8'), { min: 2, max: 8 })
+  assert.equal(read(type, 'all'), '! "all" is not auto, a range such as 1..4, or a whole number from 1 to 9')
+  assert.equal(read(type, '2..'), '! "2.." is not auto, a range such as 1..4, or a whole number from 1 to 9')
+  assert.equal(read(type, '0..3'), '! "0..3": 0 is out of range: 1 to 9')
+  assert.equal(read(type, '8..2'), '! "8..2" begins above its end: write 2..8')
+  assert.equal(z.encode(type, { min: 1, max: 4 }), '1..4')
+  assert.equal(z.encode(type, { min: 4, max: 4 }), '4')
+})
+
+test('a percentage is a number and a sign', () => {
+  assert.equal(read(percent, '10%'), 0.1)
+  assert.equal(read(percent, '12.5 %'), 0.125)
+  assert.equal(read(percent, '100%'), 1)
+  assert.equal(read(percent, '101%'), '! "101%" is too much: at most 100%')
+  for (const word of ['', '10', '%', '-1%', '1e1%']) {
+    assert.equal(read(percent, word), `! "${word}" is not a percentage (such as 10%)`)
+  }
+  assert.equal(z.encode(percent, 0.125), '12.5%')
+})
+
+test('a range or percentage that is written is read as the same', () => {
+  const type = autoOrRange(1, 256)
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 256 }), fc.integer({ min: 1, max: 256 }), (a, b) => {
+      const range = { min: Math.min(a, b), max: Math.max(a, b) }
+      assert.deepEqual(read(type, z.encode(type, range)), range)
+    }),
+  )
+  fc.assert(
+    fc.property(fc.nat({ max: 100_000 }), (thousandths) => {
+      assert.ok(Math.abs(Number(read(percent, `${thousandths / 1000}%`)) - thousandths / 100_000) < 1e-12)
+      assert.equal(z.encode(percent, thousandths / 100_000), `${thousandths / 1000}%`)
+    }),
+  )
+})
+
+test('whatever is written as a range is read or refused in words, and never upside down', () => {
+  const numbers = fc.constantFrom('', '0', '1', '7', '9', '10', '-1', '1.5', 'x', '99999999999')
+  fc.assert(
+    fc.property(numbers, fc.constantFrom('..', '...', '-', ' .. ', ''), numbers, (low, between, high) => {
+      const found = autoOrRange(1, 9).safeParse(`${low}${between}${high}`)
+      if (!found.success) assert.ok(found.error.issues[0]?.message)
+      else if (found.data !== 'auto')
+        assert.ok(1 <= found.data.min && found.data.min <= found.data.max && found.data.max <= 9)
+    }),
+  )
 })
 
 test('a choice that is misspelt is told what was meant', () => {

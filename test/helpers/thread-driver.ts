@@ -199,6 +199,7 @@ export interface LogLine {
 export class DrivenThread {
   readonly number: number
   readonly logs: LogLine[] = []
+  readonly offences: { generation: number; text: string }[] = []
   readonly laterFiles = new Map<number, string[]>()
   readonly news = new News()
   channel!: Channel
@@ -218,6 +219,7 @@ export class DrivenThread {
 
   receive(frame: Frame): void {
     if (frame.type === 'log') this.logs.push({ generation: frame.id, level: frame.level, text: frame.text })
+    else if (frame.type === 'offence') this.offences.push({ generation: frame.id, text: frame.text })
     else if (frame.type === 'loaded') this.#reports.set(frame.id, frame.report)
     else if (frame.type === 'unloaded') this.#unloaded.add(frame.id)
     else if (frame.type === 'files')
@@ -352,7 +354,9 @@ export class WorkerDriver {
     >
   }
 
-  async startThread(options: { heapMb?: number; compileCache?: string } = {}): Promise<DrivenThread> {
+  async startThread(
+    options: { memoryBytes?: number; compileCache?: string; alone?: boolean } = {},
+  ): Promise<DrivenThread> {
     const thread = new DrivenThread(++this.#lastThread)
     this.#threads.set(thread.number, thread)
     this.order({

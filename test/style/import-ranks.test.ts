@@ -12,6 +12,7 @@ const RANKS: Record<string, number> = {
   pool: 2,
   worker: 2,
   admin: 2,
+  advice: 2,
   dispatcher: 3,
   cli: 4,
 }

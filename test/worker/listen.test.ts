@@ -32,7 +32,7 @@ test('a server listens, in the order of events that Node has', async (t) => {
      const server = require('http').createServer((req, res) => res.end(JSON.stringify(events)))
      server.on('listening', () => events.push('listening', server.listening))
      events.push('before', server.listening, server.address())
-     const returned = server.listen(3000, '127.0.0.1', () => events.push('called back', server.address()))
+     const returned = server.listen(3000, () => events.push('called back', server.address()))
      events.push('called', returned === server)
      try { server.listen(3001) } catch (error) { events.push(error.code) }`,
   )
@@ -49,7 +49,7 @@ test('a server listens, in the order of events that Node has', async (t) => {
     'listening',
     true,
     'called back',
-    { address: '127.0.0.1', family: 'IPv4', port: 3000 },
+    { address: '::', family: 'IPv6', port: 3000 },
   ])
 })
 
@@ -77,15 +77,16 @@ test('a server that closes lets its requests end, and may listen again', async (
          server.listen(3000, () => console.log('again'))
        })
        console.log('closing', server.listening, server.address())
-       setTimeout(() => res.end('closing'), 10)
+       req.resume().on('end', () => res.end('closing'))
      })
      server.listen(3000)`,
   )
 
-  const closing = thread.get(of, '/close')
+  const closing = thread.request(of, { url: '/close', method: 'POST', last: false })
   await thread.log(of, /^closing false null$/)
   const refused = await thread.get(of, '/meanwhile')
-  assert.equal((await closing).text, 'closing')
+  closing.end()
+  assert.equal((await closing.over()).text, 'closing')
   await thread.log(of, /^again$/)
 
   assert.deepEqual(refused.frames.at(-1), { type: 'abort', id: refused.id, reason: 'it has closed its server' })
@@ -217,8 +218,98 @@ test('http2 servers get their requests as HTTP/1.1', async (t) => {
 test('a server of another protocol is refused after the load too, and told as its error', async (t) => {
   const of = await site(
     t,
-    `module.exports = (req, res) => require('net').createServer().on('error', (error) => res.end(error.code)).listen('/tmp/x.sock')`,
+    `module.exports = (req, res) => require('net').createServer(() => {}).on('error', (error) => res.end(error.code)).listen('/tmp/x.sock')`,
   )
 
   assert.equal((await thread.get(of)).text, 'VHOSTEL_PORT_REFUSED')
+})
+
+test('a module that first tries whether its port is free is served by the server it opens then', async (t) => {
+  const of = await site(
+    t,
+    `const [http, net] = [require('http'), require('net')]
+     const probe = (server, host) => new Promise((done, fail) => {
+       server.on('error', fail).listen(3000, host, () => { const { port } = server.address(); server.close(() => done(port)) })
+     })
+     async function start() {
+       for (const host of [undefined, '127.0.0.1', '0.0.0.0']) {
+         for (const server of [net.createServer(), net.createServer(() => {}), http.createServer()]) await probe(server, host)
+       }
+       http.createServer((req, res) => res.end('served')).listen(3000)
+     }
+     start()`,
+  )
+
+  assert.equal((await thread.get(of)).text, 'served')
+})
+
+test('a server of another protocol is refused in the log when nobody listens to its errors, and the site serves', async (t) => {
+  const of = await site(
+    t,
+    `const other = require('net').createServer((socket) => socket.end()).listen(2525)
+     require('http').createServer((req, res) => res.end(String(other.listening))).listen(3000)`,
+  )
+
+  const line = await thread.log(of, /wants to listen on port 2525/)
+
+  assert.equal(line.level, 'fatal')
+  assert.equal((await thread.get(of)).text, 'true')
+})
+
+test('a server without listeners keeps its port for as long as it likes', async (t) => {
+  const of = await site(
+    t,
+    `const net = require('net')
+     const lock = net.createServer().listen(2526)
+     require('http').createServer((req, res) => {
+       net.createServer().on('error', (error) => res.end(error.message)).listen(2526)
+     }).listen(3000)`,
+  )
+
+  assert.equal((await thread.get(of)).text, 'listen EADDRINUSE: address already in use :::2526')
+})
+
+test('a second server of a site closes without waiting for the requests of the first', async (t) => {
+  const of = await site(
+    t,
+    `const http = require('http')
+     http.createServer((req, res) => {
+       const second = http.createServer().listen(0, () => {
+         second.getConnections((error, count) => second.close(() => res.end('closed with ' + count)))
+       })
+     }).listen(3000)`,
+  )
+
+  assert.equal((await thread.get(of)).text, 'closed with 0')
+})
+
+test('a server that is closed and then cuts its connections ends at once', async (t) => {
+  const of = await site(
+    t,
+    `const server = require('http').createServer((req, res) => {
+       if (req.url === '/wait') return
+       server.close(() => console.log('closed'))
+       server.closeAllConnections()
+     })
+     server.listen(3000)`,
+  )
+  const waiting = thread.request(of, { url: '/wait' })
+  await waiting.frame('started')
+
+  thread.request(of)
+
+  assert.equal((await waiting.over()).types.at(-1), 'abort')
+  await thread.log(of, /^closed$/)
+})
+
+test('a module that only opens a server of another protocol is told so', async (t) => {
+  const folder = writeSite(t, { 'main.cjs': `require('net').createServer((socket) => socket.end()).listen(2527)` })
+
+  const { failure } = await thread.load({
+    generation: ++generation,
+    module: join(folder, 'main.cjs'),
+    startTimeoutMs: 300,
+  })
+
+  assert.match(failure?.message ?? '', /wants to listen on port 2527 with a server that is not HTTP/)
 })

@@ -161,3 +161,32 @@ test('sites that load at once keep apart', async (t) => {
     assert.deepEqual([...(reports[n]?.files ?? [])].sort(), [join(root, 'lib.mjs'), join(root, 'main.mjs')])
   }
 })
+
+const MAIN = `const main = import.meta.main
+export default (req, res) => {
+  if (req.url === '/error') throw new Error('of one line')
+  res.end(JSON.stringify([main, lib, import.meta.filename !== undefined]))
+}
+`
+const mains: [string, string, string][] = [
+  ['main.mjs', 'lib.mjs', `import { lib } from './lib.mjs'; ${MAIN}`],
+  ['main.js', 'lib.mjs', `import { lib } from './lib.mjs'; ${MAIN}`],
+  ['main.mjs', 'lib.mjs', `#!/usr/bin/env node\nimport { lib } from './lib.mjs'; ${MAIN}`],
+  ['main.mjs', 'lib.mjs', `\u{feff}import { lib } from './lib.mjs'; ${MAIN}`],
+  ['main.mts', 'lib.mts', `import { lib } from './lib.mts'; const typed: boolean = true; ${MAIN}`],
+]
+
+for (const [index, [main, lib, text]] of mains.entries()) {
+  test(`import.meta.main is true in a site's entry and false in its modules, and lines stay (${index + 1}: ${main})`, async (t) => {
+    const folder = writeSite(t, { [main]: text, [lib]: 'export const lib = import.meta.main' })
+    for (let times = 0; times < 2; times++) {
+      const of = await load(join(folder, main))
+
+      assert.deepEqual((await thread.get(of)).json, [true, false, true])
+
+      await thread.get(of, '/error')
+      const line = await thread.log(of, /of one line/)
+      assert.match(line.text, new RegExp(`${main.replace('.', '\\.')}.*:${text.startsWith('#!') ? 4 : 3}:`))
+    }
+  })
+}

@@ -45,7 +45,12 @@ test('a thread that is stopped closes its sites and ends', async (t) => {
 
   worker.order({ type: 'stop', thread: 1, graceMs: 5000 })
 
-  assert.deepEqual(await endOf(worker, 1), { type: 'ended', thread: 1, code: 0 })
+  assert.deepEqual(await endOf(worker, 1), {
+    type: 'ended',
+    thread: 1,
+    code: 0,
+    running: { id: 0, generation: 0 },
+  })
   await thread.log(1, /^told$/)
   await thread.wait(() => thread.isClosed, 'the channel to close')
 })
@@ -84,7 +89,7 @@ test('a thread that cannot connect ends', async (t) => {
 
 test('a thread that runs out of memory ends alone, with the reason', async (t) => {
   const worker = await WorkerDriver.start(t)
-  const [hungry, calm] = [await worker.startThread({ heapMb: 32 }), await worker.startThread()]
+  const [hungry, calm] = [await worker.startThread({ memoryBytes: 32 * 1024 ** 2 }), await worker.startThread()]
   const folder = writeSite(t, {
     'main.cjs': `const kept = []
       module.exports = (req, res) => {

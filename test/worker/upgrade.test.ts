@@ -265,3 +265,31 @@ test('CONNECT is a tunnel for a server that takes it', async (t) => {
 
   assert.match(request.text, /Established\r\n\r\nexample.com:443HELLO$/)
 })
+
+for (const [how, act] of [
+  ['is destroyed', 'socket.destroy()'],
+  ['is destroyed with an error', "socket.destroy(new Error('no'))"],
+  ['is ended both ways', 'socket.resume(); socket.end()'],
+] as const) {
+  test(`a socket that ${how} closes with the events and the flag of plain Node`, async (t) => {
+    const of = await upgrading(
+      t,
+      `const events = []
+       socket.on('error', (error) => events.push('error', error.message))
+       socket.on('close', (...args) => { console.log(JSON.stringify([...events, 'close', ...args])) })
+       socket.write('go')
+       ${act}
+       events.push('returned')`,
+    )
+
+    const request = thread.request(of, { headers: HANDSHAKE, upgrade: true })
+    if (how === 'is ended both ways') {
+      await request.frame('end')
+      request.end()
+    }
+
+    const expected =
+      how === 'is destroyed with an error' ? ['returned', 'error', 'no', 'close', true] : ['returned', 'close', false]
+    assert.deepEqual(JSON.parse((await thread.log(of, /close/)).text), expected)
+  })
+}

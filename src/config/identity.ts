@@ -1,0 +1,70 @@
+/**
+ * Names of users and groups to their numbers, as the system's own files have them (passwd(5), group(5)).
+ *
+ * Limits: users of a directory service that are not in these files have to be given by number. Only a server that runs as
+ * root can become somebody else.
+ */
+import { readFileSync } from 'node:fs'
+import { quote } from './problems.ts'
+import { nearest } from './suggest.ts'
+import type { Read } from './units.ts'
+
+/** A user and a group of the system, by number. */
+export interface Identity {
+  uid: number
+  gid: number
+}
+
+/** One line of passwd or group. */
+interface Entry {
+  name: string
+  id: number
+  /** The user's own group; not there in group. */
+  gid: number
+}
+
+/** Reads `user` and `group`. @param group without it, the user's own */
+export function readIdentity(user: string, group: string | undefined): Read<Identity> {
+  const found = find('/etc/passwd', user, 'user')
+  if ('problem' in found) return found
+  const own = group === undefined ? undefined : find('/etc/group', group, 'group')
+  if (own !== undefined && 'problem' in own) return own
+  const identity = { uid: found.value.id, gid: own?.value.id ?? found.value.gid }
+  const isOwn = process.getuid?.() === identity.uid && process.getgid?.() === identity.gid
+  if (process.getuid?.() === 0 || isOwn) return { value: identity }
+  return { problem: `${quote(user)}: only a server that is started as root can run sites as somebody else` }
+}
+
+function find(file: string, name: string, what: string): Read<Entry> {
+  const entries = entriesOf(file)
+  const entry = entries.find((one) => one.name === name)
+  if (entry !== undefined) return { value: entry }
+  if (/^\d{1,9}$/.test(name)) {
+    const id = Number(name)
+    return { value: entries.find((one) => one.id === id) ?? { name, id, gid: id } }
+  }
+  const meant = nearest(
+    name,
+    entries.map((one) => one.name),
+  )
+  const hint = meant === undefined ? '; write a number for one that is not in that file' : `; did you mean ${meant}?`
+  return { problem: `there is no ${what} ${quote(name)} in ${file}${hint}` }
+}
+
+function isNumber(text: string | undefined): text is string {
+  return text !== undefined && /^\d+$/.test(text)
+}
+
+function entriesOf(file: string): Entry[] {
+  try {
+    const lines = readFileSync(file, 'utf8').split('\n')
+    return lines
+      .map((line) => line.split(':'))
+      .flatMap(([name, , id, gid]) =>
+        // A number that is missing would be read as that of root.
+        name === undefined || !isNumber(id) ? [] : [{ name, id: Number(id), gid: Number(isNumber(gid) ? gid : id) }],
+      )
+  } catch {
+    return [] // not to be read: numbers still work
+  }
+}

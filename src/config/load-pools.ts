@@ -1,0 +1,113 @@
+/**
+ * The pools of vhostel.ini: [pool] for all sites, and a [pool NAME] for each that has processes of its own.
+ *
+ * Invariant: the default pool is always the first, also in a file that says nothing of pools.
+ */
+import type { z } from 'zod'
+import type { Checked } from './check.ts'
+import { checkDocument, createChecker, keyProblem } from './check.ts'
+import type { Identity } from './identity.ts'
+import { readIdentity } from './identity.ts'
+import type { IniDocument, IniSection } from './ini.ts'
+import { formatSize } from './measures.ts'
+import type { Problem } from './problems.ts'
+import { fileProblem, quote } from './problems.ts'
+import type { PoolConfig, serverSchema } from './server-schema.ts'
+import { namedPoolSchema } from './server-schema.ts'
+import { DEFAULT_POOL } from './site-schema.ts'
+
+export interface PoolsRead {
+  pools: [PoolConfig, ...PoolConfig[]]
+  problems: Problem[]
+}
+
+type PoolKeys = z.output<typeof namedPoolSchema>['pool']
+
+const HEADER = /^pool (.+)$/
+const NAME = /^[a-z][a-z0-9_-]{0,31}$/
+const checker = createChecker(namedPoolSchema, {})
+
+/** Takes the [pool NAME] sections out of a document. */
+export function splitPools(document: IniDocument): { document: IniDocument; named: Map<string, IniSection> } {
+  const sections = new Map<string, IniSection>()
+  const named = new Map<string, IniSection>()
+  for (const [header, section] of document.sections) {
+    const name = HEADER.exec(header)?.[1]
+    if (name === undefined) sections.set(header, section)
+    else named.set(name, section)
+  }
+  return { document: { ...document, sections }, named }
+}
+
+/** Checks all pools. @param checked what the rest of the file came to */
+export function readPools(
+  file: string,
+  document: IniDocument,
+  named: ReadonlyMap<string, IniSection>,
+  checked: Checked<z.output<typeof serverSchema>>,
+): PoolsRead {
+  const problems: Problem[] = []
+  const pools: PoolsRead['pools'] = [poolConfig(file, document, DEFAULT_POOL, checked.value.pool, problems)]
+  for (const [name, section] of named) {
+    const own: IniDocument = { sections: new Map([['pool', section]]), problems: [] }
+    const found: Problem[] = []
+    if (name === DEFAULT_POOL || !NAME.test(name)) found.push(nameProblem(file, name, section.line))
+    const read = checkDocument(checker, own, file)
+    found.push(...read.problems)
+    pools.push(poolConfig(file, own, name, read.value.pool, found))
+    problems.push(...found.map((problem) => ({ ...problem, section: `pool ${name}` })))
+  }
+  return { pools, problems }
+}
+
+function nameProblem(file: string, name: string, line: number): Problem {
+  const rule =
+    name === DEFAULT_POOL
+      ? 'is the name of [pool] itself: write [pool]'
+      : 'cannot be the name of a pool: lower-case letters, digits, "-" and "_", beginning with a letter, 32 at most'
+  return fileProblem(file, `${quote(name)} ${rule}`, line)
+}
+
+function poolConfig(
+  file: string,
+  document: IniDocument,
+  name: string,
+  keys: PoolKeys,
+  problems: Problem[],
+): PoolConfig {
+  const { memory, process_memory: ofProcess } = keys
+  if (memory !== undefined && ofProcess !== undefined && ofProcess > memory) {
+    const message = `is more than memory (${formatSize(memory)}), which all processes take together: it would never be reached`
+    problems.push(keyProblem(document, file, 'pool', 'process_memory', message))
+  }
+  return {
+    name,
+    processes: keys.processes,
+    threads: keys.threads,
+    memoryBytes: keys.memory,
+    processMemoryBytes: keys.process_memory,
+    threadMemoryBytes: keys.thread_memory,
+    maxRequests: keys.max_requests,
+    maxAgeMs: keys.max_age,
+    identity: identityOf(file, document, keys, problems),
+  }
+}
+
+function identityOf(
+  file: string,
+  document: IniDocument,
+  { user, group }: PoolKeys,
+  problems: Problem[],
+): Identity | undefined {
+  const problem = (key: string, message: string): void => {
+    problems.push(keyProblem(document, file, 'pool', key, message))
+  }
+  if (user === undefined) {
+    if (group !== undefined) problem('group', 'has no use without user: name the user too, or take the line away')
+    return undefined
+  }
+  const identity = readIdentity(user, group)
+  if ('value' in identity) return identity.value
+  problem(identity.problem.startsWith('there is no group') ? 'group' : 'user', identity.problem)
+  return undefined
+}

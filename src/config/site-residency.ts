@@ -1,0 +1,109 @@
+/**
+ * Where a site wants to live: its pool, and whom a process of its own runs as; and whether its limits go together.
+ *
+ * What stands in [defaults] and has no use for one site (`user` for one that shares its process) is no problem there: a
+ * site's own file cannot take it away.
+ */
+import { z } from 'zod'
+import type { Identity } from './identity.ts'
+import { readIdentity } from './identity.ts'
+import { duration, percent } from './measures.ts'
+import { quote } from './problems.ts'
+import type { SiteBeingRead, SiteSurroundings } from './site-reading.ts'
+import { addProblem } from './site-reading.ts'
+import type { SiteConfig, SiteFile } from './site-schema.ts'
+import { nearest } from './suggest.ts'
+
+/** Keys that are about a running module. */
+const OF_MODULES = ['isolation', 'pool', 'user', 'group', 'preload', 'idle']
+
+/** Checks `pool`, `user`, `group`, and that the limits go together; problems are added to the site's. */
+export function checkResidency(
+  site: SiteBeingRead,
+  server: SiteSurroundings,
+  kind: SiteConfig['kind'],
+): Identity | undefined {
+  const written = site.document.sections.get('site')?.keys
+  checkLimits(site)
+  if (kind === 'static') {
+    for (const key of OF_MODULES) {
+      if (written?.has(key)) addProblem(site, 'site', key, 'has no use with kind = static: take the line away')
+    }
+    return undefined
+  }
+  const unknownPool = poolFault(site.checked.value.site.pool, server.pools)
+  if (unknownPool !== undefined) addProblem(site, 'site', 'pool', unknownPool)
+  return checkIdentity(site)
+}
+
+function checkIdentity(site: SiteBeingRead): Identity | undefined {
+  const written = site.document.sections.get('site')?.keys
+  const { user, group, isolation } = site.checked.value.site
+  if (user === undefined) {
+    if (group !== undefined && written?.has('group')) {
+      addProblem(site, 'site', 'group', 'has no use without user: name the user too')
+    }
+    return undefined
+  }
+  if (isolation !== 'process') {
+    const cure = 'needs a process of its own: write isolation = process, or take the line away'
+    if (written?.has('user')) addProblem(site, 'site', 'user', cure)
+    return undefined
+  }
+  const identity = readIdentity(user, group)
+  if ('value' in identity) return identity.value
+  site.load.dependencies.push('/etc/passwd', '/etc/group')
+  addProblem(site, 'site', identity.problem.startsWith('there is no group') ? 'group' : 'user', identity.problem)
+  return undefined
+}
+
+/** Why there is no such pool; undefined where there is one. */
+export function poolFault(pool: string, pools: SiteSurroundings['pools']): string | undefined {
+  const names = pools.map(({ name }) => name)
+  if (names.includes(pool)) return undefined
+  const meant = nearest(pool, names)
+  if (meant !== undefined) return `there is no pool ${quote(pool)} in vhostel.ini; did you mean ${meant}?`
+  return `there is no pool ${quote(pool)}: write [pool ${pool}] in vhostel.ini and restart the server, or take the line away`
+}
+
+type Limits = SiteFile['limits']
+
+/** Two limits that do not go together: what is wrong with `key`, and, told the other way round, with `other`. */
+interface LimitFault {
+  key: keyof Limits
+  message: string
+  other: keyof Limits
+  otherMessage: string
+}
+
+/** Which limits contradict each other. */
+export function limitFaults(limits: Limits): LimitFault[] {
+  const faults: LimitFault[] = []
+  const order = (less: 'slow' | 'soft_limit', more: 'soft_limit' | 'hard_limit', why: string): void => {
+    if (limits[less] <= limits[more]) return
+    const [low, high] = [z.encode(duration(0), limits[less]), z.encode(duration(0), limits[more])]
+    const message = `is less than ${less} (${low}): ${why}`
+    faults.push({ key: more, message, other: less, otherMessage: `is more than ${more} (${high}): ${why}` })
+  }
+  order('slow', 'soft_limit', 'a thread is first logged, then retired')
+  order('soft_limit', 'hard_limit', 'a thread is first retired, then ended')
+  const [share, max] = [z.encode(percent, limits.share), z.encode(percent, limits.max)]
+  if (limits.share > limits.max) {
+    const why = 'what a site has in any case it must be able to take'
+    const [message, otherMessage] = [`is more than max (${max}): ${why}`, `is less than share (${share}): ${why}`]
+    faults.push({ key: 'share', message, other: 'max', otherMessage })
+  }
+  return faults
+}
+
+/** Each contradiction is told at a key that stands in the site's own file. */
+function checkLimits(site: SiteBeingRead): void {
+  const { checked, document } = site
+  const written = document.sections.get('limits')?.keys
+  if (checked.value.limits.max === 0) addProblem(site, 'limits', 'max', 'is 0%: the site could never be asked')
+  for (const { key, message, other, otherMessage } of limitFaults(checked.value.limits)) {
+    if (checked.isBad('limits', key) || checked.isBad('limits', other)) continue
+    if (written?.has(key) || !written?.has(other)) addProblem(site, 'limits', key, message)
+    else addProblem(site, 'limits', other, otherMessage)
+  }
+}

@@ -1,0 +1,63 @@
+/**
+ * What a site's head says about the length of its answer, held to: the front frames answers itself, and a client's
+ * connection must mean the same to client, front and every proxy between them. Pure.
+ *
+ * Invariant: a head that comes out of here has at most one Content-Length, a number, and no Transfer-Encoding.
+ */
+import type { ResponseHead } from '../protocol/frames.ts'
+
+const LENGTH_NAME = 'content-length'
+const ENCODING_NAME = 'transfer-encoding'
+const DIGITS = /^\d{1,15}$/
+
+/** An answer that cannot be sent as its site sent it. Answered as 502 while nothing of it was sent. */
+export class AnswerInvalid extends Error {
+  override readonly name = 'AnswerInvalid'
+  readonly statusCode = 502
+}
+
+export interface AnswerFraming {
+  headers: string[]
+  /** Bytes of body that have to follow; undefined when any number may, or when none goes to the client. */
+  length: number | undefined
+}
+
+/**
+ * @param method of the request
+ * @throws AnswerInvalid for a head that two readers could take for two lengths
+ */
+export function answerFraming(method: string | undefined, { status, headers }: ResponseHead): AnswerFraming {
+  // An answer that is no answer yet: its client would take the next one for it.
+  if (status < 200) throw new AnswerInvalid(`the site answered with status ${status}, which is not final`)
+  let length: number | undefined
+  let hasEncoding = false
+  for (let at = 0; at < headers.length; at += 2) {
+    const name = headers[at] as string
+    if (name.length === LENGTH_NAME.length && name.toLowerCase() === LENGTH_NAME) {
+      const value = headers[at + 1] as string
+      if (length !== undefined || !DIGITS.test(value)) throw invalidLength(value, length)
+      length = Number(value)
+    } else if (name.length === ENCODING_NAME.length && name.toLowerCase() === ENCODING_NAME) {
+      if (!/^(chunked|identity)$/i.test(headers[at + 1] as string)) throw invalidEncoding(headers[at + 1] as string)
+      hasEncoding = true
+    }
+  }
+  // RFC 9110 §6.4.1: these have no body, whatever their head says of the length it would have.
+  const isBodyless = method === 'HEAD' || status === 204 || status === 304
+  return { headers: hasEncoding ? withoutEncoding(headers) : headers, length: isBodyless ? undefined : length }
+}
+
+function invalidLength(value: string, before: number | undefined): AnswerInvalid {
+  const what = before === undefined ? `Content-Length: ${JSON.stringify(value)}` : 'two Content-Length headers'
+  return new AnswerInvalid(`the site answered with ${what}`)
+}
+
+function invalidEncoding(value: string): AnswerInvalid {
+  return new AnswerInvalid(`the site answered with Transfer-Encoding: ${JSON.stringify(value)}`)
+}
+
+/** Framing is the front's: what the site sent is the body itself. */
+function withoutEncoding(headers: readonly string[]): string[] {
+  const isEncoding = (at: number): boolean => (headers[at - (at % 2)] as string).toLowerCase() === ENCODING_NAME
+  return headers.filter((_, at) => !isEncoding(at))
+}

@@ -1,0 +1,61 @@
+/**
+ * What the pool says of itself to the admin socket: groups, processes and threads as they stand, and what runs in them.
+ */
+import type { GroupStatus, ProcessStatus, StackReport, ThreadStatus } from '../admin/reports.ts'
+import type { Recorder } from '../advice/recorder.ts'
+import type { AdviceSnapshot } from '../core/advice-report.ts'
+import type { Pool } from '../pool/pool.ts'
+import type { PoolSite } from '../pool/pool-site.ts'
+import type { PoolThread } from '../pool/pool-thread.ts'
+import { thisMachine } from '../pool/sizing.ts'
+
+export function groupStatuses({ workforce }: Pool): GroupStatus[] {
+  return [...workforce.groups.values()].map((group) => ({
+    name: group.name,
+    size: group.size,
+    least: group.least,
+    most: group.most,
+    ready: group.ready,
+    processes: group.processes.map((process): ProcessStatus => {
+      const threads = group.threadsOf(process).map(threadStatus)
+      return { pid: process.pid, residentBytes: process.residentBytes, threads }
+    }),
+  }))
+}
+
+function threadStatus(thread: PoolThread): ThreadStatus {
+  const { late } = thread
+  return {
+    thread: thread.id,
+    state: thread.state,
+    lateSince: late === undefined ? undefined : Math.round(Date.now() - performance.now() + late.since),
+    keptBy: late?.culprit?.name,
+    inFlight: thread.link?.open.size ?? 0,
+    requests: thread.requests,
+    memoryBytes: thread.memoryBytes,
+    sites: [...new Set([...thread.live.values()].map((site) => site.name))].sort(),
+  }
+}
+
+/** What runs in the threads that have the site loaded; none for a site that is loaded nowhere. */
+export async function stackReport(pool: Pool, name: string, site: PoolSite | undefined): Promise<StackReport> {
+  const stacks = site === undefined ? new Map<number, string | undefined>() : await pool.stacks(site)
+  const threads = [...stacks].map(([thread, stack]) => ({
+    thread,
+    pid: pool.workforce.threads.get(thread)?.process.pid,
+    stack,
+  }))
+  return { site: name, threads }
+}
+
+/** What was recorded of the last `windowMs`, and the processes as they are now. */
+export function adviceSnapshot({ workforce }: Pool, recorder: Recorder, windowMs: number): AdviceSnapshot {
+  const processes = [...workforce.groups.values()].flatMap((group) =>
+    group.processes.flatMap((process) => {
+      const threads = group.threadsOf(process).length
+      const { pid, residentBytes: rssBytes } = process
+      return pid === undefined ? [] : [{ pid, pool: group.name, threads, rssBytes }]
+    }),
+  )
+  return recorder.snapshot({ nowMs: performance.now(), windowMs, machine: thisMachine(), pid: process.pid, processes })
+}

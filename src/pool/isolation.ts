@@ -1,0 +1,203 @@
+/**
+ * Where each site lives: in the default pool, in a named one, or in a process of its own, because its settings say so or
+ * because of what it did. Opens a process of a site's own with its first request there, and closes it when the site leaves.
+ *
+ * When a process crashed and several sites may have been it, each is moved to a process of its own for a while: the
+ * next crash tells which it was, and hurts nobody else.
+ *
+ * Limits: at most `MAX_SUSPECTS` sites are separated after one crash. Invariant: a site's lane is in the group that
+ * `#groupFor` says, from the moment that it changes.
+ */
+import type { Log } from '../core/log.ts'
+import type { ResidencyStatus } from '../core/residency.ts'
+import type { Pool } from './pool.ts'
+import type { PoolSite } from './pool-site.ts'
+import type { GroupSettings } from './process-group.ts'
+import type { Offence } from './quarantine.ts'
+import { Quarantine } from './quarantine.ts'
+import { OWN_BRAKE } from './worker-process.ts'
+
+/** What a site's settings say about where it lives. */
+export interface Residency {
+  isolation: 'shared' | 'process'
+  /** The group that it shares. */
+  pool: string
+  /** For a process of its own: whom it runs as, by number; as the server where undefined. */
+  uid: number | undefined
+  gid: number | undefined
+  /** Its real working directory there. */
+  root: string
+}
+
+/** How long suspects are kept apart, in ms, and how many at once: each takes a process. */
+const SUSPICION_MS = 60_000
+const MAX_SUSPECTS = 6
+/** A site that did harm stands back for the others; see nice(2). */
+const CONVICT_NICE = 5
+const MAX_TIMER_MS = 0x7fffffff
+
+export class Isolation {
+  readonly #pool: Pool
+  readonly #log: Log
+  readonly #quarantine = new Quarantine<PoolSite>()
+  readonly #residencies = new Map<PoolSite, Residency>()
+  #timer: NodeJS.Timeout | undefined
+  #closed = false
+
+  constructor(pool: Pool, log: Log) {
+    this.#pool = pool
+    this.#log = log
+  }
+
+  /** What a site's settings say; to be told before its first request, and whenever they change. */
+  settle(site: PoolSite, residency: Residency): void {
+    this.#residencies.set(site, residency)
+    this.#place(site)
+  }
+
+  /** The site is gone. */
+  forget(site: PoolSite): void {
+    this.#residencies.delete(site)
+    this.#quarantine.forget(site)
+    this.#closeOwn(site)
+  }
+
+  /** A site did something that it may not, and is known to be the one. */
+  offence(site: PoolSite, offence: Offence): void {
+    const terms = { offences: site.limits.offences, timeMs: site.limits.quarantineMs }
+    const verdict = this.#quarantine.offence(site, offence, terms, performance.now())
+    const { kind, text } = offence
+    if (verdict === 'again' && !offence.severe) {
+      this.#log.debug({ site: site.name, offence: kind, why: text }, 'site harms itself')
+    } else if (verdict === 'convicted') {
+      this.#log.error(
+        { site: site.name, offence: kind, why: text },
+        'site is quarantined: it gets a process of its own',
+      )
+    } else {
+      this.#log.warn({ site: site.name, offence: kind, why: text, verdict }, 'site did harm')
+    }
+    this.#place(site)
+    this.#arm()
+  }
+
+  /** One of these sites did it: each gets a process of its own until it is known which. @param offence what it did */
+  suspects(sites: readonly PoolSite[], offence: Offence): void {
+    const shared = sites.filter((site) => !this.isAlone(site) && site.limits.quarantineMs > 0)
+    const [only] = shared
+    if (shared.length === 1 && only !== undefined) return this.offence(only, offence)
+    if (shared.length === 0) return
+    const now = performance.now()
+    for (const site of shared.slice(0, MAX_SUSPECTS)) {
+      this.#quarantine.suspect(site, `or a neighbour, ${offence.text}`, now + SUSPICION_MS, now)
+      this.#place(site)
+    }
+    const names = shared.map((site) => site.name).join(', ')
+    this.#log.warn({ sites: names, why: offence.text }, 'sites are separated until it is known which it was')
+    this.#arm()
+  }
+
+  /** A request waits for a process of the site's own that is not there. */
+  open(site: PoolSite): void {
+    const residency = this.#residencies.get(site)
+    const name = this.#groupFor(site)
+    if (residency === undefined || this.#closed || name !== ownGroup(site)) return
+    const present = this.#pool.workforce.groups.get(name)
+    if (present === undefined) this.#pool.workforce.openGroup(this.#ownSettings(site, residency))
+  }
+
+  isAlone(site: PoolSite): boolean {
+    return site.lane.group === ownGroup(site)
+  }
+
+  /** Where the site lives, and what is held against it. */
+  statusOf(site: PoolSite): ResidencyStatus {
+    const record = this.#quarantine.recordOf(site)
+    const now = performance.now()
+    const unix = (at: number): number => Math.round(Date.now() - now + at)
+    return {
+      group: site.lane.group,
+      quarantinedSince: record?.convictedAt === undefined ? undefined : unix(record.convictedAt),
+      releasedAt: record?.convictedAt === undefined ? undefined : unix(record.releaseAt),
+      offences: (record?.offences ?? []).map(({ kind, text, at }) => ({ kind, text, at: unix(at) })),
+    }
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+  }
+
+  #groupFor(site: PoolSite): string {
+    const residency = this.#residencies.get(site)
+    const isOwn = residency?.isolation === 'process' || this.#quarantine.isConvicted(site)
+    return isOwn ? ownGroup(site) : (residency?.pool ?? site.lane.group)
+  }
+
+  /** Moves a site to where it belongs, if it is not there. */
+  #place(site: PoolSite): void {
+    const group = this.#groupFor(site)
+    if (site.lane.group === group) return
+    const wasAlone = this.isAlone(site)
+    if (group === ownGroup(site)) {
+      // A site that does harm leaves at once; its requests wait for its own process.
+      this.#pool.moveSite(site, group)
+      return this.open(site)
+    }
+    this.#pool.moveSite(site, group)
+    if (wasAlone) this.#closeOwn(site)
+  }
+
+  #ownSettings(site: PoolSite, { isolation, pool, uid, gid, root }: Residency): GroupSettings {
+    const byChoice = isolation === 'process'
+    const { workforce } = this.#pool
+    const { process, limits } = (workforce.groups.get(pool) ?? workforce.defaultGroup).settings
+    return {
+      name: ownGroup(site),
+      processes: { min: 1, max: 1 },
+      threads: { min: 1, max: 2 },
+      process: {
+        ...process,
+        uid: uid ?? process.uid,
+        gid: gid ?? process.gid,
+        cwd: root,
+        nice: byChoice ? 0 : CONVICT_NICE,
+      },
+      brake: OWN_BRAKE,
+      limits,
+      reason: byChoice ? 'isolation = process' : 'in quarantine',
+      isOwn: true,
+    }
+  }
+
+  #closeOwn(site: PoolSite): void {
+    const group = this.#pool.workforce.groups.get(ownGroup(site))
+    if (group === undefined) return
+    this.#pool.workforce
+      .closeGroup(group, site.limits.stopTimeoutMs)
+      .then(() => this.#pool.seekThread(site))
+      .catch((error: unknown) => this.#log.error({ err: error }, 'closing a process failed'))
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer)
+    const at = this.#quarantine.nextDueAt()
+    if (at === undefined || this.#closed) return
+    const waitMs = Math.min(MAX_TIMER_MS, Math.max(1, Math.ceil(at - performance.now())))
+    this.#timer = setTimeout(() => this.#release(), waitMs).unref()
+  }
+
+  #release(): void {
+    for (const site of this.#quarantine.due(performance.now())) {
+      this.#quarantine.release(site)
+      this.#log.info({ site: site.name }, 'site has behaved and goes back to the others')
+      this.#place(site)
+    }
+    this.#arm()
+  }
+}
+
+/** The group of a process of the site's own. Names of pools have no colon. */
+function ownGroup(site: PoolSite): string {
+  return `site:${site.name}`
+}

@@ -1,0 +1,123 @@
+/**
+ * What becomes of requests whose thread is gone, and who is to blame: run once more elsewhere what may be, fail the rest,
+ * and name the site that ended a thread or a process, or those of which one did.
+ *
+ * A thread's socket closes before it is known whether the thread or its whole process ended, and why; its requests wait
+ * for that, a second at most. Invariant: each of them is then put back or failed, once, and nothing that the culprit may
+ * have begun is tried again.
+ */
+import { SiteThrottled, ThreadLost } from '../core/errors.ts'
+import type { Log } from '../core/log.ts'
+import type { Exchange } from './exchange.ts'
+import type { PoolSite } from './pool-site.ts'
+import type { PoolThread, ThreadFate } from './pool-thread.ts'
+import type { ProcessGroup } from './process-group.ts'
+import type { Offence } from './quarantine.ts'
+import type { ProcessEnd } from './worker-process.ts'
+
+/** What is done about losses. */
+export interface LossHandlers {
+  /** These may run once more. */
+  putBack(exchanges: Exchange[]): void
+  /** This one is lost; its listener has to hear of it. */
+  fail(exchange: Exchange, error: Error): void
+  onOffence(site: PoolSite, offence: Offence): void
+  onSuspects(sites: PoolSite[], offence: Offence): void
+}
+
+/** Signals that a site's code does not send itself: its `process.kill` goes another way. */
+const OUTSIDE_SIGNALS: ReadonlySet<NodeJS.Signals> = new Set(['SIGKILL', 'SIGTERM', 'SIGINT', 'SIGHUP'])
+
+export class Losses {
+  readonly #handlers: LossHandlers
+  readonly #log: Log
+  #closing = false
+
+  constructor(handlers: LossHandlers, log: Log) {
+    this.#handlers = handlers
+    this.#log = log
+  }
+
+  /** The pool ends: nothing is tried again, and nobody is to blame. */
+  close(): void {
+    this.#closing = true
+  }
+
+  /** A thread's socket has closed with these requests open, none of which holds a place any more. */
+  orphaned(thread: PoolThread, open: Exchange[]): void {
+    thread.orphans = open
+    thread.fate
+      .then((fate) => this.#decide(thread, open, fate))
+      .catch((error: unknown) => this.#log.error({ err: error }, 'deciding on lost requests failed'))
+  }
+
+  /**
+   * A process ended by itself.
+   *
+   * @param owner the site whose own process it is
+   * @param threads those it had
+   */
+  processLost(group: ProcessGroup, owner: PoolSite | undefined, end: ProcessEnd, threads: PoolThread[]): void {
+    if (owner !== undefined) return this.#ownProcessLost(owner, end, threads)
+    // Somebody outside did that, or we ourselves.
+    if (group.settings.isOwn || (end.signal !== null && OUTSIDE_SIGNALS.has(end.signal))) return
+    const open = threads.flatMap((thread) => thread.orphans ?? [...(thread.link?.open.values() ?? [])])
+    const sites = sitesOf(open)
+    const [only] = sites
+    if (only === undefined) return
+    if (sites.length === 1) for (const thread of threads) thread.blamed = only
+    this.#handlers.onSuspects(sites, { kind: 'crashed', text: `ended its process (${end.why})`, severe: true })
+  }
+
+  #ownProcessLost(site: PoolSite, end: ProcessEnd, threads: PoolThread[]): void {
+    for (const thread of threads) thread.blamed = site
+    site.throttledUntil = performance.now() + end.waitMs
+    this.#handlers.onOffence(site, { kind: 'crashed', text: `ended its process (${end.why})`, severe: true })
+    if (end.waitMs === 0) return
+    for (const exchange of [...site.lane.waiting]) this.#handlers.fail(exchange, throttled(site))
+  }
+
+  #decide(thread: PoolThread, open: Exchange[], fate: ThreadFate): void {
+    const culprit = thread.blamed ?? this.#culpritOf(thread, open, fate)
+    const again: Exchange[] = []
+    for (const exchange of open) {
+      if (exchange.state === 'done') continue
+      const isGuilty = exchange.site === culprit && !exchange.neverStarted
+      const mayRun = exchange.mayRunAgain && !isGuilty && !this.#closing && exchange.site.order !== undefined
+      if (mayRun) {
+        exchange.takenBack()
+        again.push(exchange)
+      } else this.#handlers.fail(exchange, new ThreadLost(exchange.site.name, `thread ${thread.id}`))
+    }
+    this.#handlers.putBack(again)
+  }
+
+  /** A thread that ended alone and by itself: whose code ran is marked, or only one site had a request. */
+  #culpritOf(thread: PoolThread, open: Exchange[], fate: ThreadFate): PoolSite | undefined {
+    if (fate.what === 'process' || thread.wasRetiring || this.#closing) return undefined
+    const kind = fate.why.includes('ERR_WORKER_OUT_OF_MEMORY') ? 'memory' : 'crashed'
+    const text = `ended its thread (${fate.why.split('\n', 1)[0]})`
+    const running = open.find((exchange) => exchange.id === fate.running?.id)?.site
+    const marked = running ?? (fate.running === undefined ? undefined : thread.siteOf(fate.running.generation))
+    const sites = marked === undefined ? sitesOf(open) : [marked]
+    const [culprit] = sites
+    if (sites.length === 1 && culprit !== undefined) {
+      this.#handlers.onOffence(culprit, { kind, text, severe: true })
+      return culprit
+    }
+    if (sites.length > 1) this.#handlers.onSuspects(sites, { kind, text, severe: true })
+    return undefined
+  }
+}
+
+/** Whose code may have run: that of the sites with unanswered requests, or, without any, with open ones. */
+function sitesOf(open: readonly Exchange[]): PoolSite[] {
+  const unanswered = open.filter(({ state }) => state === 'sent' || state === 'started')
+  return [...new Set((unanswered.length > 0 ? unanswered : open).map((exchange) => exchange.site))]
+}
+
+/** The answer for a site whose process is not started again yet. */
+export function throttled(site: PoolSite): Error {
+  const seconds = Math.max(1, Math.ceil((site.throttledUntil - performance.now()) / 1000))
+  return Object.assign(new SiteThrottled(site.name, seconds), { retryAfterSeconds: seconds })
+}

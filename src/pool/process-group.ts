@@ -1,0 +1,130 @@
+/**
+ * One group of worker processes and their threads: the default pool, a named one, or the process of a single site. Knows
+ * how many threads are wanted now and where the next one goes; starts nothing itself.
+ *
+ * Invariant: `size` is between the least and the most that the settings allow.
+ */
+import type { PoolThread } from './pool-thread.ts'
+import type { RecyclingLimits } from './recycling.ts'
+import type { Brake, ProcessOptions, WorkerProcess } from './worker-process.ts'
+
+/** A number that may grow and shrink. */
+export interface Range {
+  min: number
+  max: number
+}
+
+/** What its threads and processes may take. */
+export interface GroupLimits extends RecyclingLimits {
+  /** All processes of the group together, in bytes; undefined: no limit. */
+  memoryBytes: number | undefined
+}
+
+export interface GroupSettings {
+  name: string
+  processes: Range
+  /** In each process. */
+  threads: Range
+  /** Why this size, in words. */
+  reason: string
+  limits: GroupLimits
+  process: ProcessOptions
+  brake: Brake
+  /** Whether it is the process of one site. */
+  isOwn: boolean
+}
+
+const READY_TIMEOUT_MS = 30_000
+
+/** The group of the sites that say nothing else. */
+export const DEFAULT_GROUP = 'default'
+
+export class ProcessGroup {
+  readonly settings: GroupSettings
+  readonly processes: WorkerProcess[] = []
+  readonly threads = new Set<PoolThread>()
+  /** Set while it is being taken away: nothing of it is replaced. */
+  closing = false
+  #size: number
+  readonly #waiters = new Set<(isReady: boolean) => void>()
+
+  constructor(settings: GroupSettings) {
+    this.settings = settings
+    this.#size = this.least
+  }
+
+  get name(): string {
+    return this.settings.name
+  }
+
+  get least(): number {
+    return this.settings.processes.min * this.settings.threads.min
+  }
+
+  get most(): number {
+    return this.settings.processes.max * this.settings.threads.max
+  }
+
+  /** Threads that are wanted now. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** Wants so many threads from now on, as far as the settings allow. */
+  resize(threads: number): void {
+    this.#size = Math.min(this.most, Math.max(this.least, threads))
+  }
+
+  /** Threads that take requests. */
+  get ready(): number {
+    let count = 0
+    for (const thread of this.threads) if (thread.state === 'ready') count++
+    return count
+  }
+
+  /** Threads that take requests, or are about to. */
+  get present(): number {
+    let count = 0
+    for (const thread of this.threads) if (thread.state === 'ready' || thread.state === 'starting') count++
+    return count
+  }
+
+  /** Resolves once a thread takes requests, with true; with false when none does within 30 s. */
+  whenReady(): Promise<boolean> {
+    if (this.ready > 0) return Promise.resolve(true)
+    return new Promise((resolve) => {
+      const settle = (isReady: boolean): void => {
+        clearTimeout(timer)
+        this.#waiters.delete(settle)
+        resolve(isReady)
+      }
+      const timer = setTimeout(settle, READY_TIMEOUT_MS, false)
+      this.#waiters.add(settle)
+    })
+  }
+
+  /** To be called when a thread takes requests. */
+  becameReady(): void {
+    for (const settle of this.#waiters) settle(true)
+  }
+
+  threadsOf(process: WorkerProcess): PoolThread[] {
+    return [...this.threads].filter((thread) => thread.process === process)
+  }
+
+  /** Where one thread more goes: the process that is up and has the fewest. */
+  roomiest(): WorkerProcess | undefined {
+    let best: { process: WorkerProcess; threads: number } | undefined
+    for (const process of this.processes) {
+      const threads = this.threadsOf(process).length
+      if (process.up && (best === undefined || threads < best.threads)) best = { process, threads }
+    }
+    return best?.process
+  }
+
+  /** Whether the next thread is better off in a process more. */
+  get needsProcess(): boolean {
+    const { processes, threads } = this.settings
+    return this.processes.length < processes.max && this.#size > this.processes.length * threads.max
+  }
+}

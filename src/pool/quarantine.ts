@@ -1,0 +1,131 @@
+/**
+ * Which sites have to live in a process of their own for a while, by what they did. Pure policy: offences and times come
+ * in, verdicts go out; no process, timer or clock.
+ *
+ * One offence that cost others (a thread or a process ended, or was kept for longer than `slow`) convicts a site. Short
+ * blocks cost others little: `offences` of them within a minute convict. A convicted site is let out when it has behaved
+ * for `timeMs`; each further conviction within a day doubles that, up to 16 times.
+ *
+ * Limits: the last `MAX_KEPT` offences of a site are kept. Invariant: a site is convicted from its verdict until `release`.
+ */
+
+export interface QuarantineTerms {
+  /** Short blocks within a minute that convict. */
+  offences: number
+  /** How long a convicted site has to behave, in ms; 0: never convicted. */
+  timeMs: number
+}
+
+/**
+ * `blocked`: kept its thread. `crashed`: ended its thread or process. `memory`: took more than it may. `patched`:
+ * changed what all sites of its thread share. `suspected`: it may have been it that crashed.
+ */
+export type OffenceKind = 'blocked' | 'crashed' | 'memory' | 'patched' | 'suspected'
+
+export interface Offence {
+  kind: OffenceKind
+  /** In words, for the log and `vhostel status`. */
+  text: string
+  /** Whether it cost others so much that one is enough. */
+  severe: boolean
+}
+
+/** What is known against a site. */
+export interface Record {
+  offences: (Offence & { at: number })[]
+  /** Since when it is convicted; undefined while it is not. */
+  convictedAt: number | undefined
+  /** From when on it may be let out, if nothing happens until then. */
+  releaseAt: number
+  /** Convictions that still count. */
+  convictions: number
+}
+
+/** `noted`: it stays where it is. `convicted`: it has to move. `again`: it is where it belongs already. */
+export type Verdict = 'noted' | 'convicted' | 'again'
+
+const SHORT_WINDOW_MS = 60_000
+const RECORD_MS = 86_400_000
+const MAX_KEPT = 20
+const MAX_DOUBLINGS = 4
+
+export class Quarantine<S> {
+  readonly #records = new Map<S, Record>()
+
+  /** Takes note of an offence. @param now any clock in ms, always the same */
+  offence(site: S, offence: Offence, terms: QuarantineTerms, now: number): Verdict {
+    const record = this.#recordOf(site, now)
+    record.offences.push({ ...offence, at: now })
+    if (record.offences.length > MAX_KEPT) record.offences.shift()
+    if (record.convictedAt !== undefined) {
+      // A suspect may have to stay longer than that already.
+      record.releaseAt = Math.max(record.releaseAt, now + sentence(record, terms))
+      return 'again'
+    }
+    const recent = record.offences.filter(({ kind, at }) => kind !== 'suspected' && now - at < SHORT_WINDOW_MS)
+    if (terms.timeMs === 0 || (!offence.severe && recent.length < terms.offences)) return 'noted'
+    record.convictedAt = now
+    record.convictions++
+    record.releaseAt = now + sentence(record, terms)
+    return 'convicted'
+  }
+
+  /** Keeps a site apart until `until`, without a conviction that counts. */
+  suspect(site: S, text: string, until: number, now: number): void {
+    const record = this.#recordOf(site, now)
+    record.offences.push({ kind: 'suspected', text, severe: false, at: now })
+    if (record.offences.length > MAX_KEPT) record.offences.shift()
+    record.convictedAt ??= now
+    record.releaseAt = Math.max(record.releaseAt, until)
+  }
+
+  recordOf(site: S): Record | undefined {
+    return this.#records.get(site)
+  }
+
+  isConvicted(site: S): boolean {
+    return this.#records.get(site)?.convictedAt !== undefined
+  }
+
+  /** The convicted sites that have behaved for long enough. */
+  due(now: number): S[] {
+    return [...this.#records].filter(([, record]) => isServed(record, now)).map(([site]) => site)
+  }
+
+  /** When the next one is due; undefined when no site is convicted. */
+  nextDueAt(): number | undefined {
+    const times = [...this.#records.values()].filter((one) => one.convictedAt !== undefined).map((one) => one.releaseAt)
+    return times.length === 0 ? undefined : Math.min(...times)
+  }
+
+  /** The site is back among the others. */
+  release(site: S): void {
+    const record = this.#records.get(site)
+    if (record === undefined) return
+    record.convictedAt = undefined
+    record.offences = []
+  }
+
+  /** The site is gone. */
+  forget(site: S): void {
+    this.#records.delete(site)
+  }
+
+  #recordOf(site: S, now: number): Record {
+    const record = this.#records.get(site) ?? { offences: [], convictedAt: undefined, releaseAt: 0, convictions: 0 }
+    this.#records.set(site, record)
+    if (record.convictedAt !== undefined) return record
+    // What happened a day ago does not count any more.
+    if (now - record.releaseAt >= RECORD_MS) record.convictions = 0
+    record.offences = record.offences.filter(({ at }) => now - at < RECORD_MS)
+    return record
+  }
+}
+
+function isServed(record: Record, now: number): boolean {
+  return record.convictedAt !== undefined && record.releaseAt <= now
+}
+
+function sentence(record: Record, terms: QuarantineTerms): number {
+  return terms.timeMs * 2 ** Math.min(MAX_DOUBLINGS, Math.max(0, record.convictions - 1))
+}

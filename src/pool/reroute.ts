@@ -1,0 +1,97 @@
+/**
+ * Takes requests from one thread to another: those that a late thread has not begun, and those that it has begun and that
+ * may be begun again. Loads sites elsewhere whose only thread is kept.
+ *
+ * Invariant: an exchange that comes here has left its thread for good (`takeBack`, `abort`, or the thread is gone), so it is
+ * never with two threads.
+ */
+import type { Exchange } from './exchange.ts'
+import type { PoolSite } from './pool-site.ts'
+import type { PoolThread } from './pool-thread.ts'
+import type { Offence } from './quarantine.ts'
+import type { Scheduler, Slot } from './scheduler.ts'
+import type { WatchedPool } from './watch.ts'
+import type { Workforce } from './workforce.ts'
+
+/** What the pool does for it. */
+export interface RerouteHandlers {
+  /** Hands free places of a thread to those who wait. */
+  drain(slot: Slot<Exchange>): void
+  /** Gives a site that waits and has no thread one. */
+  seekThread(site: PoolSite): void
+  loadInto(site: PoolSite, slot: Slot<Exchange>): void
+  /** Begins to count the time that it waits for a thread. */
+  waits(exchange: Exchange): void
+  onOffence(site: PoolSite, offence: Offence): void
+  /** A site's code kept a thread for so long. */
+  onBlocked(site: PoolSite, forMs: number): void
+  /** It was taken back from its thread. */
+  onReturned(exchange: Exchange, thread: PoolThread | undefined): void
+}
+
+export class Reroute implements WatchedPool {
+  readonly scheduler: Scheduler<Exchange>
+  readonly workforce: Workforce
+  readonly #handlers: RerouteHandlers
+
+  constructor(scheduler: Scheduler<Exchange>, workforce: Workforce, handlers: RerouteHandlers) {
+    this.scheduler = scheduler
+    this.workforce = workforce
+    this.#handlers = handlers
+  }
+
+  /** Requests that came back from a thread wait again, in front of all others, for any thread of their site. */
+  returned(exchanges: Exchange[]): void {
+    const bySite = Map.groupBy(exchanges, (exchange) => exchange.site)
+    for (const [site, returned] of bySite) {
+      for (const exchange of returned) {
+        const slot = exchange.leaveSlot()
+        if (slot === undefined) continue
+        this.#handlers.onReturned(exchange, this.workforce.threads.get(slot.thread))
+        this.scheduler.unassign(site.lane, slot)
+        exchange.revoked()
+      }
+      this.scheduler.putBack(site.lane, returned)
+      for (const exchange of returned) this.#handlers.waits(exchange)
+      this.drainSite(site)
+    }
+  }
+
+  moveStarted(thread: PoolThread, except: PoolSite | undefined): void {
+    const moved: Exchange[] = []
+    for (const exchange of [...(thread.link?.open.values() ?? [])]) {
+      if (exchange.state !== 'started' || exchange.site === except || !exchange.mayRunAgain) continue
+      thread.link?.abort(exchange, 'its thread is kept by another site')
+      const slot = exchange.leaveSlot()
+      if (slot !== undefined) this.scheduler.unassign(exchange.site.lane, slot)
+      this.#handlers.onReturned(exchange, thread)
+      exchange.takenBack()
+      moved.push(exchange)
+    }
+    this.returned(moved)
+  }
+
+  seekElsewhere(thread: PoolThread): void {
+    for (const site of thread.sites()) {
+      const slot = site.lane.waiting.size === 0 ? undefined : this.scheduler.loadTarget(site.lane)
+      if (slot !== undefined) this.#handlers.loadInto(site, slot)
+    }
+  }
+
+  drain(thread: PoolThread): void {
+    if (thread.slot !== undefined) this.#handlers.drain(thread.slot)
+  }
+
+  drainSite(site: PoolSite): void {
+    for (const slot of site.lane.warm) this.#handlers.drain(slot)
+    this.#handlers.seekThread(site)
+  }
+
+  blocked(site: PoolSite, forMs: number): void {
+    this.#handlers.onBlocked(site, forMs)
+  }
+
+  offence(site: PoolSite, offence: Offence): void {
+    this.#handlers.onOffence(site, offence)
+  }
+}

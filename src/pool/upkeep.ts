@@ -1,0 +1,183 @@
+/**
+ * Keeps the pool in shape while it serves: measures threads and processes, lets groups grow and shrink (elastic.ts),
+ * replaces threads that have grown too large or too old (recycling.ts), and drops sites that nobody uses.
+ *
+ * It looks often while there are requests and seldom while there are none. Limits: one thread is replaced at a time, its
+ * replacement loaded first; a group replaces at most one thread in `RECYCLE_EVERY_MS`. Invariant: what is decided here is
+ * logged with its reason.
+ */
+import { readFile } from 'node:fs/promises'
+import type { Log } from '../core/log.ts'
+import { Elastic } from './elastic.ts'
+import type { Isolation } from './isolation.ts'
+import type { Pool } from './pool.ts'
+import type { PoolSite } from './pool-site.ts'
+import type { PoolThread } from './pool-thread.ts'
+import type { ProcessGroup } from './process-group.ts'
+import type { Recycling, ThreadFigures } from './recycling.ts'
+import { nextToRecycle } from './recycling.ts'
+import type { Renewal } from './renewal.ts'
+
+/** The parts that carry out what is decided. */
+export interface UpkeepParts {
+  pool: Pool
+  renewal: Renewal
+  isolation: Isolation
+}
+
+const LOOK_MS = 500
+/** While there are no requests. */
+const IDLE_LOOK_MS = 10_000
+const RECYCLE_EVERY_MS = 5_000
+/** A thread that is too large so soon again is not the cure: its sites are separated. */
+const AGAIN_MS = 600_000
+/** What a thread more takes before anything is loaded in it, in bytes (docs/sizing.md). */
+const THREAD_BYTES = 22 * 1024 ** 2
+
+export class Upkeep {
+  readonly #parts: UpkeepParts
+  readonly #log: Log
+  readonly #elastic = new Map<ProcessGroup, Elastic>()
+  readonly #recycledAt = new Map<ProcessGroup, number>()
+  /** When a site was in a thread that had grown too large. */
+  readonly #suspectedAt = new Map<PoolSite, number>()
+  #timer: NodeJS.Timeout | undefined
+  #isAwake = false
+  #closed = false
+
+  constructor(parts: UpkeepParts, log: Log) {
+    this.#parts = parts
+    this.#log = log
+    this.#arm(IDLE_LOOK_MS)
+  }
+
+  /** There are requests: the pool is looked at more often. */
+  wake(): void {
+    if (this.#isAwake || this.#closed) return
+    this.#isAwake = true
+    this.#arm(LOOK_MS)
+  }
+
+  close(): void {
+    this.#closed = true
+    clearTimeout(this.#timer)
+  }
+
+  #arm(waitMs: number): void {
+    clearTimeout(this.#timer)
+    this.#timer = setTimeout(() => {
+      this.#look().catch((error: unknown) => this.#log.error({ err: error }, 'looking after the pool failed'))
+    }, waitMs).unref()
+  }
+
+  async #look(): Promise<void> {
+    const { pool } = this.#parts
+    try {
+      this.#isAwake = pool.takeTraffic()
+      const processes = [...pool.workforce.groups.values()].flatMap((group) => group.processes)
+      await Promise.all([pool.workforce.measure(), ...processes.map((process) => process.countDescriptors())])
+      for (const group of [...pool.workforce.groups.values()]) await this.#lookAt(group)
+    } finally {
+      if (!this.#closed) this.#arm(this.#isAwake ? LOOK_MS : IDLE_LOOK_MS)
+    }
+  }
+
+  async #lookAt(group: ProcessGroup): Promise<void> {
+    const { limits, isOwn } = group.settings
+    const overBytes =
+      limits.memoryBytes === undefined ? Number.NEGATIVE_INFINITY : (await pssOf(group)) - limits.memoryBytes
+    const now = performance.now()
+    if (group.closing || (isOwn && this.#closeIdle(group, now))) return
+    this.#resize(group, overBytes + THREAD_BYTES < 0, now)
+    const since = now - (this.#recycledAt.get(group) ?? Number.NEGATIVE_INFINITY)
+    if (since < RECYCLE_EVERY_MS || group.ready < group.size) return
+    const figures = [...group.threads].filter((one) => one.state === 'ready').map((one) => figuresOf(one, now))
+    const next = nextToRecycle(figures, limits, overBytes)
+    if (next !== undefined) this.#recycle(group, next, now)
+  }
+
+  /** A process of a site's own that nobody uses ends with the site's idle time. @returns whether it does */
+  #closeIdle(group: ProcessGroup, now: number): boolean {
+    const sites = new Set([...group.threads].flatMap((thread) => [...thread.sites()]))
+    if (sites.size === 0 || ![...sites].every((site) => site.isIdle(now))) return false
+    const [site] = sites
+    this.#log.info({ site: site?.name }, 'process of a site that nobody uses ends')
+    void this.#parts.pool.workforce.closeGroup(group, 0)
+    return true
+  }
+
+  #resize(group: ProcessGroup, mayGrow: boolean, now: number): void {
+    const { pool, renewal } = this.#parts
+    const elastic = this.#elastic.get(group) ?? new Elastic()
+    this.#elastic.set(group, elastic)
+    const { size, ready, least, most } = group
+    const { waiting, busyThreads } = pool.loadOf(group)
+    const wanted = elastic.look({ size, ready, least, most, waiting, busyThreads, mayGrow }, now)
+    if (wanted.size === size) {
+      if (ready > size) renewal.shrink(group)
+      return
+    }
+    group.resize(wanted.size)
+    this.#log.info({ group: group.name, from: size, to: group.size, why: wanted.why }, 'number of threads changes')
+    if (wanted.size < size) return renewal.shrink(group)
+    if (group.needsProcess) pool.workforce.startProcess(group)
+    else void pool.workforce.startThread(group.name)
+  }
+
+  #recycle(group: ProcessGroup, { thread: id, kind, why }: Recycling, now: number): void {
+    const { pool, renewal } = this.#parts
+    const thread = pool.workforce.threads.get(id)
+    if (thread === undefined) return
+    const sites = [...thread.sites()].filter((site) => !site.isIdle(now))
+    this.#recycledAt.set(group, now)
+    this.#log.info({ thread: id, process: thread.process.index, kind, why }, 'thread is replaced')
+    if (kind === 'memory' || kind === 'descriptors') this.#suspect(sites, why, now)
+    renewal
+      .recycle(thread, (site) => site.isIdle(performance.now()))
+      .then((done) => done || this.#log.debug({ thread: id }, 'thread cannot be replaced now'))
+      .catch((error: unknown) => this.#log.error({ err: error }, 'replacing a thread failed'))
+  }
+
+  /** Memory is the thread's, and which site holds it shows when one is alone, or when it happens again without others. */
+  #suspect(sites: readonly PoolSite[], why: string, now: number): void {
+    const { isolation } = this.#parts
+    const offence = { kind: 'memory', text: `filled its thread: ${why}`, severe: true } as const
+    const [only] = sites
+    if (sites.length === 1 && only !== undefined) return isolation.offence(only, offence)
+    const again = sites.filter((site) => now - (this.#suspectedAt.get(site) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS)
+    for (const site of sites) this.#suspectedAt.set(site, now)
+    again.sort((a, b) => b.requests - a.requests)
+    if (again.length > 0) isolation.suspects(again, offence)
+  }
+}
+
+function figuresOf(thread: PoolThread, now: number): ThreadFigures {
+  const sites = thread.sites()
+  const idleSites = [...sites].filter((site) => site.isIdle(now) && !thread.isServing(site)).length
+  return {
+    thread: thread.id,
+    memoryBytes: thread.memoryBytes,
+    processBytes: thread.process.residentBytes,
+    descriptorShare: thread.process.descriptorShare,
+    requests: thread.requests,
+    ageMs: now - thread.startedAt,
+    sites: sites.size,
+    idleSites,
+    isEmpty: sites.size === 0,
+  }
+}
+
+/** Memory of a group's processes, shared pages counted once, in bytes (proc(5), smaps_rollup). */
+async function pssOf({ processes }: ProcessGroup): Promise<number> {
+  let total = 0
+  for (const { pid, residentBytes } of processes) {
+    if (pid === undefined) continue
+    try {
+      const text = await readFile(`/proc/${pid}/smaps_rollup`, 'latin1')
+      total += Number(/^Pss:\s+(\d+) kB$/m.exec(text)?.[1]) * 1024
+    } catch {
+      total += residentBytes
+    }
+  }
+  return total
+}

@@ -1,0 +1,403 @@
+/**
+ * Watches over threads that owe an answer: notices within tens of ms that one does not come round, takes back what it has
+ * not begun, and goes from step to step while it lasts: stack in the log, retired, terminated, its process killed.
+ *
+ * A thread is late when it was sent a request and nothing at all came from it for `LATE_MS`. What only its supervisor can
+ * see (code that keeps a thread nobody waits for) it reports. Limits: where this process itself gets no processor, nobody
+ * is late; the clock ticks only while a request is with a thread that has not begun it, or a thread is late.
+ *
+ * Invariant: every late thread becomes punctual again or ends, within its site's `hard_limit` and a few seconds.
+ */
+import { readFileSync } from 'node:fs'
+import type { Log } from '../core/log.ts'
+import type { Running } from '../core/thread-board.ts'
+import type { SupervisorReport } from '../core/worker-orders.ts'
+import type { Exchange } from './exchange.ts'
+import type { PoolSite } from './pool-site.ts'
+import type { PoolThread } from './pool-thread.ts'
+import type { Offence } from './quarantine.ts'
+import type { Scheduler, Slot } from './scheduler.ts'
+import { culpritOf } from './stack-owner.ts'
+import type { ThreadReport, Workforce } from './workforce.ts'
+
+/** What the watch has the pool do. */
+export interface WatchedPool {
+  readonly scheduler: Scheduler<Exchange>
+  readonly workforce: Workforce
+  /** These requests were taken from the thread before it began them: they go elsewhere. */
+  returned(exchanges: Exchange[]): void
+  /** What the thread has begun and may be begun again goes elsewhere; nothing of `except`. */
+  moveStarted(thread: PoolThread, except: PoolSite | undefined): void
+  /** The sites that wait for this thread alone are loaded in another. */
+  seekElsewhere(thread: PoolThread): void
+  drain(thread: PoolThread): void
+  /** The site may be started again everywhere. */
+  drainSite(site: PoolSite): void
+  offence(site: PoolSite, offence: Offence): void
+  /** A site's code kept a thread for so long, in ms. */
+  blocked(site: PoolSite, forMs: number): void
+}
+
+const TICK_MS = 10
+/** From this silence on a thread is late. Batches of a busy thread take 10 ms, a large garbage collection 20. */
+const LATE_MS = 40
+/** From here on other threads load what waits for this one, and it is an offence. */
+const STALLED_MS = 100
+/** How long a supervisor may take to answer before its process counts as stopped. */
+const SUPERVISOR_MS = 1_000
+const AVOID_MS = 10_000
+/** How long a stack may take: one that is deep takes most of a second. */
+const STACK_MS = 1_500
+/** From `terminate()` to the end of the process, and how long its other requests get. */
+const TERMINATE_GRACE_MS = 2_000
+const MOVE_GRACE_MS = 3_000
+/** Where nobody is known to be the culprit. */
+const USUAL_LIMITS = { slowMs: 1_000, softLimitMs: 2_000, hardLimitMs: 10_000 }
+
+/** The steps, in their order; each is taken once while a thread is late. */
+const STEPS = ['late', 'stalled', 'slow', 'retire', 'terminate', 'kill'] as const
+type Step = (typeof STEPS)[number]
+
+export class Watch {
+  readonly #pool: WatchedPool
+  readonly #log: Log
+  #timer: NodeJS.Timeout | undefined
+  #lastTick = 0
+  #lastQuestion = 0
+  readonly #questions = new Map<number, (stack: string | undefined) => void>()
+
+  constructor(pool: WatchedPool, log: Log) {
+    this.#pool = pool
+    this.#log = log
+  }
+
+  /** A request was handed to a thread. */
+  expect(): void {
+    if (this.#timer !== undefined) return
+    this.#lastTick = performance.now()
+    this.#timer = setInterval(() => this.#tick(), TICK_MS)
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+    for (const settle of this.#questions.values()) settle(undefined)
+  }
+
+  /** A supervisor has something to tell of a thread. */
+  report(thread: PoolThread, report: ThreadReport): void {
+    if (report.type === 'revoked') this.#revoked(thread, report)
+    else if (report.type === 'stack') this.#questions.get(report.question)?.(report.stack)
+    else this.#stuck(thread, report.forMs, report.running)
+  }
+
+  /** The thread is gone: whoever was held because of it is not any more. */
+  ended(thread: PoolThread): void {
+    this.#release(thread)
+  }
+
+  /** What runs in a thread now. @returns undefined when it cannot be told */
+  stack(thread: PoolThread): Promise<string | undefined> {
+    const question = ++this.#lastQuestion
+    return new Promise((resolve) => {
+      const settle = (stack: string | undefined): void => {
+        clearTimeout(timer)
+        this.#questions.delete(question)
+        resolve(stack)
+      }
+      const timer = setTimeout(() => settle(undefined), STACK_MS)
+      this.#questions.set(question, settle)
+      thread.process.order({ type: 'stack', thread: thread.id, question })
+    })
+  }
+
+  // ---- the clock -----------------------------------------------------------------------------------------------
+
+  #tick(): void {
+    const now = performance.now()
+    const sinceMs = now - this.#lastTick
+    this.#lastTick = now
+    // This process was late itself: what the threads said may not have been read yet.
+    if (sinceMs > TICK_MS * 3) return
+    let isNeeded = false
+    for (const thread of this.#pool.workforce.threads.values()) {
+      if (this.#look(thread, now)) isNeeded = true
+    }
+    if (isNeeded) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  /** @returns whether there is something to wait for */
+  #look(thread: PoolThread, now: number): boolean {
+    const { link } = thread
+    if (link === undefined) return false
+    if (link.takeHeard()) {
+      thread.quietSince = undefined
+      if (thread.late !== undefined) this.#punctual(thread, now)
+      return link.hasUnstarted
+    }
+    if (thread.late === undefined) {
+      if (!link.hasUnstarted) {
+        thread.quietSince = undefined
+        return false
+      }
+      thread.quietSince ??= now
+      if (now - thread.quietSince < LATE_MS) return true
+      this.#late(thread, thread.quietSince, now)
+    }
+    this.#proceed(thread, now)
+    return true
+  }
+
+  // ---- late and punctual ---------------------------------------------------------------------------------------
+
+  #late(thread: PoolThread, since: number, now: number): void {
+    thread.late = { since, culprit: undefined, exchange: undefined, askedAt: now, step: 0 }
+    if (thread.slot !== undefined) this.#pool.scheduler.setLate(thread.slot)
+    const ids = thread.link?.revocable() ?? []
+    thread.process.order({ type: 'revoke', thread: thread.id, ids })
+  }
+
+  #revoked(thread: PoolThread, report: Extract<SupervisorReport, { type: 'revoked' }>): void {
+    if (thread.late !== undefined) {
+      thread.late.askedAt = 0
+      this.#blame(thread, report.running)
+    }
+    const returned: Exchange[] = []
+    for (const id of report.ids) {
+      const exchange = thread.link?.takeBack(id)
+      if (exchange !== undefined) returned.push(exchange)
+    }
+    this.#pool.returned(returned)
+  }
+
+  /** Something keeps a thread that owes nobody an answer; or it goes on. */
+  #stuck(thread: PoolThread, forMs: number, running: Running): void {
+    if (thread.state === 'starting') return
+    const now = performance.now()
+    if (forMs === 0) {
+      if (thread.late !== undefined) this.#punctual(thread, now)
+      return
+    }
+    if (thread.late === undefined) this.#late(thread, now - forMs, now)
+    this.#blame(thread, running)
+    this.expect()
+  }
+
+  #punctual(thread: PoolThread, now: number): void {
+    const { late, slot } = thread
+    if (late === undefined) return
+    const forMs = Math.round(now - late.since)
+    const culprit = late.culprit
+    if (slot !== undefined) {
+      this.#pool.scheduler.setPunctual(slot)
+      if (culprit !== undefined && forMs >= STALLED_MS) avoid(slot, culprit)
+    }
+    this.#release(thread)
+    thread.blamed = undefined
+    if (culprit !== undefined) this.#pool.blocked(culprit, forMs)
+    if (late.step >= STEPS.indexOf('slow')) this.#log.warn({ ...about(thread, culprit), forMs }, 'thread goes on')
+    else if (culprit !== undefined && forMs >= STALLED_MS && !isLoading(thread, culprit)) {
+      this.#offend(culprit, forMs, false)
+    }
+    if (thread.state === 'ready' && !thread.standsBack) return this.#pool.drain(thread)
+    if (thread.state === 'ready') void this.#pool.workforce.startThread(thread.group)
+    this.#pool.workforce.retire(thread, culprit?.limits.stopTimeoutMs ?? TERMINATE_GRACE_MS).catch(() => {})
+  }
+
+  #release(thread: PoolThread): void {
+    const culprit = thread.late?.culprit
+    thread.late = undefined
+    thread.quietSince = undefined
+    if (culprit === undefined || culprit.lane.heldBy !== thread.slot) return
+    const other = [...this.#pool.workforce.threads.values()].find((one) => one.late?.culprit === culprit)
+    if (other?.slot !== undefined) return this.#pool.scheduler.hold(culprit.lane, other.slot)
+    this.#pool.scheduler.release(culprit.lane)
+    this.#pool.drainSite(culprit)
+  }
+
+  /** Takes down whose code it is that the thread does not come back from. */
+  #blame(thread: PoolThread, { id, generation }: Running): void {
+    const exchange = thread.link?.open.get(id)
+    const site = exchange?.site ?? thread.siteOf(generation)
+    if (site !== undefined) this.#blameSite(thread, site, exchange)
+  }
+
+  #blameSite(thread: PoolThread, site: PoolSite, exchange: Exchange | undefined): void {
+    const { late, slot } = thread
+    if (late === undefined || late.culprit !== undefined) return
+    late.culprit = site
+    late.exchange = exchange
+    thread.blamed = site
+    // In its own process a site may keep as many threads as it likes.
+    const isShared = site.lane.group === thread.group && !this.#pool.workforce.isOwn(thread)
+    if (slot !== undefined && isShared && site.lane.heldBy === undefined) this.#pool.scheduler.hold(site.lane, slot)
+  }
+
+  // ---- the chain -----------------------------------------------------------------------------------------------
+
+  #proceed(thread: PoolThread, now: number): void {
+    const { late } = thread
+    if (late === undefined) return
+    const lateMs = now - late.since
+    if (late.askedAt > 0 && now - late.askedAt > SUPERVISOR_MS) return this.#stopped(thread, lateMs)
+    const next = STEPS[late.step + 1]
+    if (next === undefined || lateMs < dueMs(next, late.culprit)) return
+    late.step++
+    this.#take(next, thread, lateMs)
+  }
+
+  #take(step: Step, thread: PoolThread, lateMs: number): void {
+    switch (step) {
+      case 'late':
+        return
+      case 'stalled':
+        return this.#stalled(thread)
+      case 'slow':
+        return void this.#slow(thread, lateMs)
+      case 'retire':
+        return this.#retire(thread, lateMs)
+      case 'terminate':
+        this.#log.error(this.#evidence(thread, lateMs), 'thread is terminated: its site does not give it back')
+        return this.#pool.workforce.endThread(thread, 0)
+      case 'kill':
+        return void this.#kill(thread, lateMs)
+      default:
+        return step satisfies never
+    }
+  }
+
+  #stalled(thread: PoolThread): void {
+    if (thread.slot !== undefined) thread.slot.stalled = true
+    this.#pool.seekElsewhere(thread)
+    if (thread.late?.culprit === undefined) void this.#askWhose(thread)
+  }
+
+  /** Finds the culprit by what is on the thread's stack, where no mark says it. */
+  async #askWhose(thread: PoolThread): Promise<string | undefined> {
+    const stack = await this.stack(thread)
+    const site = stack === undefined ? undefined : culpritOf(stack, thread.sites())
+    if (site !== undefined) this.#blameSite(thread, site, undefined)
+    return stack
+  }
+
+  async #slow(thread: PoolThread, lateMs: number): Promise<void> {
+    thread.standsBack = true
+    thread.process.order({ type: 'standBack', thread: thread.id })
+    const stack = await this.#askWhose(thread)
+    if (thread.late === undefined) return
+    if (thread.late.culprit === undefined) this.#blameOnly(thread)
+    const text = stack ?? 'not to be had: the thread is in native code'
+    this.#log.warn({ ...this.#evidence(thread, lateMs), stack: text }, 'site keeps its thread')
+    const { culprit } = thread.late
+    if (culprit !== undefined && !isLoading(thread, culprit)) this.#offend(culprit, lateMs, true)
+  }
+
+  /** The only site that has a request there, where neither mark nor stack says more. */
+  #blameOnly(thread: PoolThread): void {
+    const exchanges = [...(thread.link?.open.values() ?? [])]
+    const sites = new Set(exchanges.map((exchange) => exchange.site))
+    const [only] = sites
+    if (sites.size === 1 && only !== undefined) this.#blameSite(thread, only, exchanges[0])
+  }
+
+  #retire(thread: PoolThread, lateMs: number): void {
+    this.#log.warn(this.#evidence(thread, lateMs), 'thread retires: it takes nothing new, another takes its place')
+    if (thread.state === 'ready') {
+      this.#pool.workforce.noNewRequests(thread)
+      void this.#pool.workforce.startThread(thread.group)
+    }
+    const culprit = thread.late?.culprit
+    if (culprit !== undefined && isLoading(thread, culprit)) this.#offend(culprit, lateMs, true)
+    this.#pool.moveStarted(thread, culprit)
+  }
+
+  async #kill(thread: PoolThread, lateMs: number): Promise<void> {
+    const { process } = thread
+    this.#log.error(this.#evidence(thread, lateMs), 'worker process is replaced: a thread of it cannot be ended')
+    const others = [...this.#pool.workforce.threads.values()].filter((one) => one.process === process && one !== thread)
+    for (const other of others) this.#pool.workforce.noNewRequests(other)
+    for (const _ of others) void this.#pool.workforce.startThread(thread.group)
+    await Promise.all(others.map((other) => other.idle(MOVE_GRACE_MS)))
+    if (thread.state !== 'ended') process.kill()
+  }
+
+  /** The supervisor runs no site's code: when it is silent, its process was stopped, or gets no processor. */
+  #stopped(thread: PoolThread, lateMs: number): void {
+    const { pid } = thread.process
+    if (pid === undefined) return
+    const isStopped = stateOf(pid) === 'T'
+    if (!isStopped && lateMs < USUAL_LIMITS.hardLimitMs) return
+    const what = { process: thread.process.index, pid, forMs: Math.round(lateMs) }
+    this.#log.error(what, 'worker process stands still and is killed')
+    if (thread.late !== undefined) thread.late.askedAt = 0
+    thread.process.kill()
+  }
+
+  #offend(site: PoolSite, forMs: number, severe: boolean): void {
+    const text = `kept its thread for ${Math.round(forMs)} ms`
+    this.#pool.offence(site, { kind: 'blocked', text, severe })
+  }
+
+  #evidence(thread: PoolThread, lateMs: number): object {
+    const { culprit, exchange } = thread.late ?? {}
+    const request =
+      exchange === undefined
+        ? {}
+        : {
+            method: exchange.head.method,
+            url: exchange.head.url,
+            ageMs: Math.round(performance.now() - exchange.arrivedAt),
+          }
+    return { ...about(thread, culprit), ...request, forMs: Math.round(lateMs) }
+  }
+}
+
+/** How late a thread is when a step is due, in ms. */
+function dueMs(step: Step, culprit: PoolSite | undefined): number {
+  const limits = culprit?.limits ?? USUAL_LIMITS
+  switch (step) {
+    case 'late':
+      return LATE_MS
+    case 'stalled':
+      return STALLED_MS
+    case 'slow':
+      return limits.slowMs
+    case 'retire':
+      return limits.softLimitMs
+    case 'terminate':
+      return limits.hardLimitMs
+    case 'kill':
+      return limits.hardLimitMs + TERMINATE_GRACE_MS
+    default:
+      return step satisfies never
+  }
+}
+
+/** For a while the other sites of a thread go elsewhere where they can: what kept it will do so again. */
+function avoid(slot: Slot<Exchange>, { lane }: PoolSite): void {
+  slot.keptBy = lane
+  const forget = (): void => {
+    if (slot.keptBy === lane) slot.keptBy = undefined
+  }
+  setTimeout(forget, AVOID_MS).unref()
+}
+
+/** To load modules takes time, once: it counts only when it takes as long as `soft_limit`. */
+function isLoading(thread: PoolThread, site: PoolSite): boolean {
+  return site.lane.loading !== undefined && site.lane.loading === thread.slot
+}
+
+function about(thread: PoolThread, site: PoolSite | undefined): object {
+  return { site: site?.name, thread: thread.id, process: thread.process.index }
+}
+
+/** A process' state as the kernel has it, such as `S`, `R` or `T` (stopped); proc(5). */
+function stateOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return stat.slice(stat.lastIndexOf(')') + 2).charAt(0)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,216 @@
+/**
+ * One thread as its supervisor sees it: measured, stopped and relieved of requests from outside, without its help.
+ *
+ * Limits: `isStuck` needs the event loop to have been busy through a whole interval of the caller's; a thread in native
+ * code tells no heap size within `HEAP_TIMEOUT_MS`, and keeps the last one.
+ */
+import { constants, setPriority } from 'node:os'
+import type { EventLoopUtilization } from 'node:perf_hooks'
+import { Worker } from 'node:worker_threads'
+import { entryUrl } from '../core/entry.ts'
+import type { Running } from '../core/thread-board.ts'
+import { boardMemory, ThreadBoard } from '../core/thread-board.ts'
+import type { SupervisorOrder, ThreadSample } from '../core/worker-orders.ts'
+import { kernelTimes } from './kernel-thread.ts'
+import type { ProcessQuestion, ThreadMessage, ThreadOptions } from './thread-options.ts'
+
+/** How long a thread may take to tell its heap's size, in ms; one in native code may not answer at all. */
+const HEAP_TIMEOUT_MS = 250
+/** A tight loop allocates a gigabyte in a second, and V8 then ends the whole process: it is looked at more often. */
+const GUARD_EVERY_MS = 20
+/** The heap's own limit beside the guard's: V8 ends the thread where the guard is too slow, if it comes to it. */
+const HEAP_HEADROOM = 1.5
+
+/** `UV_UNKNOWN`. */
+const UNKNOWN_ERROR = -4094
+const ANSWER_BYTES = 8
+
+type StartOrder = Extract<SupervisorOrder, { type: 'start' }>
+
+export class SupervisedThread {
+  readonly number: number
+  readonly worker: Worker
+  readonly #board: ThreadBoard
+  #lastLoad: EventLoopUtilization
+  #lastDelayMs = 0
+  #heap = { usedBytes: 0, externalBytes: 0 }
+  #lastTurn: EventLoopUtilization
+  readonly #memoryBytes: number | undefined
+  #guard: NodeJS.Timeout | undefined
+  #look: Promise<unknown> | undefined
+  /** It was told to end: the inspector must not be attached to it any more, which crashes the process (Node 24.21). */
+  #isEnding = false
+  /** Why it was ended by its supervisor. */
+  failure: string | undefined
+  /** Set while a ping is on its way. */
+  #pinged: { pulse: number; busySince: number } | undefined
+
+  constructor(order: StartOrder) {
+    const { thread, token, socket, memoryBytes, compileCache, alone = false } = order
+    const board = boardMemory()
+    const options: ThreadOptions = { thread, token, socket, compileCache, board, alone }
+    this.number = thread
+    this.#board = new ThreadBoard(board)
+    this.#memoryBytes = memoryBytes
+    this.worker = new Worker(entryUrl(import.meta, './thread'), {
+      name: `vhostel thread ${thread}`,
+      workerData: options,
+      stdout: true,
+      stderr: true,
+      ...(memoryBytes === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: heapLimitMb(memoryBytes) } }),
+    })
+    this.#lastLoad = this.worker.performance.eventLoopUtilization()
+    this.#lastTurn = this.#lastLoad
+    this.worker.once('exit', () => clearInterval(this.#guard))
+    if (alone) this.worker.on('message', (question: ProcessQuestion | null) => question !== null && answer(question))
+  }
+
+  get running(): Running {
+    return this.#board.running
+  }
+
+  /** Lets it close its sites and leave; terminates it when `graceMs` have passed. */
+  stop(graceMs: number): void {
+    this.#isEnding = true
+    this.#post({ type: 'stop', graceMs })
+    const terminator = setTimeout(() => void this.#terminate(), graceMs)
+    this.worker.once('exit', () => clearTimeout(terminator))
+  }
+
+  /** What runs in it now. @returns undefined when it does not tell, or is about to end */
+  async stack(timeoutMs: number): Promise<string | undefined> {
+    // The inspector costs memory, and most supervisors never need it.
+    const { stackOf } = await import('./thread-stack.ts')
+    if (this.#isEnding) return undefined
+    const look = stackOf(this.worker, { timeoutMs })
+    this.#look = look
+    return (await look)?.text
+  }
+
+  /** Ends it at once; only after a look at its stack, which would leave it paused. */
+  async #terminate(): Promise<void> {
+    this.#isEnding = true
+    await this.#look
+    await this.worker.terminate()
+  }
+
+  /** Lets every other thread have the processor first; an ordinary user cannot take that back (setpriority(2)). */
+  standBack(): void {
+    const { kernelId } = this.#board
+    if (kernelId === 0) return
+    try {
+      setPriority(kernelId, constants.priority.PRIORITY_LOW)
+    } catch {
+      // The thread has ended.
+    }
+  }
+
+  /** Takes requests away that it has not begun. @returns those that it never will */
+  revoke(ids: readonly number[]): number[] {
+    return ids.filter((id) => this.#board.revoke(id))
+  }
+
+  /**
+   * From now until its event loop comes round: ends it when it takes more memory than it may. A heap that is full in the
+   * middle of a loop takes the whole process with it, `resourceLimits` or not (seen on Node 24).
+   */
+  guardMemory(): void {
+    const limit = this.#memoryBytes
+    if (limit === undefined || this.#guard !== undefined) return
+    const { idle } = this.worker.performance.eventLoopUtilization()
+    let isAsking = false
+    this.#guard = setInterval(() => {
+      if (this.worker.performance.eventLoopUtilization().idle > idle) return this.#unguard()
+      if (isAsking) return
+      isAsking = true
+      void this.#heapNow().then((heap) => {
+        isAsking = false
+        if (heap.usedBytes + heap.externalBytes < limit || this.failure !== undefined) return
+        this.failure = `ERR_WORKER_OUT_OF_MEMORY: it took ${Math.round((heap.usedBytes + heap.externalBytes) / 1024 ** 2)} MB`
+        void this.#terminate()
+      })
+    }, GUARD_EVERY_MS)
+  }
+
+  #unguard(): void {
+    clearInterval(this.#guard)
+    this.#guard = undefined
+  }
+
+  async sample(): Promise<ThreadSample> {
+    const load = this.#loadSince()
+    this.#heap = await this.#heapNow()
+    const { usedBytes, externalBytes } = this.#heap
+    return { thread: this.number, ...load, heapUsedBytes: usedBytes, externalBytes }
+  }
+
+  /**
+   * Whether its event loop has not come round since the last call or longer. One that was busy all the time is asked for
+   * a sign; one that is only busy gives it at its next turn, and one that had a pause is not asked.
+   *
+   * @returns for how long, in ms; 0 when it is not stuck
+   */
+  stuckMs(now: number): number {
+    const turn = this.worker.performance.eventLoopUtilization()
+    const { idle } = this.worker.performance.eventLoopUtilization(turn, this.#lastTurn)
+    this.#lastTurn = turn
+    if (idle > 0) this.#pinged = undefined
+    if (idle > 0 || turn.active === 0) return 0
+    if (this.#pinged === undefined || this.#pinged.pulse !== this.#board.pulse) {
+      this.#pinged = { pulse: this.#board.pulse, busySince: now }
+      this.#post({ type: 'ping' })
+      return 0
+    }
+    return now - this.#pinged.busySince
+  }
+
+  #post(message: ThreadMessage): void {
+    this.worker.postMessage(message)
+  }
+
+  /** What the event loop was busy with since the last call, without the time that it waited for a processor. */
+  #loadSince(): { busyMs: number; utilisation: number; cpuMs: number } {
+    const now = this.worker.performance.eventLoopUtilization()
+    const { ranMs, delayedMs } = kernelTimes(this.#board.kernelId)
+    const { active, idle } = this.worker.performance.eventLoopUtilization(now, this.#lastLoad)
+    const busyMs = Math.max(0, active - (delayedMs - this.#lastDelayMs))
+    this.#lastLoad = now
+    this.#lastDelayMs = delayedMs
+    return { busyMs, utilisation: active + idle === 0 ? 0 : busyMs / (active + idle), cpuMs: ranMs }
+  }
+
+  /** The sizes of now, or those of the last time when the thread does not answer. */
+  async #heapNow(): Promise<{ usedBytes: number; externalBytes: number }> {
+    const { promise, resolve } = Promise.withResolvers<{ usedBytes: number; externalBytes: number }>()
+    const timer = setTimeout(() => resolve(this.#heap), HEAP_TIMEOUT_MS)
+    this.worker
+      .getHeapStatistics()
+      .then(({ used_heap_size, external_memory }) =>
+        resolve({ usedBytes: used_heap_size, externalBytes: external_memory }),
+      )
+      .catch(() => resolve(this.#heap))
+      .finally(() => clearTimeout(timer))
+    return promise
+  }
+}
+
+/** Does for the site of this process what only a main thread can. */
+function answer({ type, value, answer: memory }: ProcessQuestion): void {
+  // The site's code can send messages as well.
+  if (!(memory instanceof SharedArrayBuffer) || memory.byteLength < ANSWER_BYTES) return
+  const words = new Int32Array(memory)
+  let result = 0
+  try {
+    if (type === 'chdir') process.chdir(String(value))
+    else result = process.umask(Number(value))
+  } catch (error) {
+    result = (error as NodeJS.ErrnoException).errno ?? UNKNOWN_ERROR
+  }
+  Atomics.store(words, 1, result)
+  Atomics.store(words, 0, 1)
+  Atomics.notify(words, 0)
+}
+
+function heapLimitMb(memoryBytes: number): number {
+  return Math.ceil((memoryBytes * HEAP_HEADROOM) / 1024 ** 2)
+}

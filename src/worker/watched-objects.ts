@@ -1,0 +1,153 @@
+/**
+ * The objects of a thread that shared-globals.ts watches, with their names: a list, and nothing that is decided at run
+ * time. Only what is loaded anyway: no name here makes Node load one of its lazy parts. Node's own `domain` changes every
+ * emitter as soon as it is loaded, and is treated as any other that does.
+ */
+import childProcess from 'node:child_process'
+import events from 'node:events'
+import fs from 'node:fs'
+import http from 'node:http'
+import https from 'node:https'
+import Module from 'node:module'
+import net from 'node:net'
+import path from 'node:path'
+import process from 'node:process'
+import stream from 'node:stream'
+import timers from 'node:timers'
+
+export interface WatchedObject {
+  name: string
+  object: object
+  /** Whether methods that it inherits count as its own. */
+  inherits: boolean
+  isExtensible: boolean
+  /** Only these members; also such as are no functions. */
+  only?: readonly string[]
+  /** Members that well-known packages replace, and get back without being blamed. */
+  isQuiet?: (key: PropertyKey) => boolean
+}
+
+const LANGUAGE_CLASSES = [
+  'Object',
+  'Function',
+  'Array',
+  'String',
+  'Number',
+  'Boolean',
+  'Symbol',
+  'BigInt',
+  'Date',
+  'RegExp',
+  'Promise',
+  'Error',
+  'Map',
+  'Set',
+  'WeakMap',
+  'WeakSet',
+  'ArrayBuffer',
+  'Uint8Array',
+] as const
+
+const NODE_GLOBAL_CLASSES = [
+  'Buffer',
+  'URL',
+  'URLSearchParams',
+  'AbortController',
+  'AbortSignal',
+  'Event',
+  'EventTarget',
+  'TextEncoder',
+  'TextDecoder',
+  'Headers',
+  'Request',
+  'Response',
+] as const
+
+const GLOBAL_FUNCTIONS = [
+  ...['setTimeout', 'setInterval', 'setImmediate', 'clearTimeout', 'clearInterval', 'clearImmediate'],
+  ...['queueMicrotask', 'structuredClone', 'fetch', 'parseInt', 'parseFloat', 'isNaN', 'isFinite'],
+  ...['encodeURIComponent', 'decodeURIComponent', 'encodeURI', 'decodeURI', 'escape', 'unescape', 'eval'],
+  ...['JSON', 'Math', 'Reflect', 'Atomics', 'Proxy', 'WeakRef', 'FinalizationRegistry', 'console', 'process'],
+]
+
+/** Everything that is watched, as it is now. */
+export function listWatched(): WatchedObject[] {
+  return [...languageObjects(), ...nodeClasses(), ...nodeModules(), ...processObjects()]
+}
+
+function watched(name: string, object: object, rest: Partial<WatchedObject> = {}): WatchedObject {
+  return { name, object, inherits: false, isExtensible: Object.isExtensible(object), ...rest }
+}
+
+function classObjects(name: string, owner: { prototype?: unknown } & object): WatchedObject[] {
+  return [watched(name, owner), watched(`${name}.prototype`, owner.prototype as object, { inherits: true })]
+}
+
+function languageObjects(): WatchedObject[] {
+  const names = [...LANGUAGE_CLASSES, ...NODE_GLOBAL_CLASSES]
+  const iterator = Object.getPrototypeOf([][Symbol.iterator]()) as object
+  const generator = Object.getPrototypeOf((function* () {})()) as object
+  return [
+    watched('globalThis', globalThis, { only: [...names, ...GLOBAL_FUNCTIONS] }),
+    ...names.flatMap((name) => classObjects(name, globalThis[name])),
+    watched('JSON', JSON),
+    watched('Math', Math),
+    watched('Reflect', Reflect),
+    watched('console', console),
+    watched('TypedArray.prototype', Object.getPrototypeOf(Uint8Array.prototype) as object),
+    watched('ArrayIterator.prototype', iterator),
+    watched('Iterator.prototype', Object.getPrototypeOf(iterator) as object),
+    watched('Generator.prototype', Object.getPrototypeOf(Object.getPrototypeOf(generator)) as object),
+  ]
+}
+
+function nodeClasses(): WatchedObject[] {
+  return [
+    ...classObjects('EventEmitter', events.EventEmitter),
+    ...classObjects('http.Server', http.Server),
+    ...classObjects('http.IncomingMessage', http.IncomingMessage),
+    ...classObjects('http.OutgoingMessage', http.OutgoingMessage),
+    ...classObjects('http.ServerResponse', http.ServerResponse),
+    ...classObjects('http.ClientRequest', http.ClientRequest),
+    ...classObjects('http.Agent', http.Agent),
+    ...classObjects('https.Server', https.Server),
+    ...classObjects('net.Server', net.Server),
+    ...classObjects('net.Socket', net.Socket),
+    ...classObjects('stream.Stream', stream.Stream),
+    ...classObjects('stream.Readable', stream.Readable),
+    ...classObjects('stream.Writable', stream.Writable),
+    ...classObjects('stream.Duplex', stream.Duplex),
+    ...classObjects('stream.Transform', stream.Transform),
+    ...classObjects('ChildProcess', childProcess.ChildProcess),
+    ...classObjects('Module', Module),
+  ]
+}
+
+function nodeModules(): WatchedObject[] {
+  const extensions = (Module as unknown as { _extensions: object })._extensions
+  return [
+    watched('http', http),
+    watched('https', https),
+    watched('net', net),
+    watched('stream', stream),
+    watched('timers', timers),
+    watched('path', path),
+    watched('child_process', childProcess),
+    // graceful-fs, which many packages have, replaces these in a way that harms nobody.
+    watched('fs', fs, { isQuiet: (key) => key === 'close' || key === 'closeSync' }),
+    watched('fs.promises', fs.promises),
+    watched('Module._extensions', extensions),
+  ]
+}
+
+/**
+ * graceful-fs keeps the working directory that it sees first, signal-exit replaces `emit` and `reallyExit`: packages like
+ * these are in most programs, and go on well without.
+ */
+function processObjects(): WatchedObject[] {
+  return [
+    watched('process', process, { isQuiet: () => true }),
+    watched('process.stdout', process.stdout, { only: ['write'] }),
+    watched('process.stderr', process.stderr, { only: ['write'] }),
+  ]
+}

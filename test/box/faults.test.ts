@@ -1,0 +1,93 @@
+/** What follows a fault: the site comes back when it behaves, and nothing is left of a server that is gone. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import type { Box } from '../helpers/box.ts'
+import { startBox } from '../helpers/box.ts'
+import { assertNoneLeft } from '../helpers/fault-box.ts'
+import { treeOf } from '../helpers/memory.ts'
+
+const POOL = '[pool]\nprocesses = 2\nthreads = 1'
+const GOOD = { files: { 'app.mjs': "export default () => new Response('good')" } }
+const LIMITS = '[limits]\nslow = 100ms\nsoft_limit = 300ms\nhard_limit = 600ms\n'
+
+/** Loops when asked to, else answers with its process. */
+const SOMETIMES_BAD = `export default (request, response) => {
+  if (request.url === '/loop') while (true) {}
+  response.end(String(process.pid))
+}`
+
+async function whereIs(box: Box, site: string): Promise<string | undefined> {
+  return (await box.site(site))?.residency?.group
+}
+
+test('a site that looped gets a process of its own, says why, and comes back when it has behaved', async (t) => {
+  const bad = { files: { 'app.mjs': SOMETIMES_BAD }, more: `${LIMITS}quarantine = 1500ms\n` }
+  const box = await startBox(t, { bad, good: GOOD }, { config: POOL })
+  const shared = new Set([(await box.ask('bad')).text])
+  const before = Date.now()
+
+  const looped = await box.ask('bad', '/loop')
+  const own = await box.ask('bad')
+  const status = await box.site('bad')
+  const offence = status?.residency?.offences[0]
+  await box.waitFor('the site to be let out', async () => (await whereIs(box, 'bad')) === 'default')
+  await box.waitFor('its own process to end', async () => (await box.status()).pool.groups.length === 1)
+  const after = await box.ask('bad')
+
+  assert.ok(looped.status === 502 || looped.status === 504, `${looped.status}`)
+  assert.equal(own.status, 200)
+  assert.ok(!shared.has(own.text), 'it answers from another process')
+  assert.deepEqual([status?.state, status?.residency?.group], ['quarantined', 'site:bad'])
+  assert.ok((status?.residency?.quarantinedSince ?? 0) >= before)
+  assert.equal(offence?.kind, 'blocked')
+  assert.equal(after.status, 200)
+  assert.notEqual(after.text, own.text)
+  assert.equal((await box.site('bad'))?.state, 'live')
+  assert.match(box.output, /"site":"bad".*has behaved/)
+  assert.match(box.output, /"site":"bad".*"url":"\/loop".*app\.mjs:2/)
+})
+
+test('a site that crashes its own process in a loop is throttled, and its visitors are told when to try again', async (t) => {
+  const app = "import { execSync } from 'node:child_process'\nexport default () => { execSync('kill -9 $PPID') }"
+  const bad = { files: { 'app.mjs': app }, more: 'isolation = process\n' }
+  const box = await startBox(t, { bad, good: GOOD }, { config: POOL })
+  let refused = await box.ask('bad')
+
+  await box.waitFor('a 503', async () => {
+    refused = await box.ask('bad')
+    assert.ok(refused.status === 502 || refused.status === 503, `${refused.status}`)
+    return refused.status === 503
+  })
+
+  assert.match(refused.headers['retry-after'] ?? '', /^\d+$/)
+  assert.equal((await box.ask('good')).text, 'good')
+  assert.ok(((await box.site('bad'))?.throttledUntil ?? 0) > Date.now())
+})
+
+test('no worker process outlives a server that is killed while a thread is in native code', async (t) => {
+  const app = `import { execFileSync } from 'node:child_process'
+    import { readFileSync, writeFileSync } from 'node:fs'
+    execFileSync('mkfifo', ['fifo'])
+    export default (request, response) => {
+      writeFileSync('reading', 'yes')
+      response.end(readFileSync('fifo'))
+    }`
+  const box = await startBox(t, { bad: { files: { 'app.mjs': app } }, good: GOOD }, { config: POOL })
+  const workers = new Set(treeOf(box.pid).slice(1))
+  const asked = box.ask('bad').catch((error: unknown) => error)
+  await box.waitFor('the thread to be in native code', () => isThere(`${box.dir}/sites/bad/reading`))
+
+  process.kill(box.pid, 'SIGKILL')
+
+  await assertNoneLeft(box, workers)
+  assert.ok((await asked) instanceof Error)
+})
+
+function isThere(file: string): boolean {
+  try {
+    return readFileSync(file).length > 0
+  } catch {
+    return false
+  }
+}

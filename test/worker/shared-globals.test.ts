@@ -1,0 +1,206 @@
+/**
+ * Sites that change what all sites of their thread share: it is undone at once, the neighbours go on, and the
+ * dispatcher hears which site it was.
+ */
+import assert from 'node:assert/strict'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { writeSite } from '../helpers/site-files.ts'
+import type { DrivenThread } from '../helpers/thread-driver.ts'
+import { fixture, startThread, WorkerDriver } from '../helpers/thread-driver.ts'
+
+type Context = Parameters<typeof writeSite>[0]
+
+/** Answers with what it finds of what is shared. */
+const NEIGHBOUR = `
+  const http = require('http')
+  module.exports = (req, res) => {
+    const shown = []
+    for (const key in []) shown.push(key)
+    for (const key in {}) shown.push(key)
+    const list = [3, 1].map((n) => n + 1)
+    list.push(new Map([['a', 7]]).get('a'))
+    Promise.resolve().then(() => setTimeout(() => {
+      res.end(JSON.stringify({ list, shown, own: Object.hasOwn(http.Server.prototype, 'emit'), fetch: fetch.name }))
+    }, 1))
+  }`
+const WELL = { list: [4, 2, 7], shown: [], own: false, fetch: 'fetch' }
+
+/** Loads a site of one file. */
+async function site(t: Context, thread: DrivenThread, generation: number, text: string): Promise<void> {
+  const folder = writeSite(t, { 'main.cjs': text })
+  await thread.loadWell({ generation, module: join(folder, 'main.cjs') })
+}
+
+function offence(thread: DrivenThread, generation: number, pattern: RegExp): Promise<unknown> {
+  const find = () => thread.offences.find((one) => one.generation === generation && pattern.test(one.text))
+  return thread.wait(find, `an offence like ${pattern}; got ${JSON.stringify([thread.offences, thread.logs])}`)
+}
+
+const FRAMEWORKS = ['express.cjs', 'fastify5.mjs', 'hono4.mjs', 'koa3.mjs', 'plain.mjs']
+
+/** Each at a request, at once: code and what is told of it. */
+const PATCHES: [code: string, told: RegExp][] = [
+  ['Array.prototype.push = () => { throw new Error("patched") }', /^patched Array\.prototype\.push$/],
+  [
+    'for (const n of ["push", "map", "shift", "slice", "splice"]) Array.prototype[n] = null',
+    /^patched Array\.prototype\.push, .*\.shift, .*\.splice/,
+  ],
+  ['Array.prototype[Symbol.iterator] = null', /^patched Array\.prototype\[Symbol\(Symbol\.iterator\)\]$/],
+  ['Array.prototype.last = function () {}', /^added Array\.prototype\.last$/],
+  ['Object.prototype.polluted = true', /^added Object\.prototype\.polluted$/],
+  ['delete Map.prototype.get', /^patched Map\.prototype\.get$/],
+  ['require("http").Server.prototype.emit = () => {}', /^patched http\.Server\.prototype\.emit$/],
+  ['require("events").prototype.emit = () => false', /^patched EventEmitter\.prototype\.emit$/],
+  ['JSON.stringify = () => "{}"', /^patched JSON\.stringify$/],
+  ['Promise.prototype.then = () => {}', /^patched Promise\.prototype\.then$/],
+  ['Function.prototype.call = null', /^patched Function\.prototype\.call$/],
+  ['String.prototype.split = () => []', /^patched String\.prototype\.split$/],
+  ['globalThis.setTimeout = () => {}', /^patched globalThis\.setTimeout$/],
+  ['globalThis.Promise = class {}', /^patched globalThis\.Promise$/],
+]
+
+test('a change made while a request is answered is undone at once, and told of by site', async (t) => {
+  const thread = await startThread(t)
+  await site(t, thread, 1, NEIGHBOUR)
+  let generation = 1
+  for (const [code, told] of PATCHES) {
+    generation++
+    await site(t, thread, generation, `module.exports = (req, res) => { res.end('done'); ${code} }`)
+
+    thread.request(generation)
+    const reply = await thread.get(1)
+
+    assert.deepEqual(reply.json, WELL, code)
+    await offence(thread, generation, told)
+  }
+  assert.deepEqual(
+    thread.offences.map((one) => one.generation),
+    PATCHES.map((_, at) => at + 2),
+  )
+  assert.equal(thread.isClosed, false)
+})
+
+/** Found by the look at everything. */
+const RARE: [code: string, told: RegExp][] = [
+  ['globalThis.fetch = () => {}', /^patched globalThis\.fetch$/],
+  ['Set.prototype.has = () => true', /^patched Set\.prototype\.has$/],
+  ['Object.defineProperty(Map.prototype, "size", { get: () => 0 })', /^patched Map\.prototype\.size$/],
+  ['require("http").request = () => {}', /^patched http\.request$/],
+  ['require("fs").readFile = () => {}', /^patched fs\.readFile$/],
+  ['require("net").Server.prototype.once = () => {}', /^patched net\.Server\.prototype\.once$/],
+  ['require("module").prototype.require = () => ({})', /^patched Module\.prototype\.require$/],
+  ['console.log = () => {}', /^patched console\.log$/],
+  ['process.stdout.write = () => {}', /^patched process\.stdout\.write$/],
+  ['globalThis.process = {}', /^patched globalThis\.process$/],
+  [
+    'Object.defineProperty(Object.prototype, "hidden", { value: 1, configurable: true })',
+    /^added Object\.prototype\.hidden$/,
+  ],
+]
+
+test('a change made at load is undone before the site serves, and told of', async (t) => {
+  const thread = await startThread(t)
+  await site(t, thread, 1, NEIGHBOUR)
+  let generation = 1
+  for (const [code, told] of RARE) {
+    generation++
+
+    await site(t, thread, generation, `${code}; module.exports = (req, res) => res.end('done')`)
+
+    await offence(thread, generation, told)
+    assert.deepEqual((await thread.get(1)).json, WELL, code)
+  }
+  assert.equal(thread.offences.length, RARE.length)
+})
+
+test('a change from a timer is put on the site that has the function, not on the one that was called next', async (t) => {
+  const thread = await startThread(t)
+  await site(t, thread, 1, NEIGHBOUR)
+  const text = `module.exports = (req, res) => {
+    res.end()
+    setTimeout(() => { Set.prototype.has = () => true; Array.prototype.map = () => [] }, 5)
+  }`
+  await site(t, thread, 2, text)
+  await site(t, thread, 3, NEIGHBOUR)
+
+  await thread.get(2)
+  await offence(thread, 2, /Set\.prototype\.has/)
+
+  assert.deepEqual((await thread.get(1)).json, WELL)
+  assert.deepEqual([...new Set(thread.offences.map((one) => one.generation))], [2])
+})
+
+test('what harms nobody stays, and is not told of', async (t) => {
+  const thread = await startThread(t)
+  const text = `
+    Object.defineProperty(Array.prototype, 'own', { value: () => 'own', configurable: true })
+    Reflect.getMetadata = () => 'metadata'
+    Promise.later = () => 'polyfill'
+    require('http').IncomingMessage.prototype.logIn = () => 'added'
+    require('events').EventEmitter.defaultMaxListeners = 50
+    Error.stackTraceLimit = 30
+    globalThis.ownName = 'own name'
+    const fs = require('fs'); const { closeSync } = fs
+    fs.closeSync = (fd) => closeSync(fd)
+    process.cwd = () => '/elsewhere'
+    process.emit = () => false
+    module.exports = (req, res) => res.end([[].own(), Reflect.getMetadata(), Promise.later(), req.logIn(), ownName].join())`
+  await site(t, thread, 1, text)
+  await site(t, thread, 2, 'module.exports = (req, res) => res.end(process.cwd())')
+
+  assert.equal((await thread.get(1)).text, 'own,metadata,polyfill,added,own name')
+  assert.notEqual((await thread.get(2)).text, '/elsewhere')
+  assert.deepEqual(thread.offences, [])
+})
+
+test('a frozen prototype is told of once', async (t) => {
+  const thread = await startThread(t)
+  await site(t, thread, 1, 'Object.freeze(Set.prototype); module.exports = (req, res) => res.end()')
+
+  await offence(thread, 1, /^froze Set\.prototype, which cannot be undone$/)
+  await site(t, thread, 2, 'module.exports = (req, res) => res.end()')
+
+  assert.deepEqual(
+    thread.offences.map((one) => one.generation),
+    [1],
+  )
+})
+
+test('in a process of its own a site may change what it likes', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const thread = await worker.startThread({ alone: true })
+  const text = "Array.prototype.last = () => 'last'; module.exports = (req, res) => res.end([].last())"
+  await site(t, thread, 1, text)
+
+  assert.equal((await thread.get(1)).text, 'last')
+  assert.equal((await thread.get(1)).text, 'last')
+  assert.deepEqual(thread.offences, [])
+})
+
+// `domain`, and `repl` which loads it, change every emitter of the thread.
+test('frameworks and well-known packages are nothing to tell of', async (t) => {
+  const thread = await startThread(t)
+  let generation = 0
+  for (const name of FRAMEWORKS)
+    await thread.loadWell({
+      generation: ++generation,
+      module: fixture(`frameworks/${name}`),
+      env: { EXPRESS: 'express' },
+    })
+  const text = `
+    const from = require('module').createRequire(${JSON.stringify(import.meta.url)})
+    for (const name of ['ws', 'pino', 'body-parser', 'chokidar', 'zod', 'ajv', 'debug', 'depd', 'side-channel', 'send']) from(name)
+    for (const name of require('module').builtinModules)
+      if (!/^(_|sys$|punycode$|domain$|repl$|trace_events$|wasi$)/.test(name)) require(name)
+    for (const name of Object.getOwnPropertyNames(globalThis)) globalThis[name]
+    module.exports = (req, res) => res.end()`
+  await site(t, thread, ++generation, text)
+  for (let of = 1; of <= generation; of++) await thread.get(of)
+
+  await site(t, thread, ++generation, "module.exports = (req, res) => res.end('looked at everything')")
+
+  assert.deepEqual(thread.offences, [])
+  const undone = thread.logs.filter((line) => line.generation === 0)
+  assert.deepEqual(undone, [])
+})

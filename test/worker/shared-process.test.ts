@@ -1,0 +1,164 @@
+/**
+ * Sites that change the state of the process they share, or close what is not theirs: neither the neighbours in the same
+ * thread nor vhostel notice. And a site in a process of its own, which has the real one.
+ */
+import assert from 'node:assert/strict'
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, statSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { writeSite } from '../helpers/site-files.ts'
+import type { DrivenThread } from '../helpers/thread-driver.ts'
+import { startThread, WorkerDriver } from '../helpers/thread-driver.ts'
+
+type Context = Parameters<typeof writeSite>[0]
+
+const CALM = `
+  process.on('SIGTERM', () => console.log('told to stop'))
+  module.exports = (req, res) => setTimeout(() => res.end('calm'), 1)`
+const FAILING = "module.exports = () => { setTimeout(() => { throw new Error('nobody listens') }, 1) }"
+const EXITING = 'module.exports = (req, res) => { res.end(); process.exit() }'
+
+async function site(t: Context, thread: DrivenThread, generation: number, text: string): Promise<string> {
+  const folder = realpathSync(writeSite(t, { 'main.cjs': text }))
+  await thread.loadWell({ generation, module: join(folder, 'main.cjs'), root: folder })
+  return folder
+}
+
+/** A thread with a calm site (1), one that throws (2), one that exits (3), and one that does `code` at a request (4). */
+async function neighbours(t: Context, code: string): Promise<DrivenThread> {
+  const thread = await startThread(t)
+  await site(t, thread, 1, CALM)
+  await site(t, thread, 2, FAILING)
+  await site(t, thread, 3, EXITING)
+  await site(t, thread, 4, `module.exports = (req, res) => { ${code}; res.end('done') }`)
+  return thread
+}
+
+/** That neighbours and vhostel are as ever: answers, errors, exits, orders to stop. */
+async function assertUnharmed(thread: DrivenThread): Promise<void> {
+  assert.equal((await thread.get(1)).text, 'calm')
+  assert.equal((await thread.get(2)).status, 500)
+  await thread.log(2, /nobody listens/)
+  await thread.get(3)
+  await thread.log(3, /^site called process\.exit\(0\)$/)
+  await thread.unload(1)
+  await thread.log(1, /^told to stop$/)
+  assert.equal(thread.isClosed, false)
+}
+
+const HARMLESS: Record<string, string> = {
+  'takes all listeners off': `process.removeAllListeners()
+    for (const name of ['uncaughtException', 'unhandledRejection', 'message', 'disconnect', 'exit', 'SIGTERM'])
+      process.removeAllListeners(name)
+    for (const name of process.eventNames()) process.removeAllListeners(name)`,
+  'listens to every signal': `for (const name of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2', 'SIGCHLD']) process.on(name, () => {})`,
+  'sends events to the process': `for (const name of ['SIGTERM', 'SIGINT', 'disconnect', 'message', 'own']) process.emit(name)`,
+  'captures uncaught errors': 'process.setUncaughtExceptionCaptureCallback(() => {})',
+  'uses the old bindings': `for (const name of ['fs', 'tcp_wrap', 'natives', 'nothing']) {
+      try { for (let fd = 0; fd < 64; fd++) { try { process.binding(name).close(fd) } catch {} } } catch {}
+    }`,
+  'loads an add-on that is not there': "try { process.dlopen({ exports: {} }, '/nowhere/add-on.node') } catch {}",
+}
+
+for (const [what, code] of Object.entries(HARMLESS)) {
+  test(`a site that ${what} harms nobody`, async (t) => {
+    const thread = await neighbours(t, code)
+
+    assert.equal((await thread.get(4)).text, 'done')
+
+    await assertUnharmed(thread)
+    assert.deepEqual(thread.offences, [])
+  })
+}
+
+const ENDING: [what: string, code: string, log: RegExp][] = [
+  ['calls process.abort', 'process.abort()', /^site called process\.exit\(134\)$/],
+  ['calls process.reallyExit', 'process.reallyExit(3)', /^site called process\.exit\(3\)$/],
+  ['kills its process', "process.kill(process.pid, 'SIGKILL')", /^site called process\.exit\(1\)$/],
+  ['kills the server', "process.kill(process.ppid, 'SIGKILL')", /kill EPERM/],
+  ['kills the whole group', "process.kill(0, 'SIGKILL')", /kill EPERM/],
+  ['kills all there is', "process.kill(-1, 'SIGKILL')", /kill EPERM/],
+]
+
+for (const [what, code, log] of ENDING) {
+  test(`a site that ${what} ends its own request alone`, async (t) => {
+    const thread = await neighbours(t, code)
+
+    assert.equal((await thread.get(4)).status, 500)
+
+    await thread.log(4, log)
+    await assertUnharmed(thread)
+  })
+}
+
+test('an exit code that a site has set does not end the process with it', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const thread = await worker.startThread()
+  await site(t, thread, 1, 'process.exitCode = 7; module.exports = (req, res) => res.end()')
+  await thread.get(1)
+
+  worker.order({ type: 'stop', thread: 1, graceMs: 5_000 })
+
+  assert.equal((await worker.report('ended')).code, 0)
+})
+
+test('a site may close the files it has opened, and no other descriptor', async (t) => {
+  const thread = await startThread(t)
+  await site(t, thread, 1, CALM)
+  const text = `
+    const fs = require('fs')
+    const attempt = (fd) => { try { fs.closeSync(fd); return 'closed' } catch (error) { return error.code } }
+    const isFile = (fd) => { try { return fs.readlinkSync('/proc/self/fd/' + fd).startsWith('/') } catch { return true } }
+    module.exports = (req, res) => {
+      const own = fs.openSync(__filename)
+      const others = Array.from({ length: 64 }, (_, fd) => fd).filter((fd) => fd < 3 || !isFile(fd))
+      const answers = { own: attempt(own), others: [...new Set(others.map(attempt))] }
+      const later = fs.openSync(__filename)
+      fs.close(others.at(-1), (foreign) => fs.close(later, (error) => {
+        fs.createReadStream(__filename).resume().on('close', () =>
+          res.end(JSON.stringify({ ...answers, foreign: foreign.code, later: error })))
+      }))
+    }`
+  await site(t, thread, 2, text)
+
+  const reply = await thread.get(2)
+
+  assert.deepEqual(reply.json, { own: 'closed', others: ['EBADF'], foreign: 'EBADF', later: null })
+  assert.equal((await thread.get(1)).text, 'calm')
+})
+
+test('in a process of its own a site has the real working directory and mask', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const thread = await worker.startThread({ alone: true })
+  const text = `
+    const fs = require('fs')
+    const { execSync } = require('child_process')
+    const seen = () => [process.cwd(), fs.realpathSync('.'), fs.readlinkSync('/proc/self/cwd'), String(execSync('pwd')).trim()]
+    module.exports = (req, res) => {
+      const before = seen()
+      process.chdir('sub')
+      const after = seen()
+      let code
+      try { process.chdir('nowhere') } catch (error) { code = error.code }
+      const masks = [process.umask(0o027), process.umask()]
+      fs.writeFileSync('made', '')
+      res.end(JSON.stringify({ before, after, code, mask: masks[1] }))
+    }`
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'vhostel-test-')))
+  t.after(() => rmSync(folder, { recursive: true }))
+  mkdirSync(join(folder, 'sub'))
+  const module = join(writeSite(t, { 'main.cjs': text }), 'main.cjs')
+  await thread.loadWell({ generation: 1, module, root: folder })
+
+  const reply = await thread.get(1)
+
+  const sub = join(folder, 'sub')
+  assert.deepEqual(reply.json, {
+    before: [folder, folder, folder, folder],
+    after: [sub, sub, sub, sub],
+    code: 'ENOENT',
+    mask: 0o027,
+  })
+  assert.equal(statSync(join(sub, 'made')).mode & 0o777, 0o640)
+})
