@@ -34,13 +34,13 @@ const PER_SECOND = 400
 const RESULTS = join(import.meta.dirname, '../results')
 const BACK_MS = 15_000
 
-type Times = Pick<TrialPlan, 'calmMs' | 'faultMs' | 'backMs'>
+type Times = Pick<TrialPlan, 'calmMs' | 'faultMs' | 'backMs' | 'patienceMs'>
 
 /** Enough requests before the fault for a p99, and enough time with it for every step. */
-const FULL: Times = { calmMs: 2_000, faultMs: 4_000, backMs: BACK_MS }
-const QUICK: Times = { calmMs: 700, faultMs: 2_000, backMs: BACK_MS }
+const FULL: Times = { calmMs: 2_000, faultMs: 4_000, backMs: BACK_MS, patienceMs: 20_000 }
+const QUICK: Times = { calmMs: 1_500, faultMs: 2_000, backMs: BACK_MS, patienceMs: 20_000 }
 /** It is known soon how that goes. */
-const PEER: Times = { calmMs: 500, faultMs: 2_000, backMs: 500 }
+const PEER: Times = { calmMs: 500, faultMs: 2_000, backMs: 500, patienceMs: 1_500 }
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({

@@ -28,17 +28,18 @@ function serve() {
   const sites = new Map()
   process.on('uncaughtException', report)
   process.on('unhandledRejection', report)
-  const server = createServer(async (request, response) => {
+  const answer = async (request, response) => {
     const name = request.headers.host.replace(/\.test(:\d+)?$/, '')
     if (!sites.has(name)) sites.set(name, load(name))
-    try {
-      const handler = await sites.get(name)
-      await handler(request, response)
-    } catch (error) {
+    const handler = await sites.get(name)
+    await handler(request, response)
+  }
+  const server = createServer((request, response) => {
+    answer(request, response).catch((error) => {
       report(error)
       if (!response.headersSent) response.writeHead(502)
       response.end()
-    }
+    })
   })
   server.listen(Number(port), '127.0.0.1')
 }

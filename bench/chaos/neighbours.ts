@@ -31,12 +31,13 @@ export interface Load {
   port: number
   sites: readonly string[]
   perSecond: number
+  /** Until a visitor gives up, in ms. */
+  patienceMs: number
 }
 
 const TICK_MS = 5
 const MAX_OPEN = 2_000
-/** Until a visitor gives up, in ms. */
-const PATIENCE_MS = 20_000
+const WARM_PATIENCE_MS = 20_000
 const POST_BYTES = 2_000
 const BODY = Buffer.alloc(POST_BYTES, 'x')
 /** Of every 20 requests 10 are plain, 3 wait, 5 post and 2 are streams. */
@@ -108,7 +109,7 @@ export class Neighbours {
       const tookMs = Math.max(0, performance.now() - at - NOMINAL_MS[kind])
       resolve({ id, site, kind, at, tookMs, outcome, place: response?.headers['x-place'] as string | undefined })
     }
-    const signal = AbortSignal.timeout(PATIENCE_MS)
+    const signal = AbortSignal.timeout(this.#load.patienceMs)
     const asked = request({
       host: '127.0.0.1',
       port: this.#load.port,
@@ -136,7 +137,7 @@ export class Neighbours {
 
 /** Visits one site after the other, so that all are loaded, evenly spread over an idle pool. @throws when one does not answer as it should */
 export async function warmUp(port: number, sites: readonly string[]): Promise<void> {
-  const neighbours = new Neighbours({ port, sites, perSecond: 0 })
+  const neighbours = new Neighbours({ port, sites, perSecond: 0, patienceMs: WARM_PATIENCE_MS })
   try {
     await neighbours.visitAll()
   } finally {

@@ -30,6 +30,8 @@ export interface Target {
 export interface TrialPlan {
   neighbours: readonly string[]
   perSecond: number
+  /** Until a visitor of a neighbour gives up, in ms. */
+  patienceMs: number
   /** How long the neighbours are visited before the fault, and with it, in ms. */
   calmMs: number
   faultMs: number
@@ -84,8 +86,8 @@ note(process.env.JOURNAL, 'offender in ' + process.pid + '/' + thread + '\\n')
 
 /** Tries one fault. Its site is there and was not visited yet; the neighbours are loaded. */
 export async function tryFault(fault: Fault, target: Target, plan: TrialPlan): Promise<Trial> {
-  const { neighbours: sites, perSecond } = plan
-  const neighbours = new Neighbours({ port: target.port, sites, perSecond })
+  const { neighbours: sites, perSecond, patienceMs } = plan
+  const neighbours = new Neighbours({ port: target.port, sites, perSecond, patienceMs })
   const loggedBefore = target.log().length - 1
   const journalBefore = readFileSync(plan.journal).length
   const others = watchOthers()

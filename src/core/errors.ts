@@ -126,6 +126,13 @@ export const SocketPathTooLong = createError<[string, number, number]>(
   500,
 )
 
+/** Processes of another user cannot reach the pool's socket. Arguments: the user's number, the folder that is in the way, it again. */
+export const RunUnreachable = createError<[number, string, string]>(
+  'VHOSTEL_RUN_UNREACHABLE',
+  "user %d cannot pass through %s, in which the server's sockets are; chmod o+x %s, or set another [server] run folder",
+  500,
+)
+
 /** Somebody listens there already. Argument: the address. */
 export const AddressInUse = createError<[string]>(
   'VHOSTEL_ADDRESS_IN_USE',

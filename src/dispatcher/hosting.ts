@@ -191,6 +191,7 @@ export class Hosting {
     site.pooled = pooled
     this.#bySite.set(pooled, site)
     this.#isolation.settle(pooled, residencyOf(config))
+    if (config.preload) this.#context.pool.preload(pooled)
   }
 
   #unpool(site: Site): void {
@@ -230,6 +231,7 @@ export class Hosting {
     if (site.pooled !== undefined) {
       site.pooled.adopt(siteLimits(config))
       this.#isolation.settle(site.pooled, residencyOf(config))
+      if (config.preload) this.#context.pool.preload(site.pooled)
       this.#watch(site, [config.module ?? '', ...(site.pooled.loaded?.files ?? [])])
     }
     this.#rebuild()

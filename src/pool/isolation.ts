@@ -15,6 +15,7 @@ import type { PoolSite } from './pool-site.ts'
 import type { GroupSettings } from './process-group.ts'
 import type { Offence } from './quarantine.ts'
 import { Quarantine } from './quarantine.ts'
+import { failedReport } from './thread-link.ts'
 import { OWN_BRAKE } from './worker-process.ts'
 
 /** What a site's settings say about where it lives. */
@@ -103,7 +104,13 @@ export class Isolation {
     const name = this.#groupFor(site)
     if (residency === undefined || this.#closed || name !== ownGroup(site)) return
     const present = this.#pool.workforce.groups.get(name)
-    if (present === undefined) this.#pool.workforce.openGroup(this.#ownSettings(site, residency))
+    if (present !== undefined) return
+    try {
+      this.#pool.workforce.openGroup(this.#ownSettings(site, residency))
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      if (site.order !== undefined) this.#pool.loadFailed(site, site.order, failedReport(message))
+    }
   }
 
   isAlone(site: PoolSite): boolean {

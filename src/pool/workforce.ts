@@ -6,16 +6,16 @@
  * threads are replaced where their process lives, and a process that comes up gets its share of its group's threads.
  */
 import { randomUUID } from 'node:crypto'
-import { chmodSync, chownSync, mkdirSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { createServer } from 'node:net'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { PoolNotStarted } from '../core/errors.ts'
 import { listenUnix } from '../core/listen-unix.ts'
 import type { Log } from '../core/log.ts'
 import type { SupervisorReport } from '../core/worker-orders.ts'
 import type { Exchange } from './exchange.ts'
+import { admit } from './other-user.ts'
 import type { ThreadFate } from './pool-thread.ts'
 import { PoolThread } from './pool-thread.ts'
 import type { GroupSettings } from './process-group.ts'
@@ -23,7 +23,7 @@ import { DEFAULT_GROUP, ProcessGroup } from './process-group.ts'
 import type { Scheduler } from './scheduler.ts'
 import type { ThreadLinkHandlers } from './thread-link.ts'
 import { ThreadLink } from './thread-link.ts'
-import type { ProcessEnd, ProcessOptions, WorkerProcessHandlers } from './worker-process.ts'
+import type { ProcessEnd, WorkerProcessHandlers } from './worker-process.ts'
 import { WorkerProcess } from './worker-process.ts'
 
 export interface WorkforceSettings {
@@ -112,16 +112,15 @@ export class Workforce {
    */
   async start(): Promise<void> {
     await listenUnix(this.#server, this.#socketPath)
-    const ready = this.#allReady()
     for (const settings of this.#settings.groups) this.openGroup(settings)
-    await ready
+    await this.#allReady()
   }
 
-  /** Starts a group that is not there yet. */
+  /** Starts a group that is not there yet. @throws VHOSTEL_RUN_UNREACHABLE for a user who cannot reach the pool's socket */
   openGroup(settings: GroupSettings): ProcessGroup {
     const group = new ProcessGroup(settings)
-    this.groups.set(group.name, group)
     admit(settings.process, this.#socketPath, this.#cacheOf(group))
+    this.groups.set(group.name, group)
     for (let count = 0; count < settings.processes.min; count++) this.#startProcess(group)
     return group
   }
@@ -383,15 +382,6 @@ export class Workforce {
       }
     })
   }
-}
-
-/** Lets processes of another user reach the pool's socket, where each needs a secret of its own, and nothing else. */
-function admit({ uid, gid }: ProcessOptions, socketPath: string, cache: string): void {
-  if (uid === undefined) return
-  chmodSync(dirname(socketPath), 0o711)
-  chmodSync(socketPath, 0o666)
-  mkdirSync(cache, { recursive: true, mode: 0o700 })
-  chownSync(cache, uid, gid ?? uid)
 }
 
 function sum<T>(values: Iterable<T>, of: (value: T) => number): number {

@@ -91,9 +91,15 @@ export class Box {
         this.#output += text
       })
     }
+    const isEnded = (): boolean => child.exitCode !== null || child.signalCode !== null
     const exited = once(child, 'exit').then(() => 'exited')
-    const up = this.waitFor('the server to be up', () => this.#isUp(), START_DEADLINE_MS).then(() => 'up')
-    if ((await Promise.race([exited, up])) !== 'up') throw new Error(`the server did not start:\n${this.#output}`)
+    const up = this.waitFor(
+      'the server to be up',
+      async () => isEnded() || (await this.#isUp()),
+      START_DEADLINE_MS,
+    ).then(() => 'up')
+    if ((await Promise.race([exited, up])) !== 'up' || isEnded())
+      throw new Error(`the server did not start:\n${this.#output}`)
   }
 
   /** Ends the server as Ctrl-C does. @returns its exit code */

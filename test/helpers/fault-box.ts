@@ -19,6 +19,7 @@ import { treeOf } from './memory.ts'
 const NEIGHBOURS = 6
 const PER_SECOND = 150
 const CALM_MS = 300
+const PATIENCE_MS = 15_000
 const FAULT_MS = 2_500
 const BACK_DEADLINE_MS = 20_000
 /** Until a worker process has noticed that its server is gone. */
@@ -47,6 +48,7 @@ export async function assertSurvived(t: TestContext, fault: Fault): Promise<Tria
   const trial = await tryFault(fault.crowd === undefined ? fault : { ...fault, crowd: CROWD }, target(box, workers), {
     neighbours: names,
     perSecond: PER_SECOND,
+    patienceMs: PATIENCE_MS,
     calmMs: CALM_MS,
     faultMs: FAULT_MS,
     journal,

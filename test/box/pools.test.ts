@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict'
+import { chmodSync, readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import type { GroupStatus } from '../../src/admin/reports.ts'
+import type { Box, SiteFixture } from '../helpers/box.ts'
+import { makeBox, startBox } from '../helpers/box.ts'
+
+const ONE = '[pool]\nprocesses = 1\nthreads = 1'
+
+/** Answers with what it knows of where it runs. */
+const WHERE = `const { readFileSync } = require('node:fs')
+module.exports = (req, res) => res.end(JSON.stringify({
+  pid: process.pid, uid: process.getuid(), gid: process.getgid(), cwd: process.cwd(),
+  real: require('node:child_process').execSync('pwd').toString().trim(),
+  relative: readFileSync('note.txt', 'utf8'),
+}))`
+
+function site(more = ''): SiteFixture {
+  return { files: { 'app.cjs': WHERE, 'note.txt': 'mine' }, more }
+}
+
+/** Blocks its thread for as long as it is asked to, and says in which thread that was. */
+const WORK = `const { threadId } = require('node:worker_threads')
+module.exports = (req, res) => {
+  const until = performance.now() + Number(req.url.slice(1))
+  while (performance.now() < until);
+  res.end(process.pid + ':' + threadId)
+}`
+
+async function where(box: Box, name: string): Promise<Record<string, unknown>> {
+  return JSON.parse((await box.ask(name)).text)
+}
+
+async function group(box: Box, name: string): Promise<GroupStatus | undefined> {
+  return (await box.status()).pool.groups.find((one) => one.name === name)
+}
+
+function lines(box: Box, message: string): Record<string, unknown>[] {
+  return box.output
+    .split('\n')
+    .filter((line) => line.includes(`"msg":"${message}`))
+    .map((line) => JSON.parse(line))
+}
+
+test('sites that name a pool share its processes, and no others', async (t) => {
+  const more = 'pool = shop\n'
+  const sites = { a: site(), b: site(), shop1: site(more), shop2: site(more) }
+  const box = await startBox(t, sites, { config: `${ONE}\n[pool shop]\nthreads = 1` })
+
+  const [a, b, shop1, shop2] = await Promise.all(Object.keys(sites).map((name) => where(box, name)))
+
+  assert.equal(a?.pid, b?.pid)
+  assert.equal(shop1?.pid, shop2?.pid)
+  assert.notEqual(a?.pid, shop1?.pid)
+  assert.deepEqual(
+    (await box.status()).pool.groups.map(({ name, ready }) => [name, ready]),
+    [
+      ['default', 1],
+      ['shop', 1],
+    ],
+  )
+})
+
+test('a site that changes its pool moves there, and no request fails', async (t) => {
+  const box = await startBox(t, { a: site() }, { config: `${ONE}\n[pool shop]\nthreads = 1` })
+  const before = await where(box, 'a')
+  const ini = readFileSync(`${box.dir}/sites-available/a.ini`, 'utf8')
+  const pids = new Set<unknown>()
+
+  box.write('sites-available/a.ini', `${ini}pool = shop\n`)
+  await box.waitFor('the site to be in the other pool', async () => {
+    const reply = await box.ask('a')
+    assert.equal(reply.status, 200)
+    pids.add(JSON.parse(reply.text).pid)
+    return pids.size === 2
+  })
+
+  assert.ok(pids.has(before.pid))
+  assert.equal((await box.site('a'))?.residency?.group, 'shop')
+})
+
+test('isolation = process gives a site a process of its own, with the real working directory', async (t) => {
+  const box = await startBox(t, { a: site(), alone: site('isolation = process\n') }, { config: ONE })
+
+  const [a, alone] = [await where(box, 'a'), await where(box, 'alone')]
+
+  assert.notEqual(a.pid, alone.pid)
+  assert.equal(alone.cwd, `${box.dir}/sites/alone`)
+  assert.equal(alone.real, `${box.dir}/sites/alone`)
+  assert.equal(alone.relative, 'mine')
+})
+
+test('a site alone that ends its process is throttled, and its visitors are told when to come again', async (t) => {
+  const code = `const { execSync } = require('node:child_process')
+module.exports = (req, res) => {
+  if (req.url === '/end') execSync('kill -SEGV ' + process.pid)
+  res.end('here')
+}`
+  const box = await startBox(
+    t,
+    { a: { files: { 'app.cjs': code }, more: 'isolation = process\n' }, b: site() },
+    { config: ONE },
+  )
+  assert.equal((await box.ask('a')).text, 'here')
+
+  const ended = await box.ask('a', '/end')
+  const meanwhile = await box.ask('a')
+
+  assert.equal(ended.status, 502)
+  assert.equal(meanwhile.status, 503)
+  assert.match(String(meanwhile.headers['retry-after']), /^[1-9]\d*$/)
+  assert.equal((await box.ask('b')).status, 200)
+  await box.waitFor('the site to be back', async () => (await box.ask('a')).text === 'here')
+})
+
+test('a pool runs as its user, and a site alone as its own', {
+  skip: process.getuid?.() !== 0 && 'needs root',
+}, async (t) => {
+  const sites = { a: site(), alone: site('isolation = process\nuser = 54322\n') }
+  const box = makeBox(t, sites, { config: `${ONE}\nuser = 54321\n` })
+  chmodSync(box.dir, 0o755)
+  await box.start()
+
+  const [a, alone] = [await where(box, 'a'), await where(box, 'alone')]
+
+  assert.deepEqual([a.uid, a.gid], [54321, 54321])
+  assert.deepEqual([alone.uid, alone.gid], [54322, 54322])
+})
+
+test('a pool grows while there is more work than its threads can do', async (t) => {
+  const config = '[pool]\nprocesses = 1\nthreads = 1..3'
+  const box = await startBox(t, { a: { files: { 'app.cjs': WORK } } }, { config })
+  const threads = new Set<string>()
+
+  await box.waitFor('requests to be answered by three threads', async () => {
+    const replies = await Promise.all(Array.from({ length: 12 }, () => box.ask('a', '/20')))
+    for (const { text } of replies) threads.add(text)
+    return threads.size >= 3
+  })
+
+  assert.equal((await group(box, 'default'))?.size, 3)
+  const [first] = lines(box, 'number of threads changes')
+  assert.deepEqual([first?.from, first?.to], [1, 2])
+})
+
+test('a thread is replaced after so many requests, and no request notices', async (t) => {
+  const config = `${ONE}\nmax_requests = 50`
+  const box = await startBox(t, { a: { files: { 'app.cjs': WORK } } }, { config })
+  const threads = new Set<string>()
+
+  await box.waitFor('another thread', async () => {
+    const reply = await box.ask('a', '/0')
+    assert.equal(reply.status, 200)
+    threads.add(reply.text)
+    return threads.size === 2
+  })
+
+  assert.match(String(lines(box, 'thread is replaced')[0]?.why), /^it has answered \d+ requests \(max_requests = 50\)$/)
+})
+
+test('a thread that takes too much memory is replaced, and a neighbour’s request does not notice', async (t) => {
+  const leak = `const kept = []
+module.exports = (req, res) => { kept.push(Buffer.alloc(4 * 1024 * 1024, 1)); res.end('x') }`
+  const config = `${ONE}\nthread_memory = 96MB`
+  const box = await startBox(t, { leak: { files: { 'app.cjs': leak } }, a: site() }, { config })
+
+  await box.waitFor('the thread to be replaced', async () => {
+    assert.equal((await box.ask('leak')).status, 200)
+    assert.equal((await box.ask('a')).status, 200)
+    return lines(box, 'thread is replaced').length > 0
+  })
+
+  assert.match(String(lines(box, 'thread is replaced')[0]?.why), /more than thread_memory \(96 MB\)$/)
+})
+
+test('a site that nobody uses is dropped from memory, and loaded again when it is asked for', async (t) => {
+  const loads = `console.log('loaded'); module.exports = (req, res) => res.end('here')`
+  const files = { 'app.cjs': loads }
+  const more = 'idle = 1s\n'
+  const sites = { a: { files, more }, kept: { files, more: `${more}preload = yes\n` } }
+  const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1\nthreads = 2' })
+  await box.waitFor('the preloaded site to be there', async () => (await box.site('kept'))?.threads === 1)
+  await box.ask('a')
+  assert.equal((await box.site('a'))?.threads, 1)
+
+  await box.waitFor('the site to be dropped', async () => (await box.site('a'))?.threads === 0)
+
+  assert.equal((await box.site('kept'))?.threads, 1)
+  assert.equal((await box.ask('a')).text, 'here')
+  assert.equal(lines(box, 'loaded').filter((line) => line.site === 'a').length, 2)
+})
+
+test('a process of a site’s own ends with the site’s idle time', async (t) => {
+  const box = await startBox(t, { a: site('isolation = process\nidle = 1s\n') }, { config: ONE })
+  const before = await where(box, 'a')
+
+  await box.waitFor('the process to end', async () => (await group(box, 'site:a')) === undefined)
+
+  const after = await where(box, 'a')
+  assert.notEqual(after.pid, before.pid)
+})
+
+test('a run folder that the user of a pool cannot reach is told at the start', {
+  skip: process.getuid?.() !== 0 && 'needs root',
+}, async (t) => {
+  const box = makeBox(t, {}, { config: `${ONE}\nuser = 54321\n` })
+  chmodSync(box.dir, 0o700)
+
+  await assert.rejects(
+    box.start(),
+    (error: Error) =>
+      error.message.includes(`user 54321 cannot pass through ${box.dir}`) && error.message.includes('chmod'),
+  )
+})
