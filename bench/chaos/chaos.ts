@@ -3,7 +3,7 @@
  *
  *     node bench/chaos/chaos.ts [fault…] [--quick] [--alone] [--vhostel path/to/bin/vhostel.js]
  *
- * Twenty sites are visited while one more does each of the faults in turn, all in one running vhostel; then the same
+ * Twenty sites are visited while one more does each of the faults in turn, five in one running vhostel; then the same
  * with one shared in-process dispatcher, started afresh for every fault (`--alone`: without that). Some minutes; `--quick`:
  * shorter trials. What is tried is this checkout, compiled as it is published; `--vhostel` takes another one. Prints the
  * table, writes bench/results/*-chaos.json, ends with 1 when something was not as it should be. Linux only.
@@ -33,6 +33,8 @@ const NEIGHBOURS = 20
 const PER_SECOND = 400
 const RESULTS = join(import.meta.dirname, '../results')
 const BACK_MS = 15_000
+/** After so many the next ones get a server in which the neighbours are spread over all threads again. */
+const FAULTS_PER_SERVER = 5
 
 type Times = Pick<TrialPlan, 'calmMs' | 'faultMs' | 'backMs' | 'patienceMs'>
 
@@ -82,20 +84,23 @@ async function tryAll(
   return rows
 }
 
-/** One server for all; when it does not come back from a fault, the next one gets another. */
+/** A server for some faults; when it does not come back from one, the next gets another. */
 async function tryInVhostel(command: string, faults: readonly Fault[], times: Times): Promise<Trial[]> {
   const trials: Trial[] = []
   const left = [...faults]
   while (left.length > 0) {
     await using server = await startVhostel(command, neighbourSites(NEIGHBOURS), left)
     await warmUp(server.port, server.neighbours)
-    for (let fault = left.shift(); fault !== undefined; fault = left.shift()) {
+    for (const fault of left.splice(0, FAULTS_PER_SERVER)) {
       showProgress(`vhostel: ${fault.name}`)
       const trial = await tryFault(fault, server, planFor(server, times))
       trials.push(trial)
       server.forget(fault)
       console.log(`${fault.name}: ${problemsOf(trial).join('; ') || 'as wanted'}`)
-      if (trial.backMs === undefined || !(await answers(server))) break
+      if (trial.backMs === undefined || !(await answers(server))) {
+        left.unshift(...faults.slice(trials.length, faults.length - left.length))
+        break
+      }
     }
   }
   showProgress('')

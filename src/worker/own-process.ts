@@ -5,7 +5,7 @@
  * Limits: `TIMEOUT_MS`. The other threads of the site see it too, as they would in a program of its own.
  */
 import { getSystemErrorMap } from 'node:util'
-import { parentPort } from 'node:worker_threads'
+import { supervisorPort } from './supervisor-port.ts'
 import type { ProcessQuestion } from './thread-options.ts'
 
 const TIMEOUT_MS = 1_000
@@ -23,7 +23,7 @@ export function askSupervisor(type: ProcessQuestion['type'], value: string | num
   const answer = new SharedArrayBuffer(WORDS * Int32Array.BYTES_PER_ELEMENT)
   const words = new Int32Array(answer)
   const question: ProcessQuestion = { type, value, answer }
-  parentPort?.postMessage(question)
+  supervisorPort?.postMessage(question)
   const isLate = Atomics.wait(words, 0, 0, TIMEOUT_MS) === 'timed-out'
   const result = isLate ? TIMED_OUT : Atomics.load(words, 1)
   if (result < 0) throw systemError(result, type, value)

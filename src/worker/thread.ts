@@ -7,7 +7,6 @@
 import Module from 'node:module'
 import { connect } from 'node:net'
 import { inspect } from 'node:util'
-import { parentPort, workerData } from 'node:worker_threads'
 import { ThreadBoard } from '../core/thread-board.ts'
 import type { Channel } from '../protocol/channel.ts'
 import { openChannel } from '../protocol/channel.ts'
@@ -30,9 +29,10 @@ import { SiteLog } from './site-log.ts'
 import { installSiteOutput } from './site-output.ts'
 import { installSitePaths } from './site-paths.ts'
 import { exitThread, installSiteProcess } from './site-process.ts'
-import type { ThreadMessage, ThreadOptions } from './thread-options.ts'
+import { hideSupervisor, supervisorPort, threadOptions } from './supervisor-port.ts'
+import type { ThreadMessage } from './thread-options.ts'
 
-const options = workerData as ThreadOptions
+const options = threadOptions
 
 /** Sites that were loaded here, or are being loaded, by generation. */
 const sites = new Map<number, Site>()
@@ -96,6 +96,7 @@ function installGlobals(): void {
   installListenCapture()
   installFetchClasses()
   installFileTrace()
+  hideSupervisor()
   Module.syncBuiltinESMExports()
 }
 
@@ -153,7 +154,7 @@ async function unload(generation: number, channel: Channel): Promise<void> {
 }
 
 function obeySupervisor(board: ThreadBoard): void {
-  parentPort?.on('message', (message: ThreadMessage) => {
+  supervisorPort?.on('message', (message: ThreadMessage) => {
     if (message.type === 'ping') return board.beat()
     setTimeout(exitThread, message.graceMs, 0)
     void Promise.all([...sites.values()].map(closeSite)).then(() => exitThread(0))

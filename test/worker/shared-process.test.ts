@@ -162,3 +162,19 @@ test('in a process of its own a site has the real working directory and mask', a
   })
   assert.equal(statSync(join(sub, 'made')).mode & 0o777, 0o640)
 })
+
+test('a site sees a main thread, and nothing of the way to the supervisor', async (t) => {
+  const code = `const threads = require('node:worker_threads')
+    const { parentPort, workerData, isMainThread } = threads
+    module.exports = (req, res) => {
+      import('node:worker_threads').then((esm) => res.end(JSON.stringify([
+        isMainThread, parentPort, workerData, esm.isMainThread, esm.parentPort, esm.workerData,
+      ])))
+    }`
+  const thread = await startThread(t)
+  await site(t, thread, 1, code)
+
+  const answer = await thread.get(1)
+
+  assert.equal(answer.text, '[true,null,null,true,null,null]')
+})
