@@ -3,7 +3,7 @@
  *
  *     node bench/chaos/chaos.ts [fault…] [--quick] [--alone] [--vhostel path/to/bin/vhostel.js]
  *
- * Twenty sites are visited while one more does each of the faults in turn, five in one running vhostel; then the same
+ * Twenty sites are visited while one more does each of the faults in turn, each in a vhostel of its own; then the same
  * with one shared in-process dispatcher, started afresh for every fault (`--alone`: without that). Some minutes; `--quick`:
  * shorter trials. What is tried is this checkout, compiled as it is published; `--vhostel` takes another one. Prints the
  * table, writes bench/results/*-chaos.json, ends with 1 when something was not as it should be. Linux only.
@@ -33,8 +33,8 @@ const NEIGHBOURS = 20
 const PER_SECOND = 400
 const RESULTS = join(import.meta.dirname, '../results')
 const BACK_MS = 15_000
-/** After so many the next ones get a server in which the neighbours are spread over all threads again. */
-const FAULTS_PER_SERVER = 5
+/** The next one gets a server in which the neighbours are spread over all threads again: the pool fills one before the next. */
+const FAULTS_PER_SERVER = 1
 
 type Times = Pick<TrialPlan, 'calmMs' | 'faultMs' | 'backMs' | 'patienceMs'>
 

@@ -48,9 +48,12 @@ export function printReport(rows: readonly Row[]): void {
 }
 
 /** @returns what is not as it should be, one line each */
-export function problemsOf({ neighbours, wrongAnswers, backMs, isLogged, others }: Trial): string[] {
+export function problemsOf(trial: Trial): string[] {
+  const { neighbours, wrongAnswers, backMs, isLogged, convicted, others } = trial
   const problems = [...neighbours.breaches]
+  if (trial.inSameThread === 0) problems.push('no neighbour was in its thread: little is proved')
   if (wrongAnswers.length > 0) problems.push(`its visitors saw ${wrongAnswers.join(', ')}`)
+  if (convicted.length > 0) problems.push(`quarantined, and innocent: ${convicted.join(', ')}`)
   if (!isLogged) problems.push('the log does not say it')
   if (backMs === undefined) problems.push('the pool was not whole again')
   const ratio = neighbours.p99After / neighbours.p99Before

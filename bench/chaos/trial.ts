@@ -56,6 +56,8 @@ export interface Trial {
   lines: string[]
   /** Whether what it should say of the site is there. */
   isLogged: boolean
+  /** Neighbours that were quarantined for what they did not do. */
+  convicted: string[]
   /** Share of the machine's CPU that others had meanwhile, 0 to 1: from `DISTURBING` on, times say little. */
   others: number
   /** Neighbours that were served by the thread where the site did it, and by the process; undefined where unknown. */
@@ -73,6 +75,7 @@ export function isPoolWhole({ pool }: StatusReport): boolean {
 const POLL_MS = 20
 /** pino's number of the level. */
 const WARN = 40
+const CONVICTED = 'site is quarantined'
 const MAX_SENTENCES = 12
 const MAX_LINES = 80
 const MAX_ALIKE = 5
@@ -168,16 +171,18 @@ function wrongAnswers(fault: Fault, seen: ReadonlyMap<Answer, number>): string[]
   return problems
 }
 
-function readLog(fault: Fault, text: readonly string[]): Pick<Trial, 'logged' | 'lines' | 'isLogged'> {
+function readLog(fault: Fault, text: readonly string[]): Pick<Trial, 'logged' | 'lines' | 'isLogged' | 'convicted'> {
   const all = text.map(parsed).filter((line) => line !== undefined)
   const told = all.filter(({ level }) => Number(level) >= WARN)
   const bySentence = Map.groupBy(told, ({ site, msg }) => `${site ?? 'vhostel'}: ${String(msg).split('\n')[0]}`)
   // Of many that say the same, the first few: a flood would hide the rest.
   const lines = [...bySentence.values()].flatMap((same) => same.slice(0, MAX_ALIKE))
+  const convicted = all.filter(({ site, msg }) => site !== fault.name && String(msg).startsWith(CONVICTED))
   const own = all.filter(({ site }) => site === fault.name)
   return {
     logged: [...bySentence.keys()].slice(0, MAX_SENTENCES),
     lines: shortened(lines.slice(0, MAX_LINES)),
+    convicted: [...new Set(convicted.map(({ site }) => String(site)))],
     isLogged: fault.log === undefined || own.some((line) => fault.log?.test(textOf(line))),
   }
 }

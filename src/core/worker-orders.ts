@@ -29,6 +29,8 @@ export type SupervisorOrder =
   | { type: 'revoke'; thread: number; ids: number[] }
   /** Gives the thread the lowest priority, for good: it is kept by a loop, and others need the processor. */
   | { type: 'standBack'; thread: number }
+  /** Asks how long the thread was kept waiting for a processor; answered by `delay`. */
+  | { type: 'delay'; thread: number; question: number }
   /** Asks what runs in the thread; answered by `stack`. */
   | { type: 'stack'; thread: number; question: number }
 
@@ -52,7 +54,9 @@ export type SupervisorReport =
   | { type: 'ended'; thread: number; code: number; error?: string; running: Running }
   | { type: 'sample'; threads: ThreadSample[]; rssBytes: number }
   /** `ids` will never be begun by this thread. `running`: whose code it is in, 0 where that is not marked. */
-  | { type: 'revoked'; thread: number; ids: number[]; running: Running }
+  | { type: 'revoked'; thread: number; ids: number[]; running: Running; delayedMs: number }
+  /** `delayedMs`: time since its beginning in which the thread was ready to run and got no processor; 0 where unknown. */
+  | { type: 'delay'; thread: number; question: number; delayedMs: number }
   /** `stack` is undefined where the thread did not say; `running` as in `revoked`. */
   | {
       type: 'stack'

@@ -60,7 +60,7 @@ export class Losses {
   processLost(group: ProcessGroup, owner: PoolSite | undefined, end: ProcessEnd, threads: PoolThread[]): void {
     if (owner !== undefined) return this.#ownProcessLost(owner, end, threads)
     // Somebody outside did that, or we ourselves.
-    if (group.settings.isOwn || (end.signal !== null && OUTSIDE_SIGNALS.has(end.signal))) return
+    if (group.settings.isOwn || isFromOutside(end)) return
     const open = threads.flatMap((thread) => thread.orphans ?? [...(thread.link?.open.values() ?? [])])
     const sites = sitesOf(open)
     const [only] = sites
@@ -70,6 +70,8 @@ export class Losses {
   }
 
   #ownProcessLost(site: PoolSite, end: ProcessEnd, threads: PoolThread[]): void {
+    // Somebody outside did that, or the watch, which has said so.
+    if (isFromOutside(end)) return
     for (const thread of threads) thread.blamed = site
     site.throttledUntil = performance.now() + end.waitMs
     this.#handlers.onOffence(site, { kind: 'crashed', text: `ended its process (${end.why})`, severe: true })
@@ -110,10 +112,17 @@ export class Losses {
   }
 }
 
+function isFromOutside({ signal }: ProcessEnd): boolean {
+  return signal !== null && OUTSIDE_SIGNALS.has(signal)
+}
+
 /** Whose code may have run: that of the sites with unanswered requests, or, without any, with open ones. */
 function sitesOf(open: readonly Exchange[]): PoolSite[] {
   const unanswered = open.filter(({ state }) => state === 'sent' || state === 'started')
-  return [...new Set((unanswered.length > 0 ? unanswered : open).map((exchange) => exchange.site))]
+  const sites = [...new Set((unanswered.length > 0 ? unanswered : open).map((exchange) => exchange.site))]
+  // JavaScript alone does not end a process but by its memory: where some brought native code, it was one of those.
+  const native = sites.filter(({ loaded }) => loaded?.files.some((file) => file.endsWith('.node')))
+  return native.length > 0 ? native : sites
 }
 
 /** The answer for a site whose process is not started again yet. */

@@ -40,6 +40,12 @@ export interface Lateness {
   askedAt: number
   /** The last step of the chain that was taken (watch.ts). */
   step: number
+  /** The step for which it was asked how long it had no processor. */
+  checkedFor: number
+  /** From when on it may be asked again; `performance.now()`. */
+  askAgainAt: number
+  /** Its run delay when it became late, as far as known, in ms. */
+  delayedMs: number | undefined
 }
 
 export class PoolThread {
@@ -74,6 +80,8 @@ export class PoolThread {
   wasRetiring = false
   /** Generations loaded here, or being loaded, that serve or may serve. */
   readonly live = new Map<number, PoolSite>()
+  /** Sites that are being loaded here. */
+  readonly loading = new Set<PoolSite>()
   /** Generations that were loaded here, or failed to, and are of no use: their code stays until the thread ends. */
   readonly stale = new Map<number, PoolSite>()
   /** Resolves with whether the thread came up. */
@@ -129,7 +137,9 @@ export class PoolThread {
   async load(site: PoolSite, order: LoadOrder): Promise<LoadReport> {
     if (this.link === undefined || this.state === 'ended') return failedReport('the thread has ended')
     this.live.set(order.generation, site)
+    this.loading.add(site)
     const report = await this.link.load(order)
+    this.loading.delete(site)
     if (report.shape === undefined) this.spoil(order.generation)
     return report
   }

@@ -54,7 +54,7 @@ export interface Recycling {
 /** A thread that was replaced is no cure for its process or the pool so soon again, in ms. */
 const YOUNG_MS = 60_000
 /** Share of the descriptors that a process may have from which on it is relieved of some. */
-const MOST_DESCRIPTORS = 0.5
+const MOST_DESCRIPTORS = 0.3
 /** From how many sites that nobody uses it pays to load those that are used once more. */
 const MANY_IDLE = 8
 

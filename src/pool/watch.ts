@@ -14,7 +14,7 @@ import type { Running } from '../core/thread-board.ts'
 import type { SupervisorReport } from '../core/worker-orders.ts'
 import type { Exchange } from './exchange.ts'
 import type { PoolSite } from './pool-site.ts'
-import type { PoolThread } from './pool-thread.ts'
+import type { Lateness, PoolThread } from './pool-thread.ts'
 import type { Offence } from './quarantine.ts'
 import type { Scheduler, Slot } from './scheduler.ts'
 import { culpritOf } from './stack-owner.ts'
@@ -46,6 +46,8 @@ const STALLED_MS = 100
 /** How long a supervisor may take to answer before its process counts as stopped. */
 const SUPERVISOR_MS = 1_000
 const AVOID_MS = 10_000
+/** A thread that was late for so long without counting that it had no processor is late by its own doing. */
+const OWN_MS = 200
 /** How long a stack may take: one that is deep takes most of a second. */
 const STACK_MS = 1_500
 /** From `terminate()` to the end of the process, and how long its other requests get. */
@@ -57,6 +59,8 @@ const USUAL_LIMITS = { slowMs: 1_000, softLimitMs: 2_000, hardLimitMs: 10_000 }
 /** The steps, in their order; each is taken once while a thread is late. */
 const STEPS = ['late', 'stalled', 'slow', 'retire', 'terminate', 'kill'] as const
 type Step = (typeof STEPS)[number]
+/** From here on a step costs its site, or what else is in the thread. */
+const FIRST_GRAVE_STEP = STEPS.indexOf('slow')
 
 export class Watch {
   readonly #pool: WatchedPool
@@ -65,6 +69,7 @@ export class Watch {
   #lastTick = 0
   #lastQuestion = 0
   readonly #questions = new Map<number, (stack: string | undefined) => void>()
+  readonly #delays = new Map<number, (delayedMs: number) => void>()
 
   constructor(pool: WatchedPool, log: Log) {
     this.#pool = pool
@@ -81,12 +86,14 @@ export class Watch {
   close(): void {
     clearInterval(this.#timer)
     for (const settle of this.#questions.values()) settle(undefined)
+    this.#delays.clear()
   }
 
   /** A supervisor has something to tell of a thread. */
   report(thread: PoolThread, report: ThreadReport): void {
     if (report.type === 'revoked') this.#revoked(thread, report)
     else if (report.type === 'stack') this.#questions.get(report.question)?.(report.stack)
+    else if (report.type === 'delay') this.#delays.get(report.question)?.(report.delayedMs)
     else this.#stuck(thread, report.forMs, report.running)
   }
 
@@ -152,7 +159,16 @@ export class Watch {
   // ---- late and punctual ---------------------------------------------------------------------------------------
 
   #late(thread: PoolThread, since: number, now: number): void {
-    thread.late = { since, culprit: undefined, exchange: undefined, askedAt: now, step: 0 }
+    thread.late = {
+      since,
+      culprit: undefined,
+      exchange: undefined,
+      askedAt: now,
+      step: 0,
+      checkedFor: 0,
+      askAgainAt: 0,
+      delayedMs: undefined,
+    }
     if (thread.slot !== undefined) this.#pool.scheduler.setLate(thread.slot)
     const ids = thread.link?.revocable() ?? []
     thread.process.order({ type: 'revoke', thread: thread.id, ids })
@@ -161,6 +177,7 @@ export class Watch {
   #revoked(thread: PoolThread, report: Extract<SupervisorReport, { type: 'revoked' }>): void {
     if (thread.late !== undefined) {
       thread.late.askedAt = 0
+      thread.late.delayedMs = report.delayedMs
       this.#blame(thread, report.running)
     }
     const returned: Exchange[] = []
@@ -196,9 +213,9 @@ export class Watch {
     this.#release(thread)
     thread.blamed = undefined
     if (culprit !== undefined) this.#pool.blocked(culprit, forMs)
-    if (late.step >= STEPS.indexOf('slow')) this.#log.warn({ ...about(thread, culprit), forMs }, 'thread goes on')
+    if (late.step >= FIRST_GRAVE_STEP) this.#log.warn({ ...about(thread, culprit), forMs }, 'thread goes on')
     else if (culprit !== undefined && forMs >= STALLED_MS && !isLoading(thread, culprit)) {
-      this.#offend(culprit, forMs, false)
+      void this.#offendIfBusy(thread, late, culprit, forMs)
     }
     if (thread.state === 'ready' && !thread.standsBack) return this.#pool.drain(thread)
     if (thread.state === 'ready') void this.#pool.workforce.startThread(thread.group)
@@ -241,10 +258,44 @@ export class Watch {
     if (late === undefined) return
     const lateMs = now - late.since
     if (late.askedAt > 0 && now - late.askedAt > SUPERVISOR_MS) return this.#stopped(thread, lateMs)
-    const next = STEPS[late.step + 1]
+    const step = late.step + 1
+    const next = STEPS[step]
     if (next === undefined || lateMs < dueMs(next, late.culprit)) return
+    if (step >= FIRST_GRAVE_STEP && late.checkedFor !== step) return this.#check(thread, late, step, now)
     late.step++
     this.#take(next, thread, lateMs)
+  }
+
+  /**
+   * Asks how much of its lateness a thread had no processor. One that has done next to nothing of its own in that time is
+   * only late because the machine is overloaded, which is no site's fault: it is asked again later.
+   */
+  #check(thread: PoolThread, late: Lateness, step: number, now: number): void {
+    if (late.askedAt > 0 || now < late.askAgainAt) return
+    late.askedAt = now
+    void this.#delay(thread).then((delayedMs) => {
+      late.askedAt = 0
+      late.delayedMs ??= delayedMs
+      const lateMs = performance.now() - late.since
+      const ownMs = lateMs - ((delayedMs ?? 0) - (late.delayedMs ?? 0))
+      if (delayedMs === undefined || ownMs >= OWN_MS) late.checkedFor = step
+      else late.askAgainAt = performance.now() + STALLED_MS
+    })
+  }
+
+  /** @returns undefined when the supervisor does not answer */
+  #delay(thread: PoolThread): Promise<number | undefined> {
+    const question = ++this.#lastQuestion
+    return new Promise((resolve) => {
+      const settle = (delayedMs: number | undefined): void => {
+        clearTimeout(timer)
+        this.#delays.delete(question)
+        resolve(delayedMs)
+      }
+      const timer = setTimeout(settle, STACK_MS, undefined)
+      this.#delays.set(question, settle)
+      thread.process.order({ type: 'delay', thread: thread.id, question })
+    })
   }
 
   #take(step: Step, thread: PoolThread, lateMs: number): void {
@@ -282,11 +333,13 @@ export class Watch {
   }
 
   async #slow(thread: PoolThread, lateMs: number): Promise<void> {
-    thread.standsBack = true
-    thread.process.order({ type: 'standBack', thread: thread.id })
     const stack = await this.#askWhose(thread)
     if (thread.late === undefined) return
+    // It has nothing to do: what it was sent is still on its way, on a machine that is overloaded.
+    if (stack === '') return this.#punctual(thread, performance.now())
     if (thread.late.culprit === undefined) this.#blameOnly(thread)
+    thread.standsBack = true
+    thread.process.order({ type: 'standBack', thread: thread.id })
     const text = stack ?? 'not to be had: the thread is in native code'
     this.#log.warn({ ...this.#evidence(thread, lateMs), stack: text }, 'site keeps its thread')
     const { culprit } = thread.late
@@ -332,6 +385,13 @@ export class Watch {
     this.#log.error(what, 'worker process stands still and is killed')
     if (thread.late !== undefined) thread.late.askedAt = 0
     thread.process.kill()
+  }
+
+  /** A short block is an offence, unless the thread had no processor. */
+  async #offendIfBusy(thread: PoolThread, late: Lateness, site: PoolSite, forMs: number): Promise<void> {
+    const delayedMs = await this.#delay(thread)
+    const starvedMs = delayedMs === undefined || late.delayedMs === undefined ? 0 : delayedMs - late.delayedMs
+    if (forMs - starvedMs >= STALLED_MS) this.#offend(site, forMs - starvedMs, false)
   }
 
   #offend(site: PoolSite, forMs: number, severe: boolean): void {
@@ -385,7 +445,7 @@ function avoid(slot: Slot<Exchange>, { lane }: PoolSite): void {
 
 /** To load modules takes time, once: it counts only when it takes as long as `soft_limit`. */
 function isLoading(thread: PoolThread, site: PoolSite): boolean {
-  return site.lane.loading !== undefined && site.lane.loading === thread.slot
+  return thread.loading.has(site)
 }
 
 function about(thread: PoolThread, site: PoolSite | undefined): object {

@@ -34,7 +34,7 @@ export interface WorkforceSettings {
 }
 
 /** What a supervisor says of a thread; see `SupervisorReport`. */
-export type ThreadReport = Extract<SupervisorReport, { type: 'revoked' | 'stack' | 'stuck' }>
+export type ThreadReport = Extract<SupervisorReport, { type: 'revoked' | 'delay' | 'stack' | 'stuck' }>
 type SampleReport = Extract<SupervisorReport, { type: 'sample' }>
 
 export interface WorkforceHandlers {
@@ -326,6 +326,7 @@ export class Workforce {
       case 'sample':
         return this.#sampled(process, report)
       case 'revoked':
+      case 'delay':
       case 'stack':
       case 'stuck': {
         const thread = this.threads.get(report.thread)

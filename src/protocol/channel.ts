@@ -62,7 +62,7 @@ export function openChannel(socket: Socket, handlers: ChannelHandlers): Channel 
   function close(): void {
     if (closed) return
     closed = true
-    if (scheduled) clearImmediate(scheduled)
+    scheduled?.unref()
     handlers.onClose(failure)
   }
 
@@ -71,9 +71,22 @@ export function openChannel(socket: Socket, handlers: ChannelHandlers): Channel 
     socket.destroy()
   }
 
-  function write(taken?: () => void): void {
-    if (scheduled) clearImmediate(scheduled)
+  /**
+   * Writes at the end of the turn. What was scheduled is never cleared, only of no importance to the loop: an immediate that
+   * is cleared after an exception in the one before it makes Node throw at every turn from then on (24.21, processImmediate).
+   */
+  function schedule(): void {
+    if (scheduled === undefined) scheduled = setImmediate(turn)
+    else scheduled.ref()
+  }
+
+  function turn(): void {
     scheduled = undefined
+    if (frames > 0) write()
+  }
+
+  function write(taken?: () => void): void {
+    scheduled?.unref()
     frames = 0
     const parts = batch.take()
     if (closed) return
@@ -103,7 +116,7 @@ export function openChannel(socket: Socket, handlers: ChannelHandlers): Channel 
       if (closed) return
       batch.add(frame)
       if (++frames >= FLUSH_FRAMES || batch.bytes >= FLUSH_BYTES) write()
-      else scheduled ??= setImmediate(() => write())
+      else schedule()
     },
     flush: write,
     get unsentBytes() {

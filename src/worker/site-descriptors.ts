@@ -32,6 +32,21 @@ export function installSiteDescriptors(): void {
   replace('closeSync', closeSync, guardedSync as AnyFunction)
   replace('close', close, guarded as AnyFunction)
   guardBinding()
+  noteSinks()
+}
+
+/** Every thread has some of its own for its standard streams: only those that a site has opened itself may it close. */
+const SINK = '/dev/null'
+const ownSinks = new Set<number>()
+
+function noteSinks(): void {
+  const { openSync } = fs
+  const noting: AnyFunction = (path, ...rest) => {
+    const fd = (openSync as AnyFunction)(path, ...rest)
+    if (path === SINK && typeof fd === 'number') ownSinks.add(fd)
+    return fd
+  }
+  replace('openSync', openSync, noting)
 }
 
 /** The old way to what is below `node:fs`: deprecated, and still there. */
@@ -50,7 +65,7 @@ function guardBinding(): void {
   }
 }
 
-function replace(name: 'close' | 'closeSync', original: object, replacement: AnyFunction): void {
+function replace(name: 'close' | 'closeSync' | 'openSync', original: object, replacement: AnyFunction): void {
   Object.defineProperties(replacement, Object.getOwnPropertyDescriptors(original))
   Object.defineProperty(fs, name, { value: replacement, configurable: true, writable: true, enumerable: true })
 }
@@ -60,7 +75,8 @@ function isForeign(fd: unknown): boolean {
   if (currentSite() === undefined || typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0) return false
   if (fd <= LAST_STANDARD) return true
   try {
-    return !readlinkSync(`/proc/self/fd/${fd}`).startsWith('/')
+    const target = readlinkSync(`/proc/self/fd/${fd}`)
+    return target === SINK ? !ownSinks.delete(fd) : !target.startsWith('/')
   } catch {
     return false
   }

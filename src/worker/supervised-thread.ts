@@ -33,6 +33,7 @@ export class SupervisedThread {
   readonly #board: ThreadBoard
   #lastLoad: EventLoopUtilization
   #lastDelayMs = 0
+  #lastRanMs = 0
   #heap = { usedBytes: 0, externalBytes: 0 }
   #lastTurn: EventLoopUtilization
   readonly #memoryBytes: number | undefined
@@ -63,6 +64,11 @@ export class SupervisedThread {
     this.#lastTurn = this.#lastLoad
     this.worker.once('exit', () => clearInterval(this.#guard))
     if (alone) this.worker.on('message', (question: ProcessQuestion | null) => question !== null && answer(question))
+  }
+
+  /** How long it was ready to run and got no processor, in ms. */
+  get delayedMs(): number {
+    return kernelTimes(this.#board.kernelId).delayedMs
   }
 
   get running(): Running {
@@ -173,9 +179,12 @@ export class SupervisedThread {
     const now = this.worker.performance.eventLoopUtilization()
     const { ranMs, delayedMs } = kernelTimes(this.#board.kernelId)
     const { active, idle } = this.worker.performance.eventLoopUtilization(now, this.#lastLoad)
-    const busyMs = Math.max(0, active - (delayedMs - this.#lastDelayMs))
+    // The delay has what passed between the end of a wait and the first instruction too, which was no busy time.
+    const withoutDelay = active - (delayedMs - this.#lastDelayMs)
+    const busyMs = Math.min(active, Math.max(0, withoutDelay, ranMs - this.#lastRanMs))
     this.#lastLoad = now
     this.#lastDelayMs = delayedMs
+    this.#lastRanMs = ranMs
     return { busyMs, utilisation: active + idle === 0 ? 0 : busyMs / (active + idle), cpuMs: ranMs }
   }
 

@@ -38,6 +38,8 @@ function obey(order: SupervisorOrder): void {
       return revoke(order.thread, order.ids)
     case 'standBack':
       return threads.get(order.thread)?.standBack()
+    case 'delay':
+      return tellDelay(order.thread, order.question)
     case 'stack':
       return void tellStack(order.thread, order.question).catch(() => {})
     default:
@@ -75,7 +77,11 @@ function revoke(number: number, ids: number[]): void {
   if (thread === undefined) return
   const revoked = thread.revoke(ids)
   thread.guardMemory()
-  report({ type: 'revoked', thread: number, ids: revoked, running: thread.running })
+  report({ type: 'revoked', thread: number, ids: revoked, running: thread.running, delayedMs: thread.delayedMs })
+}
+
+function tellDelay(number: number, question: number): void {
+  report({ type: 'delay', thread: number, question, delayedMs: threads.get(number)?.delayedMs ?? 0 })
 }
 
 async function tellStack(number: number, question: number): Promise<void> {
@@ -100,7 +106,8 @@ function watch(): void {
 }
 
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
-process.on('disconnect', () => process.exit(0))
+// An exit in order waits for its threads, and one in native code may never come back.
+process.on('disconnect', () => (threads.size === 0 ? process.exit(0) : process.kill(process.pid, 'SIGKILL')))
 process.on('message', (order: SupervisorOrder) => obey(order))
 setInterval(watch, WATCH_EVERY_MS).unref()
 report({ type: 'up', pid: process.pid })

@@ -20,6 +20,8 @@ const COUNTER = `
     return new Response('done')
   }`
 
+const FOUR = { config: '[pool]\nprocesses = 2\nthreads = 2' }
+
 function workers(box: Box): number[] {
   return treeOf(box.pid).slice(1)
 }
@@ -29,10 +31,11 @@ async function isWhole(box: Box, threads: number): Promise<boolean> {
 }
 
 test('a worker process that is killed costs no GET, and no POST is executed twice', { timeout: 120_000 }, async (t) => {
-  const box = await startBox(t, {
+  const sites = {
     app: { files: { 'app.mjs': COUNTER }, more: '[env]\nJOURNAL = /dev/null' },
     other: { files: { 'app.mjs': "export default () => new Response('other')" } },
-  })
+  }
+  const box = await startBox(t, sites, FOUR)
   const journal = `${box.dir}/journal`
   box.write('journal', '')
   box.write(
@@ -79,7 +82,7 @@ test('a POST whose handler never comes back is known to have been started: it is
       appendFileSync(process.env.JOURNAL, 'ran\\n')
       for (;;);
     }`
-  const box = await startBox(t, { app: { files: { 'app.mjs': app } } })
+  const box = await startBox(t, { app: { files: { 'app.mjs': app } } }, FOUR)
   const journal = join(box.dir, 'journal')
   box.write('journal', '')
   const lines = [
@@ -131,7 +134,7 @@ test('a site that ends its own thread again and again leaves the others served',
 })
 
 test("strangers on the pool's socket are let go, whatever they say, and nothing else notices", async (t) => {
-  const box = await startBox(t, { app: { files: { 'app.mjs': "export default () => new Response('up')" } } })
+  const box = await startBox(t, { app: { files: { 'app.mjs': "export default () => new Response('up')" } } }, FOUR)
   const hello = encodeFrame({ type: 'hello', id: 0, thread: 1, token: 'guessed' })
   const early = encodeFrame({
     type: 'response',
@@ -158,10 +161,11 @@ test('two hundred reloads of a site leave memory where five left it', { timeout:
   const app = (turn: number): string =>
     `import { ballast } from './ballast.mjs'\nexport default () => new Response('${turn} ' + ballast.length)`
   const ballast = 'export const ballast = Array.from({ length: 250_000 }, (_, index) => ({ index }))'
-  const box = await startBox(t, {
+  const sites = {
     app: { files: { 'app.mjs': app(0), 'ballast.mjs': ballast } },
     other: { files: { 'app.mjs': "export default () => new Response('other')" } },
-  })
+  }
+  const box = await startBox(t, sites, FOUR)
   await box.ask('app')
   await box.ask('other')
   const reload = async (turn: number): Promise<void> => {
@@ -192,4 +196,21 @@ test('two hundred reloads of a site leave memory where five left it', { timeout:
     late - early < 100 * 1024 ** 2,
     `${Math.round(early / 1024 ** 2)} MB, then ${Math.round(late / 1024 ** 2)} MB`,
   )
+})
+
+test('a site that throws in an immediate again and again spoils nothing for the others', async (t) => {
+  const bad = "module.exports = () => { setImmediate(() => { throw new Error('unheard') }) }"
+  const good = "module.exports = (req, res) => res.end('good')"
+  const sites = { bad: { files: { 'app.cjs': bad } }, good: { files: { 'app.cjs': good } } }
+  const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1\nthreads = 1' })
+
+  for (let round = 0; round < 20; round++) {
+    const replies = await Promise.all(['bad', 'good', 'bad', 'good'].map((name) => box.ask(name)))
+
+    assert.deepEqual(
+      replies.map(({ status }) => status),
+      [500, 200, 500, 200],
+    )
+  }
+  assert.deepEqual((await box.site('good'))?.threads, 1)
 })

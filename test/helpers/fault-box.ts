@@ -55,13 +55,15 @@ export async function assertSurvived(t: TestContext, fault: Fault): Promise<Tria
     backMs: BACK_DEADLINE_MS,
   })
   const { breaches, ranTwice, failedGets } = trial.neighbours
+  const { wrongAnswers, convicted, isLogged } = trial
   t.diagnostic(JSON.stringify({ ...trial, lines: [] }))
 
   assert.deepEqual(
-    { breaches, ranTwice, failedGets, wrongAnswers: trial.wrongAnswers, isLogged: trial.isLogged },
-    { breaches: [], ranTwice: 0, failedGets: 0, wrongAnswers: [], isLogged: true },
+    { breaches, ranTwice, failedGets, wrongAnswers, convicted, isLogged },
+    { breaches: [], ranTwice: 0, failedGets: 0, wrongAnswers: [], convicted: [], isLogged: true },
     `${trial.lines.join('\n')}\n${JSON.stringify({ ...trial, lines: [] })}`,
   )
+  assert.notEqual(trial.inSameThread, 0, 'no neighbour was in the thread of the site: nothing is proved')
   assert.notEqual(trial.backMs, undefined, `the pool was not whole again:\n${box.output.slice(-8_000)}`)
   return trial
 }

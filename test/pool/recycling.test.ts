@@ -101,7 +101,7 @@ test('in a process with many open descriptors the thread that did the most is re
   assert.equal(next?.thread, 3)
   assert.equal(next?.kind, 'descriptors')
   assert.equal(
-    nextToRecycle(threads({ descriptorShare: 0.5 }, { descriptorShare: 0.9, isEmpty: true }), NONE, 0),
+    nextToRecycle(threads({ descriptorShare: 0.3 }, { descriptorShare: 0.9, isEmpty: true }), NONE, 0),
     undefined,
   )
 })
@@ -213,7 +213,7 @@ test('whatever the figures, what is replaced is one of the threads, and has the 
         memory: one.memoryBytes > limits.threadMemoryBytes,
         'process memory': isOld && one.processBytes > limits.processMemoryBytes,
         'pool memory': isOld && overBytes > 0,
-        descriptors: !one.isEmpty && one.descriptorShare > 0.5,
+        descriptors: !one.isEmpty && one.descriptorShare > 0.3,
         requests: one.requests > 800,
         age: one.ageMs > 120_000,
         'idle sites': one.idleSites >= 8,

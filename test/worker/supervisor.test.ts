@@ -160,7 +160,7 @@ test('a process without a dispatcher ends at once, stuck threads and all', async
 
   worker.child.disconnect()
 
-  assert.deepEqual(await exited, [0, null])
+  assert.deepEqual(await exited, [null, 'SIGKILL'])
 })
 
 test('signals of the terminal are left to the dispatcher', async (t) => {
