@@ -70,11 +70,12 @@ export class Losses {
   }
 
   #ownProcessLost(site: PoolSite, end: ProcessEnd, threads: PoolThread[]): void {
-    // Somebody outside did that, or the watch, which has said so.
-    if (isFromOutside(end)) return
-    for (const thread of threads) thread.blamed = site
     site.throttledUntil = performance.now() + end.waitMs
-    this.#handlers.onOffence(site, { kind: 'crashed', text: `ended its process (${end.why})`, severe: true })
+    // Else somebody outside did that, or the watch, which has said so.
+    if (!isFromOutside(end)) {
+      for (const thread of threads) thread.blamed = site
+      this.#handlers.onOffence(site, { kind: 'crashed', text: `ended its process (${end.why})`, severe: true })
+    }
     if (end.waitMs === 0) return
     for (const exchange of [...site.lane.waiting]) this.#handlers.fail(exchange, throttled(site))
   }

@@ -303,7 +303,7 @@ export class Watch {
       case 'late':
         return
       case 'stalled':
-        return this.#stalled(thread)
+        return void this.#stalled(thread)
       case 'slow':
         return void this.#slow(thread, lateMs)
       case 'retire':
@@ -318,10 +318,20 @@ export class Watch {
     }
   }
 
-  #stalled(thread: PoolThread): void {
-    if (thread.slot !== undefined) thread.slot.stalled = true
+  async #stalled(thread: PoolThread): Promise<void> {
+    const { slot, late } = thread
+    if (slot === undefined || late === undefined) return
+    // What is being loaded here may be what keeps the thread: it must not do the same elsewhere.
+    const loading = [...thread.loading].filter(({ lane }) => lane.heldBy === undefined)
+    for (const { lane } of loading) this.#pool.scheduler.hold(lane, slot)
+    slot.stalled = true
     this.#pool.seekElsewhere(thread)
-    if (thread.late?.culprit === undefined) void this.#askWhose(thread)
+    if (late.culprit === undefined) await this.#askWhose(thread)
+    for (const site of loading) {
+      if (site === late.culprit || site.lane.heldBy !== slot) continue
+      this.#pool.scheduler.release(site.lane)
+      this.#pool.drainSite(site)
+    }
   }
 
   /** Finds the culprit by what is on the thread's stack, where no mark says it. */

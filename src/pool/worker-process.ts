@@ -161,11 +161,10 @@ export class WorkerProcess {
     this.descriptorShare = 0
     const livedMs = Math.round(performance.now() - this.#startedAt)
     const { free, firstMs, lastMs, healthyMs } = this.#brake
-    // To be killed is no fault of what runs in it.
-    if (signal !== 'SIGKILL') this.#quickEnds = livedMs >= healthyMs ? 0 : this.#quickEnds + 1
-    const isKilled = signal === 'SIGKILL' && this.#quickEnds === 0
-    const waitMs =
-      isKilled || this.#quickEnds <= free ? 0 : Math.min(lastMs, firstMs * 2 ** (this.#quickEnds - free - 1))
+    this.#quickEnds = livedMs >= healthyMs ? 0 : this.#quickEnds + 1
+    // To be killed once is no fault of what runs in it.
+    const allowed = signal === 'SIGKILL' ? Math.max(1, free) : free
+    const waitMs = this.#quickEnds <= allowed ? 0 : Math.min(lastMs, firstMs * 2 ** (this.#quickEnds - allowed - 1))
     if (!this.#closing) {
       this.#log.error({ process: this.index, why, livedMs, waitMs }, 'worker process ended')
       this.#restart = setTimeout(() => this.#start(), waitMs)
