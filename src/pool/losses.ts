@@ -9,6 +9,7 @@
 import { SiteThrottled, ThreadLost } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { Exchange } from './exchange.ts'
+import type { MemorySuspects } from './memory-suspects.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { PoolThread, ThreadFate } from './pool-thread.ts'
 import type { ProcessGroup } from './process-group.ts'
@@ -31,10 +32,12 @@ const OUTSIDE_SIGNALS: ReadonlySet<NodeJS.Signals> = new Set(['SIGKILL', 'SIGTER
 export class Losses {
   readonly #handlers: LossHandlers
   readonly #log: Log
+  readonly #memorySuspects: MemorySuspects
   #closing = false
 
-  constructor(handlers: LossHandlers, log: Log) {
+  constructor(handlers: LossHandlers, memorySuspects: MemorySuspects, log: Log) {
     this.#handlers = handlers
+    this.#memorySuspects = memorySuspects
     this.#log = log
   }
 
@@ -81,7 +84,7 @@ export class Losses {
   }
 
   #decide(thread: PoolThread, open: Exchange[], fate: ThreadFate): void {
-    const culprit = thread.blamed ?? this.#culpritOf(thread, open, fate)
+    const culprit = this.#blamed(thread, fate) ?? this.#culpritOf(thread, open, fate)
     const again: Exchange[] = []
     for (const exchange of open) {
       if (exchange.state === 'done') continue
@@ -95,22 +98,47 @@ export class Losses {
     this.#handlers.putBack(again)
   }
 
+  /** The site that the thread was ended for. */
+  #blamed({ blamed }: PoolThread, fate: ThreadFate): PoolSite | undefined {
+    if (blamed !== undefined && fate.what === 'thread' && isFull(fate)) {
+      this.#handlers.onOffence(blamed, { kind: 'memory', text: endOfThread(fate), severe: true })
+    }
+    return blamed
+  }
+
   /** A thread that ended alone and by itself: whose code ran is marked, or only one site had a request. */
   #culpritOf(thread: PoolThread, open: Exchange[], fate: ThreadFate): PoolSite | undefined {
     if (fate.what === 'process' || thread.wasRetiring || this.#closing) return undefined
-    const kind = fate.why.includes('ERR_WORKER_OUT_OF_MEMORY') ? 'memory' : 'crashed'
-    const text = `ended its thread (${fate.why.split('\n', 1)[0]})`
+    if (isFull(fate)) return this.#filledBy(thread, fate)
+    const text = endOfThread(fate)
     const running = open.find((exchange) => exchange.id === fate.running?.id)?.site
     const marked = running ?? (fate.running === undefined ? undefined : thread.siteOf(fate.running.generation))
     const sites = marked === undefined ? sitesOf(open) : [marked]
     const [culprit] = sites
     if (sites.length === 1 && culprit !== undefined) {
-      this.#handlers.onOffence(culprit, { kind, text, severe: true })
+      this.#handlers.onOffence(culprit, { kind: 'crashed', text, severe: true })
       return culprit
     }
-    if (sites.length > 1) this.#handlers.onSuspects(sites, { kind, text, severe: true })
+    if (sites.length > 1) this.#handlers.onSuspects(sites, { kind: 'crashed', text, severe: true })
     return undefined
   }
+
+  /** Who runs when memory comes to its end is not who took it. */
+  #filledBy(thread: PoolThread, fate: ThreadFate): PoolSite | undefined {
+    const sites = [...thread.sites()]
+    const suspects = this.#memorySuspects.full(sites, performance.now())
+    if (suspects.length > 0)
+      this.#handlers.onSuspects(suspects, { kind: 'memory', text: endOfThread(fate), severe: true })
+    return sites.length === 1 ? sites[0] : undefined
+  }
+}
+
+function isFull({ why }: ThreadFate): boolean {
+  return why.includes('ERR_WORKER_OUT_OF_MEMORY')
+}
+
+function endOfThread({ why }: ThreadFate): string {
+  return `ended its thread (${why.split('\n', 1)[0]})`
 }
 
 function isFromOutside({ signal }: ProcessEnd): boolean {

@@ -16,6 +16,7 @@ import type { Exchange } from './exchange.ts'
 import { loadError, reasonOf } from './load-error.ts'
 import type { LossHandlers } from './losses.ts'
 import { Losses, throttled } from './losses.ts'
+import { MemorySuspects } from './memory-suspects.ts'
 import type { SiteLimits } from './pool-site.ts'
 import { isSameCode, PoolSite } from './pool-site.ts'
 import type { PoolThread } from './pool-thread.ts'
@@ -77,6 +78,7 @@ const MAX_LOST_LOADS = 4
 export class Pool {
   readonly scheduler: Scheduler<Exchange>
   readonly workforce: Workforce
+  readonly memorySuspects = new MemorySuspects()
   readonly #sites = new Set<PoolSite>()
   readonly #handlers: PoolHandlers
   readonly #log: Log
@@ -98,7 +100,7 @@ export class Pool {
       backlogMs: BACKLOG_MS,
     })
     this.#recording = new Recording(settings.recorder, settings.concurrency)
-    this.#losses = new Losses(this.#lossHandlers(), log)
+    this.#losses = new Losses(this.#lossHandlers(), this.memorySuspects, log)
     this.workforce = new Workforce(settings, this.scheduler, this.#workforceHandlers(), log)
     this.#reroute = new Reroute(this.scheduler, this.workforce, this.#rerouteHandlers())
     this.#watch = new Watch(this.#reroute, log)
@@ -130,6 +132,7 @@ export class Pool {
   /** The site takes no new requests; what it has is finished, and its generations are closed then. */
   removeSite(site: PoolSite): void {
     this.#sites.delete(site)
+    this.memorySuspects.forget(site)
     site.removed = true
     site.order = undefined
     for (const exchange of [...site.lane.waiting]) this.#fail(exchange, new SiteGone(site.name))
@@ -276,8 +279,6 @@ export class Pool {
     await this.workforce.close()
   }
 
-  // ---- requests ------------------------------------------------------------------------------------------------
-
   #assign(exchange: Exchange, slot: Slot<Exchange>): void {
     const thread = this.workforce.threads.get(slot.thread)
     const order = exchange.site.order
@@ -340,8 +341,6 @@ export class Pool {
     this.#fail(exchange, new SiteTimeout(site.name, site.limits.timeoutMs))
   }
 
-  // ---- loading -------------------------------------------------------------------------------------------------
-
   #loadInto(site: PoolSite, slot: Slot<Exchange>): void {
     const thread = this.workforce.threads.get(slot.thread)
     const order = site.order
@@ -393,8 +392,6 @@ export class Pool {
     else if (site.lane.loading === undefined && group.ready > 0) this.#handlers.onStarved(site)
   }
 
-  // ---- threads -------------------------------------------------------------------------------------------------
-
   #ready(thread: PoolThread): ThreadLinkHandlers {
     this.#recording.ready(thread)
     for (const site of this.#sites) {
@@ -402,10 +399,7 @@ export class Pool {
       else this.seekThread(site)
     }
     return {
-      onFinished: (exchange) => {
-        this.#leave(exchange)
-        thread.becameIdle()
-      },
+      onFinished: (exchange) => this.#finished(thread, exchange),
       onAborted: (exchange, reason) => this.#siteAborted(thread, exchange, reason),
       onBegan: (exchange) => exchange.slot !== undefined && this.#drain(exchange.slot),
       onAnswering: (exchange) => exchange.site.settled(exchange),
@@ -483,13 +477,17 @@ export class Pool {
     this.#losses.processLost(group, owner, end, threads)
   }
 
+  #finished(thread: PoolThread, exchange: Exchange): void {
+    this.#leave(exchange)
+    thread.becameIdle()
+  }
+
   #siteAborted(thread: PoolThread, exchange: Exchange, reason: string): void {
     exchange.site.settled(exchange)
     exchange.state = 'done'
     exchange.link = undefined
     exchange.listener.onFailure(new SiteAborted(exchange.site.name, reason))
-    this.#leave(exchange)
-    thread.becameIdle()
+    this.#finished(thread, exchange)
   }
 }
 

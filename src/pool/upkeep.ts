@@ -29,8 +29,6 @@ const LOOK_MS = 500
 /** While there are no requests. */
 const IDLE_LOOK_MS = 10_000
 const RECYCLE_EVERY_MS = 5_000
-/** A thread that is too large so soon again is not the cure: its sites are separated. */
-const AGAIN_MS = 600_000
 /** What a thread more takes before anything is loaded in it, in bytes (docs/sizing.md). */
 const THREAD_BYTES = 22 * 1024 ** 2
 
@@ -39,8 +37,6 @@ export class Upkeep {
   readonly #log: Log
   readonly #elastic = new Map<ProcessGroup, Elastic>()
   readonly #recycledAt = new Map<ProcessGroup, number>()
-  /** When a site was in a thread that had grown too large. */
-  readonly #suspectedAt = new Map<PoolSite, number>()
   #timer: NodeJS.Timeout | undefined
   #isAwake = false
   #closed = false
@@ -138,16 +134,11 @@ export class Upkeep {
       .catch((error: unknown) => this.#log.error({ err: error }, 'replacing a thread failed'))
   }
 
-  /** Memory is the thread's, and which site holds it shows when one is alone, or when it happens again without others. */
   #suspect(sites: readonly PoolSite[], why: string, now: number): void {
-    const { isolation } = this.#parts
-    const offence = { kind: 'memory', text: `filled its thread: ${why}`, severe: true } as const
-    const [only] = sites
-    if (sites.length === 1 && only !== undefined) return isolation.offence(only, offence)
-    const again = sites.filter((site) => now - (this.#suspectedAt.get(site) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS)
-    for (const site of sites) this.#suspectedAt.set(site, now)
-    again.sort((a, b) => b.requests - a.requests)
-    if (again.length > 0) isolation.suspects(again, offence)
+    const { isolation, pool } = this.#parts
+    const suspects = pool.memorySuspects.full(sites, now)
+    if (suspects.length > 0)
+      isolation.suspects(suspects, { kind: 'memory', text: `filled its thread: ${why}`, severe: true })
   }
 }
 

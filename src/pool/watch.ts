@@ -48,6 +48,8 @@ const SUPERVISOR_MS = 1_000
 const AVOID_MS = 10_000
 /** A thread that was late for so long without counting that it had no processor is late by its own doing. */
 const OWN_MS = 200
+/** Share of `thread_memory` from which a thread counts as full. */
+const FULL = 0.5
 /** How long a stack may take: one that is deep takes most of a second. */
 const STACK_MS = 1_500
 /** From `terminate()` to the end of the process, and how long its other requests get. */
@@ -353,7 +355,9 @@ export class Watch {
     const text = stack ?? 'not to be had: the thread is in native code'
     this.#log.warn({ ...this.#evidence(thread, lateMs), stack: text }, 'site keeps its thread')
     const { culprit } = thread.late
-    if (culprit !== undefined && !isLoading(thread, culprit)) this.#offend(culprit, lateMs, true)
+    if (culprit !== undefined && !isLoading(thread, culprit) && !this.#isFull(thread)) {
+      this.#offend(culprit, lateMs, true)
+    }
   }
 
   /** The only site that has a request there, where neither mark nor stack says more. */
@@ -362,6 +366,12 @@ export class Watch {
     const sites = new Set(exchanges.map((exchange) => exchange.site))
     const [only] = sites
     if (sites.size === 1 && only !== undefined) this.#blameSite(thread, only, exchanges[0])
+  }
+
+  /** Whoever runs in a thread whose memory another has filled pays for the garbage collection: that is no offence. */
+  #isFull(thread: PoolThread): boolean {
+    const limits = this.#pool.workforce.groups.get(thread.group)?.settings.limits
+    return limits !== undefined && thread.sites().size > 1 && thread.memoryBytes > limits.threadMemoryBytes * FULL
   }
 
   #retire(thread: PoolThread, lateMs: number): void {

@@ -69,7 +69,6 @@ export class WorkerProcess {
   #child: ChildProcess | undefined
   #closing = false
   #quickEnds = 0
-  #mostDescriptors: number | undefined
   #startedAt = 0
   #restart: NodeJS.Timeout | undefined
   #ended: (() => void) | undefined
@@ -115,8 +114,8 @@ export class WorkerProcess {
     const { pid } = this
     if (pid === undefined) return
     try {
-      this.#mostDescriptors ??= mostDescriptors(await readFile(`/proc/${pid}/limits`, 'latin1'))
-      this.descriptorShare = (await readdir(`/proc/${pid}/fd`)).length / this.#mostDescriptors
+      const most = mostDescriptors(await readFile(`/proc/${pid}/limits`, 'latin1'))
+      this.descriptorShare = (await readdir(`/proc/${pid}/fd`)).length / most
     } catch {
       // It has ended, or there is no /proc.
     }
@@ -157,7 +156,6 @@ export class WorkerProcess {
 
   #down(why: string, signal: NodeJS.Signals | null): void {
     this.#child = undefined
-    this.#mostDescriptors = undefined
     this.descriptorShare = 0
     const livedMs = Math.round(performance.now() - this.#startedAt)
     const { free, firstMs, lastMs, healthyMs } = this.#brake

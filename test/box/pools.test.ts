@@ -130,17 +130,16 @@ test('a pool runs as its user, and a site alone as its own', {
 test('a pool grows while there is more work than its threads can do', async (t) => {
   const config = '[pool]\nprocesses = 1\nthreads = 1..3'
   const box = await startBox(t, { a: { files: { 'app.cjs': WORK } } }, { config })
-  const threads = new Set<string>()
 
-  await box.waitFor('requests to be answered by three threads', async () => {
+  await box.waitFor('the pool to have three threads', async () => {
     const replies = await Promise.all(Array.from({ length: 12 }, () => box.ask('a', '/20')))
-    for (const { text } of replies) threads.add(text)
-    return threads.size >= 3
+    assert.ok(replies.every(({ status }) => status === 200))
+    return (await group(box, 'default'))?.size === 3
   })
 
-  assert.equal((await group(box, 'default'))?.size, 3)
   const [first] = lines(box, 'number of threads changes')
   assert.deepEqual([first?.from, first?.to], [1, 2])
+  await box.waitFor('them to be ready', async () => (await group(box, 'default'))?.ready === 3)
 })
 
 test('a thread is replaced after so many requests, and no request notices', async (t) => {
