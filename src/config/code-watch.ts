@@ -2,6 +2,8 @@
  * Watches the code of sites, for `[site] watch = yes`: the very files that a thread has loaded for a site, and nothing
  * else in their folders, so that a site may write beside its code.
  */
+import { stat } from 'node:fs/promises'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { WatchLog } from './folder-watch.ts'
 import { FolderWatch } from './folder-watch.ts'
 import type { SettleLimits, Settler } from './settle.ts'
@@ -29,6 +31,9 @@ export function watchCode(onChange: (site: string) => void, log: WatchLog, optio
   return new CodeWatch(onChange, log, options)
 }
 
+/** After a folder is said to be watched: when its files are looked at once more. */
+const CATCH_UP_MS = [0, 200, 1_000]
+
 interface WatchedSite {
   paths: WatchedPaths
   settler: Settler
@@ -36,6 +41,8 @@ interface WatchedSite {
 
 export class CodeWatch implements AsyncDisposable {
   readonly #sites = new Map<string, WatchedSite>()
+  /** When a change of each site was last heard of, Unix time in ms. */
+  readonly #touchedAt = new Map<string, number>()
   readonly #sitesByFile = new Map<string, Set<WatchedSite>>()
   readonly #onChange: (site: string) => void
   readonly #settle: SettleLimits
@@ -59,13 +66,23 @@ export class CodeWatch implements AsyncDisposable {
    * and the link, so that making `current` lead to another release is a change.
    *
    * @param files absolute; none: the site is forgotten
+   * @param loadedAt when the site began to load them, Unix time in ms: what was written since, before it was watched, is a
+   *   change too
    */
-  set(site: string, files: readonly string[]): void {
+  set(site: string, files: readonly string[], loadedAt = Date.now()): void {
     const before = this.#sites.get(site)
     if (before !== undefined) this.#forget(before)
     this.#sites.delete(site)
-    if (files.length === 0) before?.settler.close()
-    else this.#remember(site, files, before?.settler ?? createSettler(() => this.#onChange(site), this.#settle))
+    if (files.length === 0) {
+      before?.settler.close()
+      this.#touchedAt.delete(site)
+    } else {
+      const settler = before?.settler ?? createSettler(() => this.#onChange(site), this.#settle)
+      this.#remember(site, files, settler)
+      const known = new Set(before?.paths.files)
+      const fresh = [...(this.#sites.get(site)?.paths.files ?? [])].filter((file) => !known.has(file))
+      void this.#catchUp(site, fresh, settler, loadedAt)
+    }
     if (this.#isUpdateDue) return
     this.#isUpdateDue = true
     setImmediate(() => this.#update())
@@ -87,9 +104,10 @@ export class CodeWatch implements AsyncDisposable {
   }
 
   #touch(path: string): void {
-    for (const site of this.#sitesByFile.get(path) ?? []) site.settler.touch()
-    for (const site of this.#sites.values()) {
-      if (site.paths.folders.has(path)) site.settler.touch()
+    for (const [name, site] of this.#sites) {
+      if (!this.#sitesByFile.get(path)?.has(site) && !site.paths.folders.has(path)) continue
+      this.#touchedAt.set(name, Date.now())
+      site.settler.touch()
     }
   }
 
@@ -111,6 +129,23 @@ export class CodeWatch implements AsyncDisposable {
     }
   }
 
+  /**
+   * Takes note of files that were written between the load and the moment from which their folder is watched for certain:
+   * chokidar is ready before the kernel tells of everything (one edit in four was lost right after a first load, 6.0.0).
+   */
+  async #catchUp(name: string, files: readonly string[], settler: Settler, loadedAt: number): Promise<void> {
+    if (files.length === 0) return
+    await this.whenReady()
+    for (const waitMs of CATCH_UP_MS) {
+      await delay(waitMs, undefined, { ref: false })
+      const times = await Promise.all(files.map(writtenAt))
+      const newest = times.reduce((latest, time) => Math.max(latest, time), 0)
+      if (newest <= loadedAt || (this.#touchedAt.get(name) ?? 0) >= newest) continue
+      this.#touchedAt.set(name, Date.now())
+      return settler.touch()
+    }
+  }
+
   /** Once for all sites that were set in this turn of the event loop. */
   #update(): void {
     this.#isUpdateDue = false
@@ -120,5 +155,14 @@ export class CodeWatch implements AsyncDisposable {
       for (const folder of paths.folders) (folder.includes('/node_modules/') ? packages : own).add(folder)
     }
     this.#folders.setFolders([...own, ...packages])
+  }
+}
+
+/** Unix time in ms; 0 for a file that is not there. */
+async function writtenAt(file: string): Promise<number> {
+  try {
+    return (await stat(file)).mtimeMs
+  } catch {
+    return 0
   }
 }

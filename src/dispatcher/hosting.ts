@@ -43,7 +43,8 @@ export interface HostingSettings {
 
 /** The code files of sites, as far as they are to be watched. */
 export interface CodeWatch {
-  set(site: string, files: readonly string[]): void
+  /** @param loadedAt when the site began to load them, Unix time in ms */
+  set(site: string, files: readonly string[], loadedAt?: number): void
 }
 
 /** From this many changes at once on, sites that nobody uses are not loaded to prove them. */
@@ -146,7 +147,7 @@ export class Hosting {
       // An older generation that is loaded once more does not make the newer one right.
       site.codeFault = undefined
     }
-    this.#watch(site, [order.module, ...report.files])
+    this.#watch(site, [order.module, ...report.files], Date.now() - report.tookMs)
   }
 
   /** A generation has read more files. */
@@ -246,8 +247,8 @@ export class Hosting {
     this.#context.hosts = buildHostTable(claims, this.#defaultSite)
   }
 
-  #watch(site: Site, files: readonly string[]): void {
-    this.#code?.set(site.name, site.config.watch ? files.filter((file) => file !== '') : [])
+  #watch(site: Site, files: readonly string[], loadedAt?: number): void {
+    this.#code?.set(site.name, site.config.watch ? files.filter((file) => file !== '') : [], loadedAt)
   }
 
   #order(config: SiteConfig): LoadOrder {
