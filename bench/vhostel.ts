@@ -87,7 +87,7 @@ export async function startVhostel(options: VhostelOptions, made?: SiteFolder): 
   stack.defer(() => folder.remove())
   const args = [options.command, 'serve', '--config', join(folder.path, 'vhostel.ini')]
   const child = stack.use(await startChild(process.execPath, args, { cwd: folder.path }))
-  const { listen } = await until('vhostel to serve', child, START_DEADLINE_MS, () => statusOf(folder))
+  const { listen } = await until('vhostel to serve', child, START_DEADLINE_MS, () => statusOf(folder.path))
   const running = stack.move()
   return {
     pid: child.pid,
@@ -105,14 +105,14 @@ function writeFastifySite(folder: SiteFolder, site: number, ownFastify: boolean)
 }
 
 async function certainly(folder: SiteFolder, child: Child): Promise<StatusReport> {
-  return until('the status', child, ADMIN_DEADLINE_MS, () => statusOf(folder))
+  return until('the status', child, ADMIN_DEADLINE_MS, () => statusOf(folder.path))
 }
 
-/** @returns undefined while nobody answers */
-function statusOf(folder: SiteFolder): Promise<StatusReport | undefined> {
+/** @param folder that of vhostel.ini @returns undefined while nobody answers */
+export function statusOf(folder: string, deadlineMs = ADMIN_DEADLINE_MS): Promise<StatusReport | undefined> {
   return new Promise((resolve) => {
-    const signal = AbortSignal.timeout(ADMIN_DEADLINE_MS)
-    const socketPath = join(folder.path, 'run/admin.sock')
+    const signal = AbortSignal.timeout(deadlineMs)
+    const socketPath = join(folder, 'run/admin.sock')
     const asked = request({ socketPath, path: '/status', agent: false, signal }, (response) => {
       const chunks: Buffer[] = []
       response.on('data', (chunk: Buffer) => chunks.push(chunk))

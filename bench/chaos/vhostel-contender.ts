@@ -3,12 +3,11 @@
  * so short that a trial sees every step.
  */
 import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { request } from 'node:http'
 import { dirname, join } from 'node:path'
-import type { StatusReport } from '../../src/admin/reports.ts'
 import { startChild, until } from '../children.ts'
 import { processTree } from '../process-tree.ts'
 import { removeFolder, temporaryFolder } from '../temporary-folder.ts'
+import { statusOf } from '../vhostel.ts'
 import type { Contender } from './contender.ts'
 import type { Fault } from './fault.ts'
 import { SHORT_LIMITS } from './faults.ts'
@@ -33,7 +32,9 @@ export async function startVhostel(
   writeFolder(folder, neighbours, faults)
   const args = [command, 'serve', '--config', join(folder, 'vhostel.ini')]
   const child = stack.use(await startChild(process.execPath, args, { cwd: folder }))
-  const { listen, sites } = await until('vhostel to serve', child, START_DEADLINE_MS, () => statusOf(folder))
+  const { listen, sites } = await until('vhostel to serve', child, START_DEADLINE_MS, () =>
+    statusOf(folder, ADMIN_DEADLINE_MS),
+  )
   const refused = sites.flatMap(({ state, problems }) => (state === 'refused' ? problems : []))
   if (refused.length > 0) throw new Error(refused.join('\n'))
   const running = stack.move()
@@ -43,7 +44,7 @@ export async function startVhostel(
     journal: join(folder, 'journal'),
     workers: () => processTree([child.pid]).slice(1),
     isWhole: async () => {
-      const status = await statusOf(folder)
+      const status = await statusOf(folder, ADMIN_DEADLINE_MS)
       return status !== undefined && isPoolWhole(status)
     },
     log: () => readFileSync(join(folder, LOG), 'utf8').split('\n'),
@@ -87,20 +88,4 @@ function writeSite(
   const ini = `${site}[env]\nJOURNAL = ${join(folder, 'journal')}\n${limits}`
   writeFileSync(join(folder, `sites-available/${name}.ini`), ini)
   symlinkSync(`../sites-available/${name}.ini`, join(folder, `sites-enabled/${name}.ini`))
-}
-
-/** @returns undefined while nobody answers */
-function statusOf(folder: string): Promise<StatusReport | undefined> {
-  return new Promise((resolve) => {
-    const signal = AbortSignal.timeout(ADMIN_DEADLINE_MS)
-    const socketPath = join(folder, 'run/admin.sock')
-    const asked = request({ socketPath, path: '/status', agent: false, signal }, (response) => {
-      const chunks: Buffer[] = []
-      response.on('data', (chunk: Buffer) => chunks.push(chunk))
-      response.on('error', () => resolve(undefined))
-      response.on('end', () => resolve(JSON.parse(Buffer.concat(chunks).toString()) as StatusReport))
-    })
-    asked.on('error', () => resolve(undefined))
-    asked.end()
-  })
 }

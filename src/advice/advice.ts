@@ -2,17 +2,15 @@
  * Draws the conclusions: from what was recorded and what the machine is, to a report of figures. Pure. What stands out is
  * put in words by remarks.ts; how it looks on a terminal is the command's affair.
  */
+
 import type { AdviceSnapshot, PoolRecord } from '../core/advice-report.ts'
+import { PROCESS_BYTES, THREAD_BYTES } from '../core/footprint.ts'
 import { arrivalsOf } from './arrivals.ts'
 import type { MemoryUse } from './memory.ts'
 import { poolAdvice } from './pool-advice.ts'
 import { remarksOn } from './remarks.ts'
 import type { AdviceOptions, AdviceReport, MemoryAdvice, PoolAdvice, SiteAdvice } from './report.ts'
 import { siteAdvice, totalCapacity } from './site-advice.ts'
-
-/** An empty process, and each of its threads with a framework loaded (docs/sizing.md). */
-const PROCESS_BYTES = 46 * 1024 ** 2
-const THREAD_BYTES = 22 * 1024 ** 2
 
 /** @param memory undefined where the machine does not say */
 export function advise(snapshot: AdviceSnapshot, memory: MemoryUse | undefined, options: AdviceOptions): AdviceReport {

@@ -4,6 +4,7 @@
  * Limit: Linux. Elsewhere, or where /proc is not to be read, there are no figures, and the advice says so.
  */
 import { readFile } from 'node:fs/promises'
+import { readPss } from '../core/footprint.ts'
 
 /** All in bytes. */
 export interface MemoryUse {
@@ -44,11 +45,4 @@ export function memoryUse(meminfo: string, workers: readonly number[], dispatche
     dispatcherBytes,
     perProcessBytes: workers.length === 0 ? 0 : (own - dispatcherBytes) / workers.length,
   }
-}
-
-/** Memory of a process with its part of what it shares; undefined where it may not be read, or the process is gone. */
-async function readPss(pid: number): Promise<number | undefined> {
-  const text = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8').catch(() => '')
-  const found = /^Pss:\s+(\d+) kB/m.exec(text)
-  return found === null ? undefined : Number(found[1]) * 1024
 }

@@ -23,16 +23,20 @@ interface Entry {
   gid: number
 }
 
+/** Who is meant, or why nobody can be, and which of the two keys is wrong. */
+export type IdentityRead = { value: Identity } | { problem: string; key: 'user' | 'group' }
+
 /** Reads `user` and `group`. @param group without it, the user's own */
-export function readIdentity(user: string, group: string | undefined): Read<Identity> {
+export function readIdentity(user: string, group: string | undefined): IdentityRead {
   const found = find('/etc/passwd', user, 'user')
-  if ('problem' in found) return found
+  if ('problem' in found) return { ...found, key: 'user' }
   const own = group === undefined ? undefined : find('/etc/group', group, 'group')
-  if (own !== undefined && 'problem' in own) return own
+  if (own !== undefined && 'problem' in own) return { ...own, key: 'group' }
   const identity = { uid: found.value.id, gid: own?.value.id ?? found.value.gid }
   const isOwn = process.getuid?.() === identity.uid && process.getgid?.() === identity.gid
   if (process.getuid?.() === 0 || isOwn) return { value: identity }
-  return { problem: `${quote(user)}: only a server that is started as root can run sites as somebody else` }
+  const problem = `${quote(user)}: only a server that is started as root can run sites as somebody else`
+  return { problem, key: 'user' }
 }
 
 function find(file: string, name: string, what: string): Read<Entry> {

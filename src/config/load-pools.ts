@@ -108,6 +108,6 @@ function identityOf(
   }
   const identity = readIdentity(user, group)
   if ('value' in identity) return identity.value
-  problem(identity.problem.startsWith('there is no group') ? 'group' : 'user', identity.problem)
+  problem(identity.key, identity.problem)
   return undefined
 }

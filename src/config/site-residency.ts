@@ -53,7 +53,7 @@ function checkIdentity(site: SiteBeingRead): Identity | undefined {
   const identity = readIdentity(user, group)
   if ('value' in identity) return identity.value
   site.load.dependencies.push('/etc/passwd', '/etc/group')
-  addProblem(site, 'site', identity.problem.startsWith('there is no group') ? 'group' : 'user', identity.problem)
+  addProblem(site, 'site', identity.key, identity.problem)
   return undefined
 }
 

@@ -57,13 +57,7 @@ export type SupervisorReport =
   | { type: 'revoked'; thread: number; ids: number[]; running: Running; delayedMs: number }
   /** `delayedMs`: time since its beginning in which the thread was ready to run and got no processor; 0 where unknown. */
   | { type: 'delay'; thread: number; question: number; delayedMs: number }
-  /** `stack` is undefined where the thread did not say; `running` as in `revoked`. */
-  | {
-      type: 'stack'
-      thread: number
-      question: number
-      stack: string | undefined
-      running: Running
-    }
+  /** `stack` is undefined where the thread did not say. */
+  | { type: 'stack'; thread: number; question: number; stack: string | undefined }
   /** The event loop of this thread has not come round for so long, in ms, though nothing may wait for it. */
   | { type: 'stuck'; thread: number; forMs: number; running: Running }

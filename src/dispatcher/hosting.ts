@@ -192,7 +192,7 @@ export class Hosting {
     site.pooled = pooled
     this.#bySite.set(pooled, site)
     this.#isolation.settle(pooled, residencyOf(config))
-    if (config.preload) this.#context.pool.preload(pooled)
+    this.#context.pool.seekThread(pooled)
   }
 
   #unpool(site: Site): void {
@@ -232,7 +232,7 @@ export class Hosting {
     if (site.pooled !== undefined) {
       site.pooled.adopt(siteLimits(config))
       this.#isolation.settle(site.pooled, residencyOf(config))
-      if (config.preload) this.#context.pool.preload(site.pooled)
+      this.#context.pool.seekThread(site.pooled)
       this.#watch(site, [config.module ?? '', ...(site.pooled.loaded?.files ?? [])])
     }
     this.#rebuild()

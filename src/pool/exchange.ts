@@ -8,6 +8,7 @@
 import type { RecordedFlow } from '../core/pool-recorder.ts'
 import type { RequestHead, ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
+import { REPEATABLE_METHODS, SAFE_METHODS } from '../protocol/methods.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { Slot } from './scheduler.ts'
 import type { ThreadLink } from './thread-link.ts'
@@ -33,12 +34,6 @@ export interface ExchangeListener {
  * `tunnel`; `done` when nothing more follows.
  */
 export type ExchangeState = 'waiting' | 'sent' | 'started' | 'answering' | 'tunnel' | 'done'
-
-// RFC 9110 §9.2.1: safe methods may be repeated without the client having asked for it.
-const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
-
-/** RFC 9110 §9.2.2: their start is told after it happened, and with other things (worker/requests.ts). */
-const REPEATABLE_METHODS = new Set([...SAFE_METHODS, 'PUT', 'DELETE'])
 
 /** Times that a request is handed to a thread at the most: when its start was never heard of, and when it was. */
 const MAX_RUNS = 3

@@ -103,8 +103,7 @@ export class Isolation {
     const residency = this.#residencies.get(site)
     const name = this.#groupFor(site)
     if (residency === undefined || this.#closed || name !== ownGroup(site)) return
-    const present = this.#pool.workforce.groups.get(name)
-    if (present !== undefined) return
+    if (this.#pool.workforce.groups.has(name)) return
     try {
       this.#pool.workforce.openGroup(this.#ownSettings(site, residency))
     } catch (error) {
@@ -146,13 +145,10 @@ export class Isolation {
     const group = this.#groupFor(site)
     if (site.lane.group === group) return
     const wasAlone = this.isAlone(site)
-    if (group === ownGroup(site)) {
-      // A site that does harm leaves at once; its requests wait for its own process.
-      this.#pool.moveSite(site, group)
-      return this.open(site)
-    }
+    // A site that does harm leaves at once; its requests wait for its own process.
     this.#pool.moveSite(site, group)
-    if (wasAlone) this.#closeOwn(site)
+    if (this.isAlone(site)) this.open(site)
+    else if (wasAlone) this.#closeOwn(site)
   }
 
   #ownSettings(site: PoolSite, { isolation, pool, uid, gid, root }: Residency): GroupSettings {

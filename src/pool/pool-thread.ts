@@ -38,8 +38,8 @@ export interface Lateness {
   exchange: Exchange | undefined
   /** When its supervisor was asked to take requests back; 0 once it has answered. */
   askedAt: number
-  /** The last step of the chain that was taken (watch.ts). */
-  step: number
+  /** Steps of the chain that were taken (watch.ts). */
+  taken: number
   /** The step for which it was asked how long it had no processor. */
   checkedFor: number
   /** From when on it may be asked again; `performance.now()`. */

@@ -147,7 +147,7 @@ export class Pool {
       this.#hadTraffic = true
       this.#handlers.onTraffic()
     }
-    if (performance.now() < site.throttledUntil) return this.#fail(exchange, throttled(site))
+    if (exchange.arrivedAt < site.throttledUntil) return this.#fail(exchange, throttled(site))
     if (site.lane.warm.size === 0 && site.failure !== undefined && performance.now() < site.retryAt) {
       return this.#fail(exchange, new SiteUnavailable(site.name, reasonOf(site.failure)))
     }
@@ -236,14 +236,6 @@ export class Pool {
     let busyThreads = 0
     for (const { slot } of group.threads) busyThreads += slot?.late ? 1 : (slot?.utilisation ?? 0)
     return { waiting, busyThreads }
-  }
-
-  /** Loads the site before anybody asks for it, where it is loaded nowhere. */
-  preload(site: PoolSite): void {
-    if (site.removed || site.lane.warm.size > 0) return
-    if (!this.workforce.groups.has(site.lane.group)) return this.#handlers.onHomeless(site)
-    const slot = this.scheduler.loadTarget(site.lane)
-    if (slot !== undefined) this.#loadInto(site, slot)
   }
 
   /** The threads that the site belongs to, once one of them takes requests; undefined when none does in time. */
@@ -382,22 +374,21 @@ export class Pool {
     for (const exchange of [...site.lane.waiting]) this.#fail(exchange, loadError(site, report))
   }
 
-  /** Gives a site that has requests waiting and no thread one to be loaded in. */
+  /** Gives a site that has requests waiting, or is to be loaded before it has, and no thread, one to be loaded in. */
   seekThread(site: PoolSite): void {
-    if (site.lane.waiting.size === 0 || site.lane.warm.size > 0 || this.#closing) return
+    const isWaiting = site.lane.waiting.size > 0
+    if (site.lane.warm.size > 0 || site.removed || this.#closing) return
+    if (!isWaiting && !site.limits.preload) return
     const group = this.workforce.groups.get(site.lane.group)
     if (group === undefined) return this.#handlers.onHomeless(site)
     const slot = this.scheduler.loadTarget(site.lane)
     if (slot !== undefined) this.#loadInto(site, slot)
-    else if (site.lane.loading === undefined && group.ready > 0) this.#handlers.onStarved(site)
+    else if (isWaiting && site.lane.loading === undefined && group.ready > 0) this.#handlers.onStarved(site)
   }
 
   #ready(thread: PoolThread): ThreadLinkHandlers {
     this.#recording.ready(thread)
-    for (const site of this.#sites) {
-      if (site.limits.preload && site.lane.warm.size === 0) this.preload(site)
-      else this.seekThread(site)
-    }
+    for (const site of this.#sites) this.seekThread(site)
     return {
       onFinished: (exchange) => this.#finished(thread, exchange),
       onAborted: (exchange, reason) => this.#siteAborted(thread, exchange, reason),
@@ -454,8 +445,7 @@ export class Pool {
     for (const site of this.#sites) {
       // With its last loaded thread a previous version is lost: the code on disk is all there is.
       if (site.lane.warm.size === 0) site.lane.spreadable = true
-      if (site.limits.preload) this.preload(site)
-      else this.seekThread(site)
+      this.seekThread(site)
     }
     // A thread may have been started in the place of one that comes back with its process: the number is looked at again.
     this.#handlers.onStale()

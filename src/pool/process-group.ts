@@ -4,15 +4,11 @@
  *
  * Invariant: `size` is between the least and the most that the settings allow.
  */
+import { DEFAULT_POOL } from '../config/site-schema.ts'
+import type { Range } from '../config/units.ts'
 import type { PoolThread } from './pool-thread.ts'
 import type { RecyclingLimits } from './recycling.ts'
 import type { Brake, ProcessOptions, WorkerProcess } from './worker-process.ts'
-
-/** A number that may grow and shrink. */
-export interface Range {
-  min: number
-  max: number
-}
 
 /** What its threads and processes may take. */
 export interface GroupLimits extends RecyclingLimits {
@@ -37,7 +33,7 @@ export interface GroupSettings {
 const READY_TIMEOUT_MS = 30_000
 
 /** The group of the sites that say nothing else. */
-export const DEFAULT_GROUP = 'default'
+export const DEFAULT_GROUP = DEFAULT_POOL
 
 export class ProcessGroup {
   readonly settings: GroupSettings

@@ -77,15 +77,12 @@ export class Renewal {
    */
   async recycle(thread: PoolThread, drop: (site: PoolSite) => boolean): Promise<boolean> {
     if (this.#tidying || this.#closed || thread.state !== 'ready') return false
-    this.#tidying = true
-    try {
+    return this.#alone(async () => {
       if (!(await this.#moveSites(thread, drop))) return false
       await this.#retire(thread)
       await this.#restoreSize()
       return true
-    } finally {
-      this.#tidying = false
-    }
+    })
   }
 
   /** A group wants fewer threads than it has: the one with the fewest sites is moved together with another. */
@@ -93,13 +90,9 @@ export class Renewal {
     const threads = [...group.threads].filter((thread) => thread.state === 'ready').sort(byLoad)
     const [least] = threads
     if (this.#tidying || least === undefined || group.ready <= group.size) return
-    this.#tidying = true
-    this.#moveSites(least, () => false, true)
-      .then((moved) => (moved ? this.#retire(least) : undefined))
-      .catch((error: unknown) => this.#log.error({ err: error }, 'ending a thread failed'))
-      .finally(() => {
-        this.#tidying = false
-      })
+    this.#alone(async () => {
+      if (await this.#moveSites(least, neverDrop, true)) await this.#retire(least)
+    }).catch((error: unknown) => this.#log.error({ err: error }, 'ending a thread failed'))
   }
 
   close(): void {
@@ -168,12 +161,19 @@ export class Renewal {
   #tidy(): void {
     this.#timer = undefined
     if (this.#tidying || this.#closed) return
+    this.#alone(() => this.#tidyAll()).catch((error: unknown) =>
+      this.#log.error({ err: error }, 'tidying threads failed'),
+    )
+  }
+
+  /** Does work during which no other thread is taken away. */
+  async #alone<T>(work: () => Promise<T>): Promise<T> {
     this.#tidying = true
-    this.#tidyAll()
-      .catch((error: unknown) => this.#log.error({ err: error }, 'tidying threads failed'))
-      .finally(() => {
-        this.#tidying = false
-      })
+    try {
+      return await work()
+    } finally {
+      this.#tidying = false
+    }
   }
 
   async #tidyAll(): Promise<void> {

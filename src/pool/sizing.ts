@@ -5,11 +5,8 @@
  * Invariant: at least one process with one thread; never more memory for empty threads than a quarter of the machine.
  */
 import { availableParallelism, totalmem } from 'node:os'
-import type { Range } from './process-group.ts'
-
-/** What a process and a thread take before any site is loaded, in bytes (measured: docs/sizing.md). */
-const PROCESS_BYTES = 46 * 1024 ** 2
-const THREAD_BYTES = 22 * 1024 ** 2
+import type { Range } from '../config/units.ts'
+import { PROCESS_BYTES, THREAD_BYTES } from '../core/footprint.ts'
 
 const MAX_THREADS = 4
 const MAX_PROCESSES = 32

@@ -6,7 +6,7 @@
  * replacement loaded first; a group replaces at most one thread in `RECYCLE_EVERY_MS`. Invariant: what is decided here is
  * logged with its reason.
  */
-import { readFile } from 'node:fs/promises'
+import { readPss, THREAD_BYTES } from '../core/footprint.ts'
 import type { Log } from '../core/log.ts'
 import { Elastic } from './elastic.ts'
 import type { Isolation } from './isolation.ts'
@@ -29,8 +29,6 @@ const LOOK_MS = 500
 /** While there are no requests. */
 const IDLE_LOOK_MS = 10_000
 const RECYCLE_EVERY_MS = 5_000
-/** What a thread more takes before anything is loaded in it, in bytes (docs/sizing.md). */
-const THREAD_BYTES = 22 * 1024 ** 2
 
 export class Upkeep {
   readonly #parts: UpkeepParts
@@ -158,17 +156,11 @@ function figuresOf(thread: PoolThread, now: number): ThreadFigures {
   }
 }
 
-/** Memory of a group's processes, shared pages counted once, in bytes (proc(5), smaps_rollup). */
+/** Memory of a group's processes, shared pages counted once, in bytes. */
 async function pssOf({ processes }: ProcessGroup): Promise<number> {
   let total = 0
   for (const { pid, residentBytes } of processes) {
-    if (pid === undefined) continue
-    try {
-      const text = await readFile(`/proc/${pid}/smaps_rollup`, 'latin1')
-      total += Number(/^Pss:\s+(\d+) kB$/m.exec(text)?.[1]) * 1024
-    } catch {
-      total += residentBytes
-    }
+    if (pid !== undefined) total += (await readPss(pid)) ?? residentBytes
   }
   return total
 }

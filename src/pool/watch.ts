@@ -50,8 +50,8 @@ const AVOID_MS = 10_000
 const OWN_MS = 200
 /** Share of `thread_memory` from which a thread counts as full. */
 const FULL = 0.5
-/** How long a stack may take: one that is deep takes most of a second. */
-const STACK_MS = 1_500
+/** How long a supervisor may take to answer a question: a stack that is deep takes most of a second. */
+const ANSWER_MS = 1_500
 /** From `terminate()` to the end of the process, and how long its other requests get. */
 const TERMINATE_GRACE_MS = 2_000
 const MOVE_GRACE_MS = 3_000
@@ -59,8 +59,10 @@ const MOVE_GRACE_MS = 3_000
 const USUAL_LIMITS = { slowMs: 1_000, softLimitMs: 2_000, hardLimitMs: 10_000 }
 
 /** The steps, in their order; each is taken once while a thread is late. */
-const STEPS = ['late', 'stalled', 'slow', 'retire', 'terminate', 'kill'] as const
+const STEPS = ['stalled', 'slow', 'retire', 'terminate', 'kill'] as const
 type Step = (typeof STEPS)[number]
+/** What a supervisor answers to a question. */
+type Answer = Extract<ThreadReport, { type: 'stack' | 'delay' }>
 /** From here on a step costs its site, or what else is in the thread. */
 const FIRST_GRAVE_STEP = STEPS.indexOf('slow')
 
@@ -70,8 +72,8 @@ export class Watch {
   #timer: NodeJS.Timeout | undefined
   #lastTick = 0
   #lastQuestion = 0
-  readonly #questions = new Map<number, (stack: string | undefined) => void>()
-  readonly #delays = new Map<number, (delayedMs: number) => void>()
+  /** Who waits for what a supervisor answers, by the number of the question. */
+  readonly #questions = new Map<number, (answer: Answer | undefined) => void>()
 
   constructor(pool: WatchedPool, log: Log) {
     this.#pool = pool
@@ -88,15 +90,13 @@ export class Watch {
   close(): void {
     clearInterval(this.#timer)
     for (const settle of this.#questions.values()) settle(undefined)
-    this.#delays.clear()
   }
 
   /** A supervisor has something to tell of a thread. */
   report(thread: PoolThread, report: ThreadReport): void {
     if (report.type === 'revoked') this.#revoked(thread, report)
-    else if (report.type === 'stack') this.#questions.get(report.question)?.(report.stack)
-    else if (report.type === 'delay') this.#delays.get(report.question)?.(report.delayedMs)
-    else this.#stuck(thread, report.forMs, report.running)
+    else if (report.type === 'stuck') this.#stuck(thread, report.forMs, report.running)
+    else this.#questions.get(report.question)?.(report)
   }
 
   /** The thread is gone: whoever was held because of it is not any more. */
@@ -105,17 +105,28 @@ export class Watch {
   }
 
   /** What runs in a thread now. @returns undefined when it cannot be told */
-  stack(thread: PoolThread): Promise<string | undefined> {
+  async stack(thread: PoolThread): Promise<string | undefined> {
+    const answer = await this.#ask('stack', thread)
+    return answer?.type === 'stack' ? answer.stack : undefined
+  }
+
+  /** How long a thread had no processor since it began, in ms. @returns undefined when its supervisor does not answer */
+  async #delay(thread: PoolThread): Promise<number | undefined> {
+    const answer = await this.#ask('delay', thread)
+    return answer?.type === 'delay' ? answer.delayedMs : undefined
+  }
+
+  #ask(type: Answer['type'], thread: PoolThread): Promise<Answer | undefined> {
     const question = ++this.#lastQuestion
     return new Promise((resolve) => {
-      const settle = (stack: string | undefined): void => {
+      const settle = (answer: Answer | undefined): void => {
         clearTimeout(timer)
         this.#questions.delete(question)
-        resolve(stack)
+        resolve(answer)
       }
-      const timer = setTimeout(() => settle(undefined), STACK_MS)
+      const timer = setTimeout(settle, ANSWER_MS, undefined)
       this.#questions.set(question, settle)
-      thread.process.order({ type: 'stack', thread: thread.id, question })
+      thread.process.order({ type, thread: thread.id, question })
     })
   }
 
@@ -166,7 +177,7 @@ export class Watch {
       culprit: undefined,
       exchange: undefined,
       askedAt: now,
-      step: 0,
+      taken: 0,
       checkedFor: 0,
       askAgainAt: 0,
       delayedMs: undefined,
@@ -215,7 +226,7 @@ export class Watch {
     this.#release(thread)
     thread.blamed = undefined
     if (culprit !== undefined) this.#pool.blocked(culprit, forMs)
-    if (late.step >= FIRST_GRAVE_STEP) this.#log.warn({ ...about(thread, culprit), forMs }, 'thread goes on')
+    if (late.taken > FIRST_GRAVE_STEP) this.#log.warn({ ...about(thread, culprit), forMs }, 'thread goes on')
     else if (culprit !== undefined && forMs >= STALLED_MS && !isLoading(thread, culprit)) {
       void this.#offendIfBusy(thread, late, culprit, forMs)
     }
@@ -260,11 +271,11 @@ export class Watch {
     if (late === undefined) return
     const lateMs = now - late.since
     if (late.askedAt > 0 && now - late.askedAt > SUPERVISOR_MS) return this.#stopped(thread, lateMs)
-    const step = late.step + 1
+    const step = late.taken
     const next = STEPS[step]
     if (next === undefined || lateMs < dueMs(next, late.culprit)) return
     if (step >= FIRST_GRAVE_STEP && late.checkedFor !== step) return this.#check(thread, late, step, now)
-    late.step++
+    late.taken++
     this.#take(next, thread, lateMs)
   }
 
@@ -285,25 +296,8 @@ export class Watch {
     })
   }
 
-  /** @returns undefined when the supervisor does not answer */
-  #delay(thread: PoolThread): Promise<number | undefined> {
-    const question = ++this.#lastQuestion
-    return new Promise((resolve) => {
-      const settle = (delayedMs: number | undefined): void => {
-        clearTimeout(timer)
-        this.#delays.delete(question)
-        resolve(delayedMs)
-      }
-      const timer = setTimeout(settle, STACK_MS, undefined)
-      this.#delays.set(question, settle)
-      thread.process.order({ type: 'delay', thread: thread.id, question })
-    })
-  }
-
   #take(step: Step, thread: PoolThread, lateMs: number): void {
     switch (step) {
-      case 'late':
-        return
       case 'stalled':
         return void this.#stalled(thread)
       case 'slow':
@@ -437,8 +431,6 @@ export class Watch {
 function dueMs(step: Step, culprit: PoolSite | undefined): number {
   const limits = culprit?.limits ?? USUAL_LIMITS
   switch (step) {
-    case 'late':
-      return LATE_MS
     case 'stalled':
       return STALLED_MS
     case 'slow':

@@ -52,7 +52,6 @@ export interface ProcessEnd {
   /** In words. */
   why: string
   signal: NodeJS.Signals | null
-  livedMs: number
   waitMs: number
 }
 
@@ -167,7 +166,7 @@ export class WorkerProcess {
       this.#log.error({ process: this.index, why, livedMs, waitMs }, 'worker process ended')
       this.#restart = setTimeout(() => this.#start(), waitMs)
     }
-    this.#handlers.onDown(this, { why, signal, livedMs, waitMs })
+    this.#handlers.onDown(this, { why, signal, waitMs })
     this.#ended?.()
   }
 }

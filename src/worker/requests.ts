@@ -10,15 +10,13 @@
 import type { ThreadBoard } from '../core/thread-board.ts'
 import type { Channel } from '../protocol/channel.ts'
 import type { Frame } from '../protocol/frames.ts'
+import { REPEATABLE_METHODS } from '../protocol/methods.ts'
 import { reportCrash } from './crash.ts'
 import type { Exchange, RequestFrame, Wire } from './exchange.ts'
 import { createWire } from './exchange.ts'
 import type { GlobalsGuard } from './globals-guard.ts'
 import { runIn } from './request-context.ts'
 import type { Site } from './site.ts'
-
-// RFC 9110 §9.2.2: idempotent, so that running them twice is as good as once.
-const REPEATABLE = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 
 type BodyFrame = Extract<Frame, { type: 'body' | 'end' | 'credit' | 'abort' }>
 
@@ -52,7 +50,7 @@ export class Requests {
       this.#channel.send({ type: 'abort', id: frame.id, reason: 'generation not loaded' })
       return
     }
-    if (REPEATABLE.has(frame.head.method)) {
+    if (REPEATABLE_METHODS.has(frame.head.method)) {
       if (this.#unannounced.length === 0) setImmediate(this.#announce)
       this.#unannounced.push(frame.id)
       return this.#run(frame, site)

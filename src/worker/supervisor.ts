@@ -85,10 +85,8 @@ function tellDelay(number: number, question: number): void {
 }
 
 async function tellStack(number: number, question: number): Promise<void> {
-  const thread = threads.get(number)
-  const running = thread?.running ?? { id: 0, generation: 0 }
-  const stack = await thread?.stack(STACK_TIMEOUT_MS)
-  report({ type: 'stack', thread: number, question, stack, running })
+  const stack = await threads.get(number)?.stack(STACK_TIMEOUT_MS)
+  report({ type: 'stack', thread: number, question, stack })
 }
 
 /** Tells of threads whose event loop stands still, and when it goes on. */

@@ -11,6 +11,7 @@ import type { Server, Socket } from 'node:net'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { after, before } from 'node:test'
 import { fileURLToPath } from 'node:url'
 import type { SupervisorOrder, SupervisorReport } from '../../src/core/worker-orders.ts'
 import type { Channel } from '../../src/protocol/channel.ts'
@@ -406,4 +407,13 @@ export class WorkerDriver {
 export async function startThread(t: { after(end: () => unknown): void }): Promise<DrivenThread> {
   const worker = await WorkerDriver.start(t)
   return worker.startThread()
+}
+
+/** Starts one thread for all tests of a file, before the first, and ends it after the last. */
+export function shareThread(take: (thread: DrivenThread) => void): void {
+  const ended: (() => unknown)[] = []
+  before(async () => take(await startThread({ after: (end) => ended.push(end) })))
+  after(async () => {
+    for (const end of ended) await end()
+  })
 }

@@ -5,21 +5,17 @@
 import assert from 'node:assert/strict'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import type { LoadOrder } from '../../src/protocol/frames.ts'
 import { writeSite } from '../helpers/site-files.ts'
 import type { DrivenThread } from '../helpers/thread-driver.ts'
-import { fixture, startThread } from '../helpers/thread-driver.ts'
+import { fixture, shareThread, startThread } from '../helpers/thread-driver.ts'
 
 let thread: DrivenThread
 let generation = 0
-const ended: (() => unknown)[] = []
 
-before(async () => {
-  thread = await startThread({ after: (end) => ended.push(end) })
-})
-after(async () => {
-  for (const end of ended) await end()
+shareThread((it) => {
+  thread = it
 })
 
 interface Seen {

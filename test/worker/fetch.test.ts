@@ -3,21 +3,17 @@
  */
 import assert from 'node:assert/strict'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import { BODY_WINDOW_BYTES } from '../../src/protocol/frames.ts'
 import { writeSite } from '../helpers/site-files.ts'
 import type { DrivenThread, RequestOptions } from '../helpers/thread-driver.ts'
-import { fixture, startThread } from '../helpers/thread-driver.ts'
+import { fixture, shareThread } from '../helpers/thread-driver.ts'
 
 let thread: DrivenThread
 let generation = 0
-const ended: (() => unknown)[] = []
 
-before(async () => {
-  thread = await startThread({ after: (end) => ended.push(end) })
-})
-after(async () => {
-  for (const end of ended) await end()
+shareThread((it) => {
+  thread = it
 })
 
 /** Loads a fetch handler that is written for the test. @param body of `async (request, env, ctx) => { … }` */

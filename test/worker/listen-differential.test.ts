@@ -5,24 +5,20 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import { promisify } from 'node:util'
 import { writeSite } from '../helpers/site-files.ts'
 import type { DrivenThread } from '../helpers/thread-driver.ts'
-import { startThread } from '../helpers/thread-driver.ts'
+import { shareThread } from '../helpers/thread-driver.ts'
 
 const run = promisify(execFile)
 const DEADLINE_MS = 30_000
 
 let thread: DrivenThread
 let generation = 0
-const ended: (() => unknown)[] = []
 
-before(async () => {
-  thread = await startThread({ after: (end) => ended.push(end) })
-})
-after(async () => {
-  for (const end of ended) await end()
+shareThread((it) => {
+  thread = it
 })
 
 /** Each has `http`, `net`, `once`, and `say(...)`; what was said is compared. */

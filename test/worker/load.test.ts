@@ -1,18 +1,14 @@
 import assert from 'node:assert/strict'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import type { LoadOrder, LoadReport } from '../../src/protocol/frames.ts'
 import type { DrivenRequest, DrivenThread } from '../helpers/thread-driver.ts'
-import { fixture, startThread } from '../helpers/thread-driver.ts'
+import { fixture, shareThread } from '../helpers/thread-driver.ts'
 
 let thread: DrivenThread
 let generation = 0
-const ended: (() => unknown)[] = []
 
-before(async () => {
-  thread = await startThread({ after: (end) => ended.push(end) })
-})
-after(async () => {
-  for (const end of ended) await end()
+shareThread((it) => {
+  thread = it
 })
 
 /** Loads a fixture that must load. */

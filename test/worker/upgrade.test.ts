@@ -5,24 +5,20 @@ import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { Duplex } from 'node:stream'
-import { after, before, test } from 'node:test'
+import { test } from 'node:test'
 import { BODY_WINDOW_BYTES } from '../../src/protocol/frames.ts'
 import { writeSite } from '../helpers/site-files.ts'
 import type { DrivenRequest, DrivenThread } from '../helpers/thread-driver.ts'
-import { startThread } from '../helpers/thread-driver.ts'
+import { shareThread } from '../helpers/thread-driver.ts'
 
 // A package without types of its own.
 const { Receiver, Sender } = createRequire(import.meta.url)('ws')
 
 let thread: DrivenThread
 let generation = 0
-const ended: (() => unknown)[] = []
 
-before(async () => {
-  thread = await startThread({ after: (end) => ended.push(end) })
-})
-after(async () => {
-  for (const end of ended) await end()
+shareThread((it) => {
+  thread = it
 })
 
 async function site(t: { after(end: () => unknown): void }, text: string): Promise<number> {
