@@ -354,10 +354,10 @@ export class Watch {
     }
   }
 
-  /** The only site that has a request there, where neither mark nor stack says more. */
+  /** The only site that has a request there or is being loaded there, where neither mark nor stack says more. */
   #blameOnly(thread: PoolThread): void {
     const exchanges = [...(thread.link?.open.values() ?? [])]
-    const sites = new Set(exchanges.map((exchange) => exchange.site))
+    const sites = new Set([...thread.loading, ...exchanges.map((exchange) => exchange.site)])
     const [only] = sites
     if (sites.size === 1 && only !== undefined) this.#blameSite(thread, only, exchanges[0])
   }

@@ -48,6 +48,33 @@ test('a site that looped gets a process of its own, says why, and comes back whe
   assert.match(box.output, /"site":"bad".*"url":"\/loop".*app\.mjs:2/)
 })
 
+test('a site with a request open in a thread is not blamed for another that is long in loading there', async (t) => {
+  const waiting = `import { writeFileSync } from 'node:fs'
+    export default (request, response) => {
+      if (request.url !== '/wait') return response.end('at once')
+      writeFileSync('waiting', 'yes')
+      setTimeout(() => response.end('waited'), 4_000)
+    }`
+  const loading = `import { execSync } from 'node:child_process'
+    import { writeFileSync } from 'node:fs'
+    writeFileSync('loading', 'yes')
+    execSync('sleep 3')
+    export default () => new Response('loaded')`
+  const sites = { good: { files: { 'app.mjs': waiting } }, late: { files: { 'app.mjs': loading } } }
+  const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1\nthreads = 1' })
+  const waits = box.ask('good', '/wait')
+  await box.waitFor('the request to begin', () => isThere(`${box.dir}/sites/good/waiting`))
+
+  const loads = box.ask('late')
+  await box.waitFor('the other site to be loading', () => isThere(`${box.dir}/sites/late/loading`))
+  const meanwhile = await box.ask('good')
+  const answers = [(await waits).text, meanwhile.text, (await loads).text]
+
+  assert.match(box.output, /site keeps its thread/, 'the thread was not seen to be kept: nothing is proved')
+  assert.deepEqual(answers, ['waited', 'at once', 'loaded'])
+  for (const name of ['good', 'late']) assert.deepEqual((await box.site(name))?.residency?.offences, [], name)
+})
+
 test('a site that crashes its own process in a loop is throttled, and its visitors are told when to try again', async (t) => {
   const app = "import { execSync } from 'node:child_process'\nexport default () => { execSync('kill -9 $PPID') }"
   const bad = { files: { 'app.mjs': app }, more: 'isolation = process\n' }
