@@ -7,11 +7,12 @@
  * Invariant: what is held for a slow client is at most `BODY_WINDOW_BYTES`: a thread gets credit for what the client's
  * socket has taken, and the client is not read while the thread's window is used up.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import type { Exchange, ExchangeListener } from '../pool/exchange.ts'
 import type { ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
 import { AnswerInvalid, answerFraming } from './answer-framing.ts'
+import type { FrontResponse } from './front-response.ts'
 import { sendError } from './send-error.ts'
 
 /** Credit is given in portions, so that a stream of small chunks does not cost a frame each. */
@@ -33,7 +34,7 @@ export interface ClientExchangeHandlers {
 
 export class ClientExchange implements ExchangeListener {
   readonly req: IncomingMessage
-  readonly res: ServerResponse
+  readonly res: FrontResponse
   readonly #handlers: ClientExchangeHandlers
   readonly #maxBodyBytes: number
   exchange: Exchange | undefined
@@ -44,7 +45,7 @@ export class ClientExchange implements ExchangeListener {
   /** Bytes of body that the announced length leaves room for; undefined when it was not announced. */
   #room: number | undefined
 
-  constructor(req: IncomingMessage, res: ServerResponse, maxBodyBytes: number, handlers: ClientExchangeHandlers) {
+  constructor(req: IncomingMessage, res: FrontResponse, maxBodyBytes: number, handlers: ClientExchangeHandlers) {
     this.req = req
     this.res = res
     this.#maxBodyBytes = maxBodyBytes
@@ -94,7 +95,7 @@ export class ClientExchange implements ExchangeListener {
   }
 
   onBody(chunk: Uint8Array): void {
-    if (this.res.destroyed || this.res.writableEnded) return
+    if (this.res.destroyed || this.res.isEnded) return
     const part = this.#fit(chunk)
     this.#owed += chunk.byteLength
     // Its 'close' lets the site know that nobody takes the rest.
@@ -103,7 +104,7 @@ export class ClientExchange implements ExchangeListener {
   }
 
   onEnd(trailers: string[]): void {
-    if (this.res.destroyed || this.res.writableEnded) return
+    if (this.res.destroyed || this.res.isEnded) return
     if (this.#isShort()) return
     try {
       if (trailers.length > 0) this.res.addTrailers(inPairs(trailers))
@@ -206,7 +207,7 @@ function asInvalid(error: unknown): AnswerInvalid {
 }
 
 /** Ends the connection in the middle of an answer, but not before what the site has sent of it has left. */
-function cut(res: ServerResponse): void {
+function cut(res: FrontResponse): void {
   const { socket } = res
   if (socket === null) {
     res.destroy()
@@ -218,7 +219,7 @@ function cut(res: ServerResponse): void {
 }
 
 /** Early hints and the like, by the one public way that Node has for each. */
-function writeInformational(res: ServerResponse, head: ResponseHead): void {
+function writeInformational(res: FrontResponse, head: ResponseHead): void {
   if (head.status === 102) return res.writeProcessing()
   if (head.status !== 103) return
   const hints: Record<string, string | string[]> = {}

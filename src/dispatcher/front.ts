@@ -3,7 +3,7 @@
  *
  * Invariant: while it closes, no request that was accepted is dropped before `graceMs`, and no connection outlives it.
  */
-import type { IncomingMessage, Server, ServerOptions, ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerOptions } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Server as NetServer } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -11,6 +11,7 @@ import type { ListenAddress } from '../config/server-schema.ts'
 import { AddressInUse } from '../core/errors.ts'
 import { listenUnix } from '../core/listen-unix.ts'
 import { createServer } from '../core/node-http.ts'
+import { FrontResponse } from './front-response.ts'
 import type { RequestHandler } from './handle-request.ts'
 import { responseOn } from './tunnel.ts'
 
@@ -18,7 +19,8 @@ import { responseOn } from './tunnel.ts'
 const FRONT_SOCKET_MODE = 0o666
 const IDLE_GRACE_MS = 500
 
-const OPTIONS: ServerOptions = {
+const OPTIONS: ServerOptions<typeof IncomingMessage, typeof FrontResponse> = {
+  ServerResponse: FrontResponse,
   // Host is checked by request-host.ts, which answers with a page.
   requireHostHeader: false,
   noDelay: true,
@@ -81,7 +83,7 @@ export class Front {
   }
 
   #serve(server: Server, handler: RequestHandler): void {
-    const handle = (req: IncomingMessage, res: ServerResponse): void => {
+    const handle = (req: IncomingMessage, res: FrontResponse): void => {
       // The client is told not to use the connection again; http.Server.close() would cut it between two requests.
       if (this.#closing) res.setHeader('connection', 'close')
       handler.handle(req, res)

@@ -11,6 +11,7 @@ import { shownPath } from '../config/problems.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { Log } from '../core/log.ts'
 import type { Isolation } from '../pool/isolation.ts'
+import type { Pool } from '../pool/pool.ts'
 import type { PoolSite } from '../pool/pool-site.ts'
 import { isSameCode } from '../pool/pool-site.ts'
 import type { Renewal } from '../pool/renewal.ts'
@@ -20,6 +21,8 @@ import { buildHostTable } from './host-table.ts'
 import { residencyOf, siteLimits } from './pool-settings.ts'
 import type { Site } from './site.ts'
 import { statusOf } from './site.ts'
+import type { ServiceParts } from './site-service.ts'
+import { createService } from './site-service.ts'
 
 /** What is new in the sites table, in file-name order. */
 export interface SiteChanges {
@@ -30,8 +33,10 @@ export interface SiteChanges {
 
 /** What the pool does about sites beside their requests. */
 export interface HostingParts {
+  pool: Pool
   renewal: Renewal
   isolation: Isolation
+  services: ServiceParts
 }
 
 export interface HostingSettings {
@@ -56,18 +61,22 @@ export class Hosting {
   readonly #sites = new Map<string, Site>()
   readonly #bySite = new Map<PoolSite, Site>()
   readonly #context: RequestContext
+  readonly #pool: Pool
   readonly #renewal: Renewal
   readonly #isolation: Isolation
+  readonly #services: ServiceParts
   readonly #settings: HostingSettings
   readonly #log: Log
   #code: CodeWatch | undefined
   #defaultSite: string | undefined
   #lastGeneration = 0
 
-  constructor(context: RequestContext, { renewal, isolation }: HostingParts, settings: HostingSettings, log: Log) {
+  constructor(context: RequestContext, parts: HostingParts, settings: HostingSettings, log: Log) {
     this.#context = context
-    this.#renewal = renewal
-    this.#isolation = isolation
+    this.#pool = parts.pool
+    this.#renewal = parts.renewal
+    this.#isolation = parts.isolation
+    this.#services = parts.services
     this.#settings = settings
     this.#log = log
   }
@@ -172,33 +181,36 @@ export class Hosting {
       pooled: undefined,
       iniProblems: [],
       codeFault: undefined,
-      ownRequests: 0,
+      service: createService(config, this.#services),
+      requests: 0,
     }
     this.#sites.set(config.name, site)
-    this.#pool(site, config)
+    this.#enter(site, config)
   }
 
   #remove(name: string): void {
     const site = this.#sites.get(name)
     if (site === undefined) return
     this.#sites.delete(name)
-    this.#unpool(site)
+    this.#leave(site)
+    site.service.close()
   }
 
-  #pool(site: Site, config: SiteConfig): void {
+  /** Gives a site its place in the pool, where its kind has one. */
+  #enter(site: Site, config: SiteConfig): void {
     if (config.kind !== 'module') return
-    const pooled = this.#context.pool.addSite(site.name, siteLimits(config))
+    const pooled = this.#pool.addSite(site.name, siteLimits(config))
     pooled.order = this.#order(config)
     site.pooled = pooled
     this.#bySite.set(pooled, site)
     this.#isolation.settle(pooled, residencyOf(config))
-    this.#context.pool.seekThread(pooled)
+    this.#pool.seekThread(pooled)
   }
 
-  #unpool(site: Site): void {
+  #leave(site: Site): void {
     this.#code?.set(site.name, [])
     if (site.pooled === undefined) return
-    this.#context.pool.removeSite(site.pooled)
+    this.#pool.removeSite(site.pooled)
     this.#isolation.forget(site.pooled)
     this.#bySite.delete(site.pooled)
     site.pooled = undefined
@@ -210,8 +222,8 @@ export class Hosting {
     if (site === undefined) return
     const { pooled } = site
     if (pooled === undefined || config.kind !== 'module') {
-      if (site.config.kind !== config.kind) this.#unpool(site)
-      if (pooled === undefined) this.#pool(site, config)
+      if (site.config.kind !== config.kind) this.#leave(site)
+      if (pooled === undefined) this.#enter(site, config)
       return this.#take(site, config)
     }
     const order = this.#order(config)
@@ -228,11 +240,14 @@ export class Hosting {
 
   /** These settings are in force from now on. */
   #take(site: Site, config: SiteConfig): void {
+    const { service } = site
     site.config = config
+    site.service = createService(config, this.#services)
+    service.close()
     if (site.pooled !== undefined) {
       site.pooled.adopt(siteLimits(config))
       this.#isolation.settle(site.pooled, residencyOf(config))
-      this.#context.pool.seekThread(site.pooled)
+      this.#pool.seekThread(site.pooled)
       this.#watch(site, [config.module ?? '', ...(site.pooled.loaded?.files ?? [])])
     }
     this.#rebuild()

@@ -29,6 +29,7 @@ import { RequestHandler } from './handle-request.ts'
 import { buildHostTable } from './host-table.ts'
 import { Hosting } from './hosting.ts'
 import { matchReport } from './match.ts'
+import { ModuleAnswers } from './module-answers.ts'
 import { groupSettings } from './pool-settings.ts'
 import { adviceSnapshot, groupStatuses, stackReport } from './pool-status.ts'
 import type { Site } from './site.ts'
@@ -83,9 +84,10 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   const settings = { groups, concurrency, recorder, runFolder: config.run }
   const pool = stack.adopt(await Pool.start(settings, poolHandlers(late, log), log), (it) => it.close())
   const renewal = stack.adopt(new Renewal(pool, log), (it) => it.close())
-  const context: RequestContext = { pool, log, hosts: buildHostTable<Site>([]) }
+  const context: RequestContext = { hosts: buildHostTable<Site>([]) }
   const isolation = stack.adopt(new Isolation(pool, log), (it) => it.close())
-  const hosting = new Hosting(context, { renewal, isolation }, { dir: config.dir, env }, log)
+  const services = { modules: new ModuleAnswers(pool, log) }
+  const hosting = new Hosting(context, { pool, renewal, isolation, services }, { dir: config.dir, env }, log)
   const upkeep = stack.adopt(new Upkeep({ pool, renewal, isolation }, log), (it) => it.close())
   Object.assign(late, { hosting, renewal, isolation, upkeep })
   const configuration = new Configuration(config, hosting, env, log)

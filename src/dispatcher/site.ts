@@ -8,6 +8,7 @@ import type { SiteState, SiteStatus } from '../admin/reports.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { Isolation } from '../pool/isolation.ts'
 import type { PoolSite } from '../pool/pool-site.ts'
+import type { SiteService } from './site-service.ts'
 
 export interface Site {
   readonly name: string
@@ -18,8 +19,10 @@ export interface Site {
   iniProblems: string[]
   /** Why a generation could not be loaded, and which. */
   codeFault: { generation: number; text: string } | undefined
-  /** Requests answered by the dispatcher itself. */
-  ownRequests: number
+  /** What answers with `config`. */
+  service: SiteService
+  /** Visits since the site came. */
+  requests: number
 }
 
 /** Where the site stands now; see `SiteState`. */
@@ -56,7 +59,7 @@ export function statusOf(site: Site, ports: readonly number[], isolation: Isolat
     threads: pooled?.lane.warm.size ?? 0,
     inFlight: pooled?.lane.inFlight ?? 0,
     waiting: pooled?.lane.waiting.size ?? 0,
-    requests: pooled?.requests ?? site.ownRequests,
+    requests: site.requests,
     residency,
     throttledUntil: throttledUntil(site),
   }

@@ -15,6 +15,7 @@ import type { ErrorSendResult } from '@fastify/send'
 import { send } from '@fastify/send'
 import { closeFile, FileRefused, isFolderInside, openInside } from './open-inside.ts'
 import { sendError } from './send-error.ts'
+import type { Answerer } from './visit.ts'
 
 const readFile = promisify(read)
 
@@ -30,6 +31,11 @@ const MAX_WHOLE_BYTES = 64 * 1024
 
 /** How often a file is looked at that changes between being looked up and being opened; then 503. */
 const MAX_ATTEMPTS = 5
+
+/** Answers visits of `kind = static`. */
+export function staticAnswers(folder: StaticFolder): Answerer {
+  return ({ req, res, asked }) => void serveStatic(req, res, folder, asked.target)
+}
 
 /**
  * Answers a request with a file of the folder, a redirect, or an error page. GET and HEAD only.

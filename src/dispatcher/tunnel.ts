@@ -6,17 +6,17 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
-import { ServerResponse } from '../core/node-http.ts'
 import type { Exchange, ExchangeListener } from '../pool/exchange.ts'
 import type { ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
 import type { ClientExchange, ClientExchangeHandlers } from './client-exchange.ts'
+import { FrontResponse } from './front-response.ts'
 
 const CREDIT_PORTION_BYTES = BODY_WINDOW_BYTES / 4
 
 /** A response on a socket that the HTTP parser has let go of; the connection ends with it. */
-export function responseOn(req: IncomingMessage, socket: Duplex): ServerResponse {
-  const res = new ServerResponse(req)
+export function responseOn(req: IncomingMessage, socket: Duplex): FrontResponse {
+  const res = new FrontResponse(req)
   res.shouldKeepAlive = false
   // Node declares net.Socket here and uses what any Duplex has.
   res.assignSocket(socket as Parameters<typeof res.assignSocket>[0])
@@ -56,7 +56,7 @@ export class TunnelExchange implements ExchangeListener {
   onTunnel(): void {
     const socket = this.#socket
     this.#open = true
-    this.#plain.res.detachSocket(socket as Parameters<ServerResponse['detachSocket']>[0])
+    this.#plain.res.detachSocket(socket as Parameters<FrontResponse['detachSocket']>[0])
     socket.on('close', () => this.#gone())
     if (this.#head.byteLength > 0) this.#toSite(this.#head)
     socket.on('data', (chunk: Buffer) => this.#toSite(chunk))

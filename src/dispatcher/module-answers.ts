@@ -1,0 +1,109 @@
+/**
+ * Answers visits of `kind = module`: makes of each an exchange with the pool.
+ *
+ * Invariant: what a site is told of a request is what the client sent, but for the host of an absolute target and the
+ * captures of the host's rule.
+ */
+import type { Socket } from 'node:net'
+import type { Log } from '../core/log.ts'
+import { Exchange } from '../pool/exchange.ts'
+import type { Pool } from '../pool/pool.ts'
+import type { RequestHead } from '../protocol/frames.ts'
+import type { ClientExchangeHandlers } from './client-exchange.ts'
+import { ClientExchange } from './client-exchange.ts'
+import { FailureLog } from './failure-log.ts'
+import { sendError } from './send-error.ts'
+import { TunnelExchange } from './tunnel.ts'
+import type { Visit } from './visit.ts'
+
+export class ModuleAnswers {
+  readonly #pool: Pool
+  readonly #exchanges: ClientExchangeHandlers
+
+  constructor(pool: Pool, log: Log) {
+    this.#pool = pool
+    const failures = new FailureLog(log)
+    this.#exchanges = {
+      onGone: (exchange) => pool.abort(exchange, 'the client is gone'),
+      onFailed: (exchange, error) => failures.write(exchange, error),
+    }
+  }
+
+  answer = (visit: Visit): void => {
+    const { req, res, upgrade } = visit
+    const { config, pooled } = visit.match.site
+    // It was made another kind, or was removed, since the visit came.
+    if (pooled === undefined) return sendError(req, res, { statusCode: 503 })
+    const contentLength = bodyLength(req.rawHeaders)
+    const { maxBodyBytes } = config.limits
+    if (contentLength > maxBodyBytes) return sendError(req, res, { statusCode: 413, closes: true })
+    const plain = new ClientExchange(req, res, maxBodyBytes, this.#exchanges)
+    const listener = upgrade ? new TunnelExchange(plain, upgrade.socket, upgrade.head, this.#exchanges) : plain
+    const exchange = new Exchange(
+      pooled,
+      requestHead(visit),
+      contentLength !== 0 && !upgrade,
+      listener,
+      visit.arrivedAt,
+    )
+    listener.exchange = exchange
+    this.#pool.submit(pooled, exchange)
+  }
+}
+
+const CAPTURE_PREFIX = 'x-vhostel-'
+
+function requestHead({ req, asked, match, upgrade }: Visit): RequestHead {
+  const socket = req.socket as Socket & { encrypted?: boolean }
+  const { authority, target: url } = asked
+  const sent = authority === undefined ? req.rawHeaders : withHost(req.rawHeaders, authority)
+  return {
+    generation: 0,
+    method: req.method as string,
+    url,
+    httpMinor: req.httpVersionMinor,
+    headers: match.pattern?.kind === 'regex' ? withCaptures(sent, match.captures) : sent,
+    remoteAddress: socket.remoteAddress ?? '',
+    remotePort: socket.remotePort ?? 0,
+    localAddress: socket.localAddress ?? '',
+    localPort: socket.localPort ?? 0,
+    encrypted: socket.encrypted === true,
+    keepAlive: true,
+    upgrade: upgrade !== undefined,
+  }
+}
+
+/** RFC 9112 §3.2.2: the authority of an absolute-form target takes the place of what the client sent as Host. */
+function withHost(rawHeaders: string[], authority: string): string[] {
+  const headers = ['Host', authority]
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] as string
+    if (name.toLowerCase() !== 'host') headers.push(name, rawHeaders[at + 1] as string)
+  }
+  return headers
+}
+
+/** Captures of the host's rule as headers; a client cannot send such headers to a site that has captures. */
+function withCaptures(rawHeaders: string[], captures: Record<string, string> | undefined): string[] {
+  const headers: string[] = []
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] as string
+    if (name.toLowerCase().startsWith(CAPTURE_PREFIX)) continue
+    headers.push(name, rawHeaders[at + 1] as string)
+  }
+  for (const [name, value] of Object.entries(captures ?? {})) headers.push(`X-Vhostel-${name}`, value)
+  return headers
+}
+
+const LENGTH_NAME = 'content-length'
+const ENCODING_NAME = 'transfer-encoding'
+
+/** Bytes of the body as announced; -1 when it is chunked and comes without a length; 0 for none. */
+function bodyLength(rawHeaders: string[]): number {
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] as string
+    if (name.length === LENGTH_NAME.length && name.toLowerCase() === LENGTH_NAME) return Number(rawHeaders[at + 1])
+    if (name.length === ENCODING_NAME.length && name.toLowerCase() === ENCODING_NAME) return -1
+  }
+  return 0
+}
