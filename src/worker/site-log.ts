@@ -2,8 +2,9 @@
  * Lines for the logs of sites, as frames. Each is written at once, so that the last line before an endless loop is not
  * lost.
  *
- * Limits: while more than `MAX_BACKLOG_BYTES` wait for the dispatcher, lines are dropped and counted; how many is told
- * as soon as there is room. A text is cut at `MAX_TEXT_LENGTH`.
+ * Limits: what a site writes beyond its budget of lines and characters a second, and while more than `MAX_BACKLOG_BYTES` wait
+ * for the dispatcher, is dropped and counted; how much is told as soon as there is room. A text is cut at
+ * `MAX_TEXT_LENGTH`. Invariant: a flood of one site's lines costs the others no more than its budget does.
  */
 import type { Channel } from '../protocol/channel.ts'
 import type { LogLevel } from '../protocol/frames.ts'
@@ -15,9 +16,18 @@ const MAX_TEXT_LENGTH = 256 * 1024
 /** How often it is tried to tell what was dropped, in ms. */
 const RETRY_MS = 500
 
+/**
+ * What a site may write in one thread, a second for long and at once. Each text is a write of the thread and a line of the
+ * dispatcher, some 30 µs together: 100,000 a second made the neighbours wait for seconds (`npm run chaos log-flood`).
+ */
+const TEXTS: Allowance = { perSecond: 2_000, burst: 10_000 }
+const CHARACTERS: Allowance = { perSecond: 2 * 1024 ** 2, burst: 8 * 1024 ** 2 }
+
 export class SiteLog {
   readonly #channel: Channel
   readonly #generation: number
+  readonly #texts = new Budget(TEXTS)
+  readonly #characters = new Budget(CHARACTERS)
   #dropped = 0
   #retry: NodeJS.Timeout | undefined
 
@@ -29,7 +39,7 @@ export class SiteLog {
 
   /** @param written one line, or several that belong together, without the last line feed */
   write(level: LogLevel, written: string): void {
-    if (this.#channel.unsentBytes > MAX_BACKLOG_BYTES) {
+    if (!this.#hasRoom()) {
       this.#dropped++
       this.#retry ??= setTimeout(() => this.#tellDropped(), RETRY_MS).unref()
       return
@@ -43,7 +53,7 @@ export class SiteLog {
   #tellDropped(): void {
     clearTimeout(this.#retry)
     this.#retry = undefined
-    if (this.#channel.unsentBytes > MAX_BACKLOG_BYTES) {
+    if (!this.#hasRoom()) {
       this.#retry = setTimeout(() => this.#tellDropped(), RETRY_MS).unref()
       return
     }
@@ -52,9 +62,46 @@ export class SiteLog {
     this.#send('warn', `${dropped} lines of this log were dropped: they came faster than they could be written`)
   }
 
+  #hasRoom(): boolean {
+    if (this.#channel.unsentBytes > MAX_BACKLOG_BYTES) return false
+    const now = performance.now()
+    return this.#texts.left(now) >= 1 && this.#characters.left(now) > 0
+  }
+
   #send(level: LogLevel, text: string): void {
+    this.#texts.take(1)
+    this.#characters.take(text.length)
     this.#channel.send({ type: 'log', id: this.#generation, level, text })
     this.#channel.flush()
+  }
+}
+
+interface Allowance {
+  perSecond: number
+  burst: number
+}
+
+/** A token bucket; may be overdrawn by what is taken last. */
+class Budget {
+  readonly #allowance: Allowance
+  #left: number
+  #at = 0
+
+  constructor(allowance: Allowance) {
+    this.#allowance = allowance
+    this.#left = allowance.burst
+  }
+
+  /** @param now of `performance.now()` */
+  left(now: number): number {
+    const { perSecond, burst } = this.#allowance
+    this.#left = Math.min(burst, this.#left + ((now - this.#at) / 1_000) * perSecond)
+    this.#at = now
+    return this.#left
+  }
+
+  take(amount: number): void {
+    this.#left -= amount
   }
 }
 

@@ -57,6 +57,34 @@ test('how many were dropped is told even when no line follows', (t) => {
   assert.equal(frames.length, 1)
 })
 
+test('of a flood as much goes through as the site may write, and the rest is counted', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  for (const [text, atOnce, perSecond] of [
+    ['short', 10_000, 2_000],
+    ['x'.repeat(8 * 1024), 1024, 256],
+  ] as const) {
+    const { channel, frames } = recording()
+    const log = new SiteLog(channel, 7)
+    const begun = performance.now()
+
+    for (let line = 0; line < 50_000; line++) log.write('out', text)
+    const seconds = (performance.now() - begun) / 1_000
+    const kept = frames.filter((frame) => frame.type === 'log' && frame.text === text).length
+
+    assert.ok(kept >= atOnce && kept <= atOnce + seconds * perSecond + 1, `${kept} in ${seconds} s`)
+    const deadline = performance.now() + 5_000
+    const told = (): number =>
+      frames.reduce(
+        (sum, frame) => sum + (frame.type === 'log' && frame.text !== text ? Number.parseInt(frame.text, 10) : 0),
+        0,
+      )
+    while (told() + kept < 50_000 && performance.now() < deadline) t.mock.timers.tick(500)
+    assert.equal(told() + kept, 50_000)
+    t.mock.timers.reset()
+    t.mock.timers.enable({ apis: ['setTimeout'] })
+  }
+})
+
 test('a very long text is cut', () => {
   const { channel, frames } = recording()
 
