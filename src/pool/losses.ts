@@ -49,6 +49,7 @@ export class Losses {
   /** A thread's socket has closed with these requests open, none of which holds a place any more. */
   orphaned(thread: PoolThread, open: Exchange[]): void {
     thread.orphans = open
+    thread.lostLoads = [...thread.loading]
     thread.fate
       .then((fate) => this.#decide(thread, open, fate))
       .catch((error: unknown) => this.#log.error({ err: error }, 'deciding on lost requests failed'))
@@ -65,7 +66,10 @@ export class Losses {
     // Somebody outside did that, or we ourselves.
     if (group.settings.isOwn || isFromOutside(end)) return
     const open = threads.flatMap((thread) => thread.orphans ?? [...(thread.link?.open.values() ?? [])])
-    const sites = sitesOf(open)
+    const sites = suspectsOf(
+      open,
+      threads.flatMap((thread) => thread.lostLoads ?? [...thread.loading]),
+    )
     const [only] = sites
     if (only === undefined) return
     if (sites.length === 1) for (const thread of threads) thread.blamed = only
@@ -113,7 +117,7 @@ export class Losses {
     const text = endOfThread(fate)
     const running = open.find((exchange) => exchange.id === fate.running?.id)?.site
     const marked = running ?? (fate.running === undefined ? undefined : thread.siteOf(fate.running.generation))
-    const sites = marked === undefined ? sitesOf(open) : [marked]
+    const sites = marked === undefined ? suspectsOf(open, thread.lostLoads ?? []) : [marked]
     const [culprit] = sites
     if (sites.length === 1 && culprit !== undefined) {
       this.#handlers.onOffence(culprit, { kind: 'crashed', text, severe: true })
@@ -145,12 +149,15 @@ function isFromOutside({ signal }: ProcessEnd): boolean {
   return signal !== null && OUTSIDE_SIGNALS.has(signal)
 }
 
-/** Whose code may have run: that of the sites with unanswered requests, or, without any, with open ones. */
-function sitesOf(open: readonly Exchange[]): PoolSite[] {
+/**
+ * Whose code may have run: that of the sites with unanswered requests, or, without any, with open ones, and of those that were
+ * being loaded. JavaScript alone does not end a process but by its memory: where some brought native code, it was one of those.
+ */
+function suspectsOf(open: readonly Exchange[], loading: readonly PoolSite[]): PoolSite[] {
   const unanswered = open.filter(({ state }) => state === 'sent' || state === 'started')
-  const sites = [...new Set((unanswered.length > 0 ? unanswered : open).map((exchange) => exchange.site))]
-  // JavaScript alone does not end a process but by its memory: where some brought native code, it was one of those.
-  const native = sites.filter(({ loaded }) => loaded?.files.some((file) => file.endsWith('.node')))
+  const visited = (unanswered.length > 0 ? unanswered : open).map((exchange) => exchange.site)
+  const sites = [...new Set([...visited, ...loading])]
+  const native = sites.filter(({ hasNative }) => hasNative)
   return native.length > 0 ? native : sites
 }
 

@@ -62,6 +62,8 @@ export class PoolSite {
   lastUsedAt = performance.now()
   /** The site was taken away: nothing of it may be put in service any more. */
   removed = false
+  /** Whether a generation of it loaded native code: it stays a suspect, since an older generation may be at work. */
+  hasNative = false
   /** Loads in a row during which the thread was lost. */
   lostLoads = 0
   #failures = 0
@@ -84,6 +86,10 @@ export class PoolSite {
     this.lane.maxWaiting = limits.queue
     this.lane.share = limits.share
     this.lane.max = limits.max
+  }
+
+  foundNative(): void {
+    this.hasNative = true
   }
 
   /** A load failed: the next attempt waits 1 s, doubling to 3 min. @returns the wait in ms */

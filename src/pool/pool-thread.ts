@@ -76,6 +76,8 @@ export class PoolThread {
   readonly startedAt = performance.now()
   /** What was open when its socket closed. */
   orphans: Exchange[] | undefined
+  /** Sites that were being loaded when its socket closed. */
+  lostLoads: PoolSite[] | undefined
   /** Whether its end was in order. */
   wasRetiring = false
   /** Generations loaded here, or being loaded, that serve or may serve. */

@@ -403,6 +403,7 @@ export class Pool {
         const site = thread.siteOf(generation)
         if (site !== undefined) this.#handlers.onOffence(site, { kind: 'patched', text, severe: true })
       },
+      onNative: (generation) => thread.siteOf(generation)?.foundNative(),
       onIdle: () => thread.becameIdle(),
       onClosed: (open) => this.#orphaned(thread, open),
     }

@@ -29,6 +29,8 @@ export interface ThreadLinkHandlers {
   onLog(generation: number, level: LogLevel, text: string): void
   /** A site changed what all sites of the thread share; that is undone. */
   onOffence(generation: number, text: string): void
+  /** A site is about to load native code, which may end the process. */
+  onNative(generation: number): void
   /** Nothing is open on this thread any more. */
   onIdle(): void
   /** The socket has closed. @param open the exchanges that were still open */
@@ -197,6 +199,8 @@ export class ThreadLink {
         return handlers.onLog(frame.id, frame.level, frame.text)
       case 'offence':
         return handlers.onOffence(frame.id, frame.text)
+      case 'native':
+        return handlers.onNative(frame.id)
       case 'hello':
       case 'request':
       case 'load':

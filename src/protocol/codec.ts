@@ -68,6 +68,7 @@ export class FrameBatch {
       case 'tunnel':
       case 'unload':
       case 'unloaded':
+      case 'native':
         this.#open(FRAME_CODES[frame.type], frame.id, 0)
         return
       case 'credit':
@@ -257,6 +258,7 @@ function decode(code: number, id: number, bytes: Buffer, from: number, to: numbe
     case 'tunnel':
     case 'unload':
     case 'unloaded':
+    case 'native':
       return empty(type, id, from, to)
     case 'credit':
       if (to - from !== 4) throw new FrameInvalid(`a credit frame of ${to - from} bytes`)
@@ -305,7 +307,9 @@ function decodeText(type: TextType, id: number, bytes: Buffer, from: number, to:
   }
 }
 
-function empty(type: 'started' | 'tunnel' | 'unload' | 'unloaded', id: number, from: number, to: number): Frame {
+type EmptyType = 'started' | 'tunnel' | 'unload' | 'unloaded' | 'native'
+
+function empty(type: EmptyType, id: number, from: number, to: number): Frame {
   if (from !== to) throw new FrameInvalid(`a ${type} frame with a payload`)
   return { type, id }
 }

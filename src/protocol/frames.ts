@@ -125,6 +125,8 @@ export type Frame =
   | { type: 'log'; id: number; level: LogLevel; text: string }
   // what a generation did to all sites of its thread; the thread has undone it
   | { type: 'offence'; id: number; text: string }
+  // a generation is about to load native code, which may end the process
+  | { type: 'native'; id: number }
 
 export type FrameType = Frame['type']
 
@@ -147,6 +149,7 @@ export const FRAME_CODES = {
   files: 15,
   log: 16,
   offence: 17,
+  native: 18,
 } as const satisfies Record<FrameType, number>
 
 /** Ends a `switch` over a union: a member that is not handled fails to compile. */

@@ -66,10 +66,13 @@ export class Site implements Context {
   onLoadCrash: ((error: unknown) => void) | undefined
   /** The site's requests that are under way. */
   readonly open = new Set<Exchange>()
+  readonly #channel: Channel
+  #hasNative = false
   #idleWaiters: (() => void)[] = []
 
   constructor(order: LoadOrder, channel: Channel) {
     this.order = order
+    this.#channel = channel
     this.log = new SiteLog(channel, order.generation)
     this.stdout = new LineBuffer((level, text) => this.log.write(level, text))
     this.stderr = new LineBuffer((level, text) => this.log.write(level, text))
@@ -114,6 +117,14 @@ export class Site implements Context {
   whenIdle(callback: () => void): void {
     if (this.open.size === 0) callback()
     else this.#idleWaiters.push(callback)
+  }
+
+  /** Its code is about to load native code. */
+  loadsNative(): void {
+    if (this.#hasNative) return
+    this.#hasNative = true
+    this.#channel.send({ type: 'native', id: this.generation })
+    this.#channel.flush()
   }
 
   /** Takes what the site wrote to its standard output or error. */

@@ -18,6 +18,7 @@ import { installFileTrace } from './file-trace.ts'
 import { GlobalsGuard } from './globals-guard.ts'
 import { kernelThreadId } from './kernel-thread.ts'
 import { installListenCapture } from './listen-adapter.ts'
+import { installNativeTrace } from './native-trace.ts'
 import { askSupervisor } from './own-process.ts'
 import { currentContext } from './request-context.ts'
 import { Requests } from './requests.ts'
@@ -70,6 +71,7 @@ function main(): void {
       case 'files':
       case 'log':
       case 'offence':
+      case 'native':
         return channel.destroy(new Error(`a ${frame.type} frame from the dispatcher`))
       default:
         return assertNever(frame)
@@ -96,6 +98,7 @@ function installGlobals(): void {
   installListenCapture()
   installFetchClasses()
   installFileTrace()
+  installNativeTrace()
   hideSupervisor()
   Module.syncBuiltinESMExports()
 }

@@ -1,7 +1,8 @@
 /** What follows a fault: the site comes back when it behaves, and nothing is left of a server that is gone. */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { crashingAddon } from '../../bench/chaos/crashing-addon.ts'
 import type { Box } from '../helpers/box.ts'
 import { startBox } from '../helpers/box.ts'
 import { assertNoneLeft } from '../helpers/fault-box.ts'
@@ -73,6 +74,30 @@ test('a site with a request open in a thread is not blamed for another that is l
   assert.match(box.output, /site keeps its thread/, 'the thread was not seen to be kept: nothing is proved')
   assert.deepEqual(answers, ['waited', 'at once', 'loaded'])
   for (const name of ['good', 'late']) assert.deepEqual((await box.site(name))?.residency?.offences, [], name)
+})
+
+test('a crash in native code is put on the site that brought it, at its load as in a request, and on no neighbour', async (t) => {
+  const addon = crashingAddon()
+  assert.ok(addon !== undefined, 'Linux on x64 or arm64 is needed')
+  const crash = "process.dlopen({ exports: {} }, process.cwd() + '/crash.node')"
+  const slow = "export default (request, response) => setTimeout(() => response.end('slow'), 1_000)"
+  const sites = {
+    good: { files: { 'app.mjs': slow } },
+    atLoad: { files: { 'app.mjs': crash } },
+    inRequest: { files: { 'app.mjs': `export default () => { ${crash} }` } },
+  }
+  const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1\nthreads = 1' })
+  for (const name of ['atLoad', 'inRequest']) writeFileSync(`${box.dir}/sites/${name}/crash.node`, addon)
+
+  for (const name of ['atLoad', 'inRequest']) {
+    const neighbour = box.ask('good')
+    const { status } = await box.ask(name)
+    assert.ok(status === 502 || status === 503, `${name}: ${status}`)
+    assert.equal((await neighbour).text, 'slow')
+    assert.equal((await box.site(name))?.residency?.offences[0]?.kind, 'crashed', name)
+    assert.deepEqual((await box.site('good'))?.residency?.offences, [], name)
+  }
+  assert.doesNotMatch(box.output, /sites are separated/)
 })
 
 test('a site that crashes its own process in a loop is throttled, and its visitors are told when to try again', async (t) => {
