@@ -17,7 +17,7 @@ export type SiteState = 'idle' | 'loading' | 'live' | 'previous' | 'quarantined'
 export interface SiteStatus {
   name: string
   /** `undefined` where the INI file could not be understood. */
-  kind: 'module' | 'static' | undefined
+  kind: 'module' | 'static' | 'redirect' | undefined
   /** As the person sees it: the path in the sites folder. */
   file: string
   /** As written in the INI file. */

@@ -53,7 +53,8 @@ export type ListMode = 'list' | 'brackets' | 'single'
 const MAX_PROBLEMS = 1000
 /** One word, or two as in `[pool shop]`. */
 const SECTION = /^\[\s*([A-Za-z0-9_-]+(?:\s+[A-Za-z0-9_-]+)?)\s*\]\s*$/
-const KEY = /^([A-Za-z0-9_][A-Za-z0-9_.-]*)(\[\])?$/
+/** A word, or the beginning of a path; which of the two a section takes is for who checks it. */
+const KEY = /^([A-Za-z0-9_][A-Za-z0-9_.-]*|\/[^\s[\]"]*)(\[\])?$/
 
 /**
  * Reads a whole file. Never throws: what is wrong is in `problems`, in line order, and everything else is still read.

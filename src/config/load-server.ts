@@ -37,7 +37,14 @@ const MAX_RUN_PATH_BYTES = 80
 const MAX_SOCKET_PATH_BYTES = 107
 
 const OWN_FILE = "a site's own file"
-const SITE_SECTIONS = { site: OWN_FILE, env: OWN_FILE, options: OWN_FILE, limits: OWN_FILE, static: OWN_FILE }
+const SITE_SECTIONS = {
+  site: OWN_FILE,
+  env: OWN_FILE,
+  options: OWN_FILE,
+  limits: OWN_FILE,
+  static: OWN_FILE,
+  redirect: OWN_FILE,
+}
 const serverChecker = createChecker(serverSchema, { log: 'logging.ini', ...SITE_SECTIONS }, ['pool'])
 const loggingChecker = createChecker(loggingSchema, {
   server: 'vhostel.ini',

@@ -16,9 +16,11 @@ import type { Place } from './site-place.ts'
 import { checkPlace } from './site-place.ts'
 import type { SiteBeingRead, SiteLoad, SiteSurroundings } from './site-reading.ts'
 import { addProblem } from './site-reading.ts'
+import { readCanonical, readRedirect } from './site-redirect.ts'
 import { checkResidency } from './site-residency.ts'
 import type { SiteConfig, SiteFile, SiteLimits } from './site-schema.ts'
 import { siteSchema } from './site-schema.ts'
+import { readStatic } from './site-static.ts'
 import { readTextFile } from './text-file.ts'
 
 export type { SiteLoad, SiteSurroundings } from './site-reading.ts'
@@ -87,10 +89,15 @@ function readSite(
   const place = checkPlace(site, server)
   const identity = checkResidency(site, server, place.kind)
   const environment = readEnvironment(site, env)
+  const answers: Answers = {
+    static: readStatic(site, place, server),
+    redirect: readRedirect(site, place, domains.patterns),
+    canonical: readCanonical(site, domains.patterns),
+  }
   if (load.problems.length > 0) return
   load.domainLines = domains.lines
   load.shareLine = document.sections.get('limits')?.keys.get('share')?.line
-  load.config = siteConfig(site, domains, { ...place, identity }, environment)
+  load.config = siteConfig(site, domains, { ...place, identity, ...answers }, environment)
 }
 
 function realPath(file: string): string | undefined {
@@ -114,15 +121,18 @@ function checkDomains(site: SiteBeingRead): SiteDomains {
   return domains
 }
 
+/** What is answered without a module. */
+type Answers = Pick<SiteConfig, 'static' | 'redirect' | 'canonical'>
+
 const EMPTY: Record<string, never> = Object.freeze({})
 
 function siteConfig(
   site: SiteBeingRead,
   domains: SiteDomains,
-  place: Place & Pick<SiteConfig, 'identity'>,
+  place: Place & Pick<SiteConfig, 'identity'> & Answers,
   env: Record<string, string>,
 ): SiteConfig {
-  const { site: keys, options, limits, static: staticFiles } = site.checked.value
+  const { site: keys, options, limits } = site.checked.value
   return {
     name: site.load.name,
     file: site.load.file,
@@ -139,7 +149,7 @@ function siteConfig(
     env: Object.keys(env).length === 0 ? EMPTY : env,
     options: Object.keys(options).length === 0 ? EMPTY : options,
     limits: shared(lastLimits, siteLimits(limits)),
-    static: shared(lastStatic, staticFiles),
+    static: shared(lastStatic, place.static),
   }
 }
 

@@ -111,7 +111,7 @@ function defaultableKeys(): Record<string, z.ZodType> {
 }
 
 const defaults = section(
-  "For every site that does not say otherwise: any key of a site's [site], [limits] and [static], except `domains`. It is " +
+  "For every site that does not say otherwise: any key of a site's [site], [limits] and [static], except `domains` and `canonical`. It is " +
     "as if the line stood in each site's own file.",
   defaultableKeys(),
 )

@@ -22,9 +22,9 @@ export interface Place {
  */
 export function checkPlace(site: SiteBeingRead, server: SiteSurroundings): Place {
   const { kind: said, root: rootText, module } = site.checked.value.site
-  const kind = said ?? (module === undefined ? 'static' : 'module')
+  const kind = said ?? kindOf(site, module)
   const root = resolve(dirname(site.realFile), rootText)
-  if (site.checked.isBad('site', 'root')) return { kind, root, module: undefined }
+  if (kind === 'redirect' || site.checked.isBad('site', 'root')) return { kind, root, module: undefined }
   const fault = pathFault(root, 'folder')
   if (fault !== undefined) {
     addProblem(site, 'site', 'root', `${quote(rootText)} ${fault}`)
@@ -39,6 +39,12 @@ export function checkPlace(site: SiteBeingRead, server: SiteSurroundings): Place
     addProblem(site, 'site', 'root', `is missing: ${cure}`)
   } else if (fault === undefined) checkExposure(site, root, server)
   return { kind, root, module: undefined }
+}
+
+/** Told from the keys. */
+function kindOf(site: SiteBeingRead, module: string | undefined): SiteConfig['kind'] {
+  if (module !== undefined) return 'module'
+  return site.document.sections.get('redirect')?.keys.has('to') ? 'redirect' : 'static'
 }
 
 /** The module's path. @param look whether its root is there, so that the module is worth looking for */
@@ -59,7 +65,7 @@ function checkModule(site: SiteBeingRead, root: string, module: string | undefin
 }
 
 /** Why a path is not the folder or file that it should be. */
-function pathFault(path: string, wanted: 'folder' | 'file'): string | undefined {
+export function pathFault(path: string, wanted: 'folder' | 'file'): string | undefined {
   try {
     const stats = statSync(path, { throwIfNoEntry: false })
     if (stats === undefined) return `does not exist (looked for ${path})`
@@ -73,22 +79,30 @@ function pathFault(path: string, wanted: 'folder' | 'file'): string | undefined 
 
 /** A static site whose root holds the configuration would hand its [env] to anybody. */
 function checkExposure(site: SiteBeingRead, root: string, server: SiteSurroundings): void {
-  const exposed = [site.realFile, server.file, server.sites].find((file) => isInside(file, realRoot(root)))
-  if (exposed === undefined) return
-  const cure = 'name a folder that holds only what the site is to show'
-  addProblem(
-    site,
-    'site',
-    'root',
-    `the folder (${root}) holds ${shownPath(exposed, server.dir)}, which would be served: ${cure}`,
-  )
+  const fault = exposureFault(site, root, server)
+  if (fault !== undefined) addProblem(site, 'site', 'root', fault)
 }
 
-function realRoot(root: string): string {
+/** Why a folder may not be served: it holds the configuration, or one of the `others`, which are absolute paths. */
+export function exposureFault(
+  site: SiteBeingRead,
+  folder: string,
+  server: SiteSurroundings,
+  others: readonly string[] = [],
+): string | undefined {
+  const real = realPath(folder)
+  const secrets = [site.realFile, server.file, server.sites, ...others]
+  const exposed = secrets.find((file) => isInside(file, real) || isInside(realPath(file), real))
+  if (exposed === undefined) return undefined
+  const cure = 'name a folder that holds only what the site is to show'
+  return `the folder (${folder}) holds ${shownPath(exposed, server.dir)}, which would be served: ${cure}`
+}
+
+function realPath(path: string): string {
   try {
-    return realpathSync.native(root)
+    return realpathSync.native(path)
   } catch {
-    return root // taken away since it was looked at
+    return path // taken away since it was looked at
   }
 }
 

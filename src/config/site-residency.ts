@@ -25,9 +25,9 @@ export function checkResidency(
 ): Identity | undefined {
   const written = site.document.sections.get('site')?.keys
   checkLimits(site)
-  if (kind === 'static') {
+  if (kind !== 'module') {
     for (const key of OF_MODULES) {
-      if (written?.has(key)) addProblem(site, 'site', key, 'has no use with kind = static: take the line away')
+      if (written?.has(key)) addProblem(site, 'site', key, `has no use with kind = ${kind}: take the line away`)
     }
     return undefined
   }

@@ -6,24 +6,21 @@ import { z } from 'zod'
 import type { DomainPattern } from './domains.ts'
 import type { Identity } from './identity.ts'
 import { duration, percent, size } from './measures.ts'
-import { quote } from './problems.ts'
-import { anySection, listSetting, optional, section, setting } from './settings.ts'
-import type { Read } from './units.ts'
-import { choice, flag, integer, listType, text } from './units.ts'
+import { redirect } from './redirect-schema.ts'
+import { anySection, optional, section, setting } from './settings.ts'
+import type { RedirectSettings } from './site-redirect.ts'
+import type { StaticSettings } from './site-static.ts'
+import { staticFiles } from './static-schema.ts'
+import { choice, flag, integer, text } from './units.ts'
 
 /** What answers for a site. */
-const KINDS = ['module', 'static'] as const
+const KINDS = ['module', 'static', 'redirect'] as const
 /** The pool of the sites that name none. */
 export const DEFAULT_POOL = 'default'
 /** Whether a site shares its process with others. */
 const ISOLATIONS = ['shared', 'process'] as const
 /** What a site module can be said to be. */
 const MODULE_TYPES = ['auto', 'fastify', 'fetch', 'handler', 'listen'] as const
-
-const fileName = (found: string): Read<string> =>
-  /[/\\]/.test(found) || found.startsWith('.')
-    ? { problem: `${quote(found)} is not the name of a file: write it without a folder (such as index.html)` }
-    : { value: found }
 
 /**
  * The lines of `domains` as written: domains.ts reads each, and load-site.ts says which are wrong, because a regular
@@ -46,8 +43,12 @@ const site = section('What the site is.', {
   domains,
   kind: optional(
     choice(KINDS),
-    'What answers: `module` runs the file named by `module`, `static` serves the files below `root`. Left out: ' +
-      '`module` where `module` is set, else `static`.',
+    'What answers: `module` runs the file named by `module`, `static` serves the files below `root`, `redirect` sends ' +
+      'visitors elsewhere. Left out: `module` where `module` is set, `redirect` where `[redirect] to` is, else `static`.',
+  ),
+  canonical: optional(
+    text('host'),
+    'One of `domains`: requests for the others are redirected to it, with path and query.',
   ),
   root: setting(
     text('path'),
@@ -159,16 +160,8 @@ const limits = section('What one site may take.', {
   max_body: setting(size, '1GB', 'Largest body of a request; larger ones are answered with 413.'),
 })
 
-const staticFiles = section('For `kind = static`.', {
-  index: listSetting(
-    listType('list of file names', fileName, String),
-    'index.html',
-    'Files that answer for a folder: the first that is there.',
-  ),
-})
-
 /** One site's INI file. */
-export const siteSchema = z.strictObject({ site, env, options, limits, static: staticFiles })
+export const siteSchema = z.strictObject({ site, env, options, limits, static: staticFiles, redirect })
 
 /** The file as checked, with keys as they are written. */
 export type SiteFile = z.output<typeof siteSchema>
@@ -201,7 +194,11 @@ export interface SiteConfig {
   env: Record<string, string>
   options: Record<string, unknown>
   limits: SiteLimits
-  static: { index: string[] }
+  static: StaticSettings
+  /** Set where `kind` is `redirect`. */
+  redirect: RedirectSettings | undefined
+  /** One of the exact domains, to which requests for the others are redirected. */
+  canonical: string | undefined
 }
 
 /** [limits] of a site. Frozen and shared between sites that have the same. */
@@ -228,4 +225,4 @@ export interface SiteLimits {
 /** Sections whose keys can also be set for all sites, in [defaults]. */
 export const DEFAULTABLE_SECTIONS = ['site', 'limits', 'static'] as const
 /** Keys of those sections that only a site itself can set. */
-export const OWN_KEYS: readonly string[] = ['domains']
+export const OWN_KEYS: readonly string[] = ['domains', 'canonical']

@@ -28,6 +28,7 @@ import type { RequestContext } from './handle-request.ts'
 import { RequestHandler } from './handle-request.ts'
 import { buildHostTable } from './host-table.ts'
 import { Hosting } from './hosting.ts'
+import { HotFiles } from './hot-files.ts'
 import { matchReport } from './match.ts'
 import { ModuleAnswers } from './module-answers.ts'
 import { groupSettings } from './pool-settings.ts'
@@ -86,7 +87,7 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   const renewal = stack.adopt(new Renewal(pool, log), (it) => it.close())
   const context: RequestContext = { hosts: buildHostTable<Site>([]) }
   const isolation = stack.adopt(new Isolation(pool, log), (it) => it.close())
-  const services = { modules: new ModuleAnswers(pool, log) }
+  const services = { modules: new ModuleAnswers(pool, log), files: new HotFiles() }
   const hosting = new Hosting(context, { pool, renewal, isolation, services }, { dir: config.dir, env }, log)
   const upkeep = stack.adopt(new Upkeep({ pool, renewal, isolation }, log), (it) => it.close())
   Object.assign(late, { hosting, renewal, isolation, upkeep })

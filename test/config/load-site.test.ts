@@ -90,7 +90,17 @@ test('a site that says only what it must has every default', (t) => {
       share: 0,
       max: 1,
     },
-    static: { index: ['index.html'] },
+    static: {
+      index: ['index.html'],
+      try: ['$uri', '$uri/'],
+      cleanUrls: false,
+      notFound: undefined,
+      listing: false,
+      precompressed: true,
+      mounts: [],
+    },
+    redirect: undefined,
+    canonical: undefined,
   })
 })
 

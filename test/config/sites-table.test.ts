@@ -51,7 +51,17 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
       share: 0,
       max: 1,
     },
-    static: { index: [] },
+    static: {
+      index: [],
+      try: [],
+      cleanUrls: false,
+      notFound: undefined,
+      listing: false,
+      precompressed: true,
+      mounts: [],
+    },
+    redirect: undefined,
+    canonical: undefined,
   }
   return { ...base, config, problems: [], domainLines: lines }
 }
