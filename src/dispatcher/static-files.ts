@@ -166,9 +166,26 @@ async function sendListing(
 
 // ---- one file ---------------------------------------------------------------------------------------------------
 
-async function answerFile({ req, res, folder }: FileAsk, file: string, lookedAt: number): Promise<void> {
+async function answerFile(ask: FileAsk, file: string, lookedAt: number): Promise<void> {
+  const { req, folder } = ask
   const codings = folder.precompressed ? await codingsOf(file, typeOf(file)) : []
   const coding = chooseCoding(req.headers['accept-encoding'], codings)
+  try {
+    await answerForm(ask, file, coding, codings, lookedAt)
+  } catch (error) {
+    // A compressed neighbour that may not be sent is as if it were not there.
+    if (coding === undefined || ask.res.headersSent || ![403, 404].includes(statusOf(error))) throw error
+    await answerForm(ask, file, undefined, codings, lookedAt)
+  }
+}
+
+async function answerForm(
+  { req, res, folder }: FileAsk,
+  file: string,
+  coding: Coding | undefined,
+  codings: readonly Coding[],
+  lookedAt: number,
+): Promise<void> {
   const open: OpenFile = { fd: undefined }
   try {
     const head = await fileHead(req, folder.root, { file, coding, varies: codings.length > 0 }, open)
