@@ -113,7 +113,9 @@ class IniReader {
     if (this.#section === 'skipped') return
     const equals = raw.indexOf('=')
     const name = KEY.exec(raw.slice(0, equals === -1 ? 0 : equals).trim())
-    if (name?.[1] !== undefined) return this.#readKey(name[1], name[2] !== undefined, raw, line)
+    // A path can be a key, and can be on a list: `/index.html =404`.
+    const goesOn = this.#openList !== undefined && /^\s+\//.test(raw)
+    if (name?.[1] !== undefined && !goesOn) return this.#readKey(name[1], name[2] !== undefined, raw, line)
     if (/^\s/.test(raw) && this.#openList !== undefined) return this.#continueList(this.#openList, raw, line)
     const section = this.#section === 'none' ? undefined : this.#section.name
     this.#openList = undefined

@@ -42,6 +42,8 @@ interface FileAsk {
   /** The same without that. */
   own: string
   query: string
+  /** What counts as if nothing of that name were there. */
+  absent: readonly number[]
 }
 
 /** Answers visits of `kind = static`. */
@@ -69,7 +71,7 @@ export async function serveStatic(
     return sendError(req, res, { statusCode: 405 })
   }
   const { path, query } = splitTarget(target)
-  const ask: FileAsk = { req, res, folder, path, own: path, query }
+  const ask: FileAsk = { req, res, folder, path, own: path, query, absent: [404] }
   const isThere = answerHot(ask) ?? (await answerCold(ask))
   if (!isThere) await sendNotFoundPage(req, res, folder)
 }
@@ -88,7 +90,7 @@ export function serveMounted(
   otherwise: () => void,
 ): void {
   const { path, query } = splitTarget(target)
-  const ask: FileAsk = { req, res, folder, path, own: path.slice(prefix.length), query }
+  const ask: FileAsk = { req, res, folder, path, own: path.slice(prefix.length), query, absent: [400, 404] }
   const isThere = answerHot(ask)
   if (isThere === false) return otherwise()
   if (isThere) return
@@ -121,7 +123,7 @@ async function answerCold(ask: FileAsk): Promise<boolean> {
       if (!OF_REQUEST.includes(statusCode)) folder.memory?.forget(folder.id, own)
       if (res.headersSent || res.destroyed) return res.destroy().destroyed
       if (error instanceof FileRefused && error.changed && attempt < MAX_ATTEMPTS) continue
-      if (statusCode === 404) return false
+      if (ask.absent.includes(statusCode)) return false
       if (error instanceof FileRefused) for (const pair of Object.entries(error.headers)) res.setHeader(...pair)
       sendError(req, res, { statusCode })
       return true
