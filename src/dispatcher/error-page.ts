@@ -27,6 +27,7 @@ const SENTENCES: Record<number, string> = {
   502: 'The site ended without an answer.',
   503: 'The site is too busy at the moment. Please try again shortly.',
   504: 'The site did not answer in time.',
+  508: 'The site sends its visitors back to where they are.',
 }
 
 /**

@@ -2,6 +2,7 @@
  * Files that were compressed beforehand and lie beside the original (`app.js.br`): which there are, and which of them a
  * client gets. They count as they are, whatever their date, as in nginx.
  */
+import { LRUCache } from 'lru-cache'
 import Negotiator from 'negotiator'
 import { look } from './find-file.ts'
 
@@ -43,8 +44,23 @@ export async function codingsOf(file: string, type: string): Promise<readonly Co
  */
 export function chooseCoding(accept: string | undefined, codings: readonly Coding[]): Coding | undefined {
   if (accept === undefined || codings.length === 0) return undefined
-  const available = [...codings.map(({ name }) => name), IDENTITY]
+  for (const name of likings(accept)) {
+    if (name === IDENTITY) return undefined
+    const coding = codings.find((one) => one.name === name)
+    if (coding !== undefined) return coding
+  }
+  return undefined
+}
+
+/** What a client takes, the best first; browsers send the same few headers again and again. */
+const known = new LRUCache<string, readonly string[]>({ max: 100 })
+const MAX_KNOWN_LENGTH = 100
+
+function likings(accept: string): readonly string[] {
+  const before = known.get(accept)
+  if (before !== undefined) return before
   const request = new Negotiator({ headers: { 'accept-encoding': accept } })
-  const [best] = (request.encodings as Encodings).call(request, available, { preferred: PREFERRED })
-  return codings.find(({ name }) => name === best)
+  const names = (request.encodings as Encodings).call(request, PREFERRED, { preferred: PREFERRED })
+  if (accept.length <= MAX_KNOWN_LENGTH) known.set(accept, names)
+  return names
 }

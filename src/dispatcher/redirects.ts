@@ -45,12 +45,11 @@ export function canonicalStep(canonical: string): Step {
   }
 }
 
-function send({ req, res, asked }: Visit, status: number, { scheme, host, port }: Place, base: string): void {
+function send({ res, asked }: Visit, status: number, { scheme, host, port }: Place, base: string): void {
   const path = asked.target.startsWith('/') ? asked.target : '/' // OPTIONS * has no path
   const authority = port === DEFAULT_PORTS[scheme] ? host : `${host}:${port}`
   res.writeHead(status, { location: `${scheme}://${authority}${base}${path}`, 'content-length': 0 })
   res.end()
-  req.resume()
 }
 
 const DEFAULT_PORTS: Record<string, number> = { http: 80, https: 443 }

@@ -73,7 +73,7 @@ export async function fileHead(
 }
 
 /** Strong, as nginx has it: size and date change with the file. Each compressed form has its own. */
-export function tagOf(stat: Stats, coding: Coding | undefined): string {
+function tagOf(stat: Stats, coding: Coding | undefined): string {
   return `"${opaqueTag(stat)}${coding === undefined ? '' : `-${coding.name}`}"`
 }
 

@@ -48,14 +48,14 @@ interface FileAsk {
 
 /** Answers visits of `kind = static`. */
 export function staticAnswers(folder: StaticFolder): Answerer {
-  return ({ req, res, asked }) => void serveStatic(req, res, folder, asked.target)
+  return ({ req, res, asked }) => void serveStatic(req, res, folder, asked.target).catch(() => res.destroy())
 }
 
 /**
  * Answers a request with a file of the folder, a redirect, or an error page. GET and HEAD only.
  *
- * Never throws and never rejects: whatever goes wrong ends the response with a page, or, once the head is out, by ending
- * the connection, which is the only way to tell a client that a file is not whole.
+ * Whatever goes wrong ends the response with a page, or, once the head is out, by ending the connection, which is the only
+ * way to tell a client that a file is not whole.
  *
  * @param target the request target in origin form, with its query
  * @returns when the answer has been handed to the system, or the client is gone
@@ -79,7 +79,7 @@ export async function serveStatic(
 /**
  * Answers a GET or HEAD for a folder that is mounted at `prefix`, where the folder has something.
  *
- * Never throws and never rejects; `otherwise` is called where nothing of that name is there.
+ * @param otherwise called where nothing of that name is there, at once or later
  */
 export function serveMounted(
   req: IncomingMessage,
@@ -224,7 +224,7 @@ async function warm(
 }
 
 /** The status for what reading met. */
-export function statusOf(error: unknown): number {
+function statusOf(error: unknown): number {
   if (error instanceof FileRefused) return error.status
   switch (errorCode(error)) {
     case 'ENOENT': // deleted between two looks

@@ -64,29 +64,71 @@ const STATIC_FAULTS: [text: string, problem: string][] = [
   [`${MODULE}[static]\n/a = none\n`, ':6: [static] /a: "none" does not exist (looked for DIR/app/none)'],
   [`${MODULE}[static]\n/a = server.js\n`, ':6: [static] /a: "server.js" is not a folder (DIR/app/server.js)'],
   [`${MODULE}[static]\n/a =\n`, ':6: [static] /a: is empty: write the folder'],
-  [`${MODULE}[static]\n/a/../b = public\n`, ':6: [static] /a/../b: "/a/../b" is not the beginning of a path as browsers send it (such as /assets)'],
-  [`${MODULE}[static]\n//a = public\n`, ':6: [static] //a: "//a" is not the beginning of a path as browsers send it (such as /assets)'],
+  [
+    `${MODULE}[static]\n/a/../b = public\n`,
+    ':6: [static] /a/../b: "/a/../b" is not the beginning of a path as browsers send it (such as /assets)',
+  ],
+  [
+    `${MODULE}[static]\n//a = public\n`,
+    ':6: [static] //a: "//a" is not the beginning of a path as browsers send it (such as /assets)',
+  ],
   [`${MODULE}[static]\n/a = public\n/a/ = public\n`, ':7: [static] /a/: is there twice: keep one of the two'],
   [`${MODULE}[static]\n/a = public\n/a = public\n`, ':7: [static] /a: is already set on line 6: keep one of the two'],
   [`${MODULE}[static]\n/a[] = public\n`, ':6: [static] /a: takes one value: write /a = …, without []'],
-  [`${MODULE}[static]\n/ = ..\n`, ':6: [static] /: the folder (DIR) holds sites-enabled/site.ini, which would be served: name a folder that holds only what the site is to show'],
-  [`${MODULE}[static]\n/ = .\n`, ':6: [static] /: the folder (DIR/app) holds app/server.js, which would be served: name a folder that holds only what the site is to show'],
-  [`${STATIC}[static]\n/ini = ../sites-enabled\n`, ':5: [static] /ini: the folder (DIR/sites-enabled) holds sites-enabled/site.ini, which would be served: name a folder that holds only what the site is to show'],
-  [`${MODULE}[static]\n/up = link\n`, ':6: [static] /up: the folder (DIR/app/link) holds sites-enabled/site.ini, which would be served: name a folder that holds only what the site is to show'],
+  [
+    `${MODULE}[static]\n/ = ..\n`,
+    ':6: [static] /: the folder (DIR) holds sites-enabled/site.ini, which would be served: name a folder that holds only what the site is to show',
+  ],
+  [
+    `${MODULE}[static]\n/ = .\n`,
+    ':6: [static] /: the folder (DIR/app) holds app/server.js, which would be served: name a folder that holds only what the site is to show',
+  ],
+  [
+    `${STATIC}[static]\n/ini = ../sites-enabled\n`,
+    ':5: [static] /ini: the folder (DIR/sites-enabled) holds sites-enabled/site.ini, which would be served: name a folder that holds only what the site is to show',
+  ],
+  [
+    `${MODULE}[static]\n/up = link\n`,
+    ':6: [static] /up: the folder (DIR/app/link) holds sites-enabled/site.ini, which would be served: name a folder that holds only what the site is to show',
+  ],
   [`${MODULE}/a = public\n`, ':5: [site] /a: the key is not known here; it belongs in [static]'],
   [`${MODULE}[env]\n/a = public\n`, ':6: [env] /a: the key is not known here; it belongs in [static]'],
   [`${MODULE}[static]\ntry = $uri\n`, ':6: [static] try: has no use with kind = module: take the line away'],
   [`${STATIC}[static]\ntry = =404, $uri\n`, ':5: [static] try: =404 ends the list: put it last, or take it away'],
   [`${STATIC}[static]\ntry =\n`, ':5: [static] try: is empty: name at least $uri, or take the line away'],
-  [`${STATIC}[static]\ntry = index.html\n`, ':5: [static] try: "index.html" begins neither with $uri nor with / (such as $uri, $uri.html, $uri/ or /index.html)'],
-  [`${STATIC}[static]\ntry = $url\n`, ':5: [static] try: "$url" begins neither with $uri nor with / (such as $uri, $uri.html, $uri/ or /index.html)'],
-  [`${STATIC}[static]\ntry = $uri$args\n`, ':5: [static] try: "$uri$args": $uri, at the beginning, is the only variable (such as $uri, $uri.html, $uri/ or /index.html)'],
-  [`${STATIC}[static]\ntry = /../secret\n`, ':5: [static] try: "/../secret" is not the path of a file that may be served (such as $uri, $uri.html, $uri/ or /index.html)'],
-  [`${STATIC}[static]\ntry = /index.html?a\n`, ':5: [static] try: "/index.html?a" is not the path of a file that may be served (such as $uri, $uri.html, $uri/ or /index.html)'],
-  [`${STATIC}[static]\nnot_found = ../404.html\n`, ':5: [static] not_found: "../404.html" is not the path of a file below root (such as 404.html)'],
-  [`${STATIC}[static]\nnot_found = errors/\n`, ':5: [static] not_found: "errors/" is not the path of a file below root (such as 404.html)'],
-  [`${STATIC}[static]\nlisting = maybe\n`, ':5: [static] listing: "maybe" is neither yes nor no (yes, true or on; no, false or off)'],
-] // biome-ignore format: a row each
+  [
+    `${STATIC}[static]\ntry = index.html\n`,
+    ':5: [static] try: "index.html" begins neither with $uri nor with / (such as $uri, $uri.html, $uri/ or /index.html)',
+  ],
+  [
+    `${STATIC}[static]\ntry = $url\n`,
+    ':5: [static] try: "$url" begins neither with $uri nor with / (such as $uri, $uri.html, $uri/ or /index.html)',
+  ],
+  [
+    `${STATIC}[static]\ntry = $uri$args\n`,
+    ':5: [static] try: "$uri$args": $uri, at the beginning, is the only variable (such as $uri, $uri.html, $uri/ or /index.html)',
+  ],
+  [
+    `${STATIC}[static]\ntry = /../secret\n`,
+    ':5: [static] try: "/../secret" is not the path of a file that may be served (such as $uri, $uri.html, $uri/ or /index.html)',
+  ],
+  [
+    `${STATIC}[static]\ntry = /index.html?a\n`,
+    ':5: [static] try: "/index.html?a" is not the path of a file that may be served (such as $uri, $uri.html, $uri/ or /index.html)',
+  ],
+  [
+    `${STATIC}[static]\nnot_found = ../404.html\n`,
+    ':5: [static] not_found: "../404.html" is not the path of a file below root (such as 404.html)',
+  ],
+  [
+    `${STATIC}[static]\nnot_found = errors/\n`,
+    ':5: [static] not_found: "errors/" is not the path of a file below root (such as 404.html)',
+  ],
+  [
+    `${STATIC}[static]\nlisting = maybe\n`,
+    ':5: [static] listing: "maybe" is neither yes nor no (yes, true or on; no, false or off)',
+  ],
+]
 
 test('what is wrong in [static] is told with its line and its cure', (t) => {
   for (const [text, problem] of STATIC_FAULTS) {
@@ -120,17 +162,41 @@ test('a canonical name is one of the names, in any spelling', (t) => {
 const SHORT = '(such as example.com or https://example.com/base)'
 const REDIRECT_FAULTS: [text: string, problem: string][] = [
   [`${SITE}kind = redirect\n`, ': [redirect] to: is missing: name a host or a URL'],
-  [`${SITE}[redirect]\nto = https://a.test/x\n`, ':4: [redirect] to: "a.test" is a domain of this site: visitors would go round in a circle'],
-  [`${SITE}[redirect]\nto = WWW.A.test\n`, ':4: [redirect] to: "www.a.test" is a domain of this site: visitors would go round in a circle'],
-  [`${SITE}[redirect]\nto = b.test\nstatus = 303\n`, ':5: [redirect] status: "303" is not one of 301, 302, 307, 308; did you mean 302?'],
-  [`${SITE}root = ../app\n[redirect]\nto = b.test\n`, ':3: [site] root: has no use with kind = redirect: take the line away'],
-  [`${SITE}preload = yes\n[redirect]\nto = b.test\n`, ':3: [site] preload: has no use with kind = redirect: take the line away'],
-  [`${SITE}[redirect]\nto = b.test\n[static]\nlisting = yes\n/a = x\n`, ':6: [static] listing: has no use with kind = redirect: take the line away'],
-  [`${STATIC}kind = static\n[redirect]\nto = b.test\n`, ':6: [redirect] to: has no use with kind = static: take the line away'],
+  [
+    `${SITE}[redirect]\nto = https://a.test/x\n`,
+    ':4: [redirect] to: "a.test" is a domain of this site: visitors would go round in a circle',
+  ],
+  [
+    `${SITE}[redirect]\nto = WWW.A.test\n`,
+    ':4: [redirect] to: "www.a.test" is a domain of this site: visitors would go round in a circle',
+  ],
+  [
+    `${SITE}[redirect]\nto = b.test\nstatus = 303\n`,
+    ':5: [redirect] status: "303" is not one of 301, 302, 307, 308; did you mean 301?',
+  ],
+  [
+    `${SITE}root = ../app\n[redirect]\nto = b.test\n`,
+    ':3: [site] root: has no use with kind = redirect: take the line away',
+  ],
+  [
+    `${SITE}preload = yes\n[redirect]\nto = b.test\n`,
+    ':3: [site] preload: has no use with kind = redirect: take the line away',
+  ],
+  [
+    `${SITE}[redirect]\nto = b.test\n[static]\nlisting = yes\n/a = x\n`,
+    ':6: [static] listing: has no use with kind = redirect: take the line away',
+  ],
+  [
+    `${STATIC}kind = static\n[redirect]\nto = b.test\n`,
+    ':6: [redirect] to: has no use with kind = static: take the line away',
+  ],
   [`${MODULE}[redirect]\nto = b.test\n`, ':6: [redirect] to: has no use with kind = module: take the line away'],
-  [`${STATIC}canonical = b.test\n`, ':4: [site] canonical: "b.test" is not one of the names in domains: name it in domains too, or take the line away'],
+  [
+    `${STATIC}canonical = b.test\n`,
+    ':4: [site] canonical: "b.test" is not one of the names in domains: name it in domains too, or take the line away',
+  ],
   [`${STATIC}canonical = \n`, ':4: [site] canonical: is empty: write a host, or take the line away'],
-] // biome-ignore format: a row each
+]
 
 test('what is wrong with a redirect is told with its line and its cure', (t) => {
   for (const [text, problem] of REDIRECT_FAULTS) assert.equal(load(t, text).problems[0], problem)
@@ -140,7 +206,10 @@ const TARGETS: [text: string, wanted: unknown][] = [
   ['example.com', { scheme: undefined, host: 'example.com', port: undefined, base: '' }],
   ['example.com:81', { scheme: undefined, host: 'example.com', port: 81, base: '' }],
   ['HTTP://Example.com', { scheme: 'http', host: 'example.com', port: undefined, base: '' }],
-  ['https://bücher.example/ä%20', `"https://bücher.example/ä%20": write what is not ASCII in the path with % (such as %C3%A4)`],
+  [
+    'https://bücher.example/ä%20',
+    `"https://bücher.example/ä%20": write what is not ASCII in the path with % (such as %C3%A4)`,
+  ],
   ['https://bücher.example/', { scheme: 'https', host: 'xn--bcher-kva.example', port: undefined, base: '' }],
   ['http://[::1]:8080/x', { scheme: 'http', host: '[::1]', port: 8080, base: '/x' }],
   ['http://192.0.2.1', { scheme: 'http', host: '192.0.2.1', port: undefined, base: '' }],
@@ -157,7 +226,7 @@ const TARGETS: [text: string, wanted: unknown][] = [
   ['*.example.com', `"*.example.com" does not name a host ${SHORT}`],
   ['https://1.2.3/', `"https://1.2.3/" does not name a host ${SHORT}`],
   ['', `"" is neither a host nor a URL of http or https ${SHORT}`],
-] // biome-ignore format: a row each
+]
 
 test('where a redirect leads is a host or a URL, and nothing that browsers would read otherwise', () => {
   for (const [text, wanted] of TARGETS) {

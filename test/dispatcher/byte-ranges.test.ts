@@ -14,12 +14,33 @@ const READ: [header: string, size: number, wish: RangeWish][] = [
   ['bytes=-30', 10, [{ start: 0, end: 9 }]],
   ['bytes=9-9999999', 10, [{ start: 9, end: 9 }]],
   ['Bytes=0-0', 10, [{ start: 0, end: 0 }]],
-  [' bytes= 0-1 ,\t4-5 ', 10, [{ start: 0, end: 1 }, { start: 4, end: 5 }]], // biome-ignore format: a row
+  [
+    ' bytes= 0-1 ,\t4-5 ',
+    10,
+    [
+      { start: 0, end: 1 },
+      { start: 4, end: 5 },
+    ],
+  ],
   ['bytes=,0-1,,', 10, [{ start: 0, end: 1 }]],
   // In the order asked for, as nginx has it.
-  ['bytes=5-6,0-1', 10, [{ start: 5, end: 6 }, { start: 0, end: 1 }]], // biome-ignore format: a row
+  [
+    'bytes=5-6,0-1',
+    10,
+    [
+      { start: 5, end: 6 },
+      { start: 0, end: 1 },
+    ],
+  ],
   ['bytes=0-1,90-99', 10, [{ start: 0, end: 1 }]],
-  ['bytes=0-4,2-5', 10, [{ start: 0, end: 4 }, { start: 2, end: 5 }]], // biome-ignore format: a row
+  [
+    'bytes=0-4,2-5',
+    10,
+    [
+      { start: 0, end: 4 },
+      { start: 2, end: 5 },
+    ],
+  ],
   ['bytes=10-', 10, 'none'],
   ['bytes=-0', 10, 'none'],
   ['bytes=5-2', 10, 'none'],
@@ -63,7 +84,10 @@ test('whatever is sent, no more bytes are promised than the file has, and none o
 })
 
 test('the length of several parts is that of what is sent', () => {
-  const ranges = [{ start: 0, end: 1 }, { start: 7, end: 9 }] // biome-ignore format: a row
+  const ranges = [
+    { start: 0, end: 1 },
+    { start: 7, end: 9 },
+  ]
 
   const { type, length, parts, tail } = multipart(ranges, 'text/plain', 10)
 

@@ -226,7 +226,11 @@ test('two folders in one memory never get what is the other’s, and one can be 
 
 test('each client gets its own form of a file that is kept in several', async (t) => {
   const served = await hotServer(t, { 'a.js': 'plain', 'a.js.br': 'br', 'a.js.gz': 'gzip' })
-  const wanted = [[[], 'plain'], [['Accept-Encoding: br'], 'br'], [['Accept-Encoding: gzip'], 'gzip']] as const // biome-ignore format: rows
+  const wanted = [
+    [[], 'plain'],
+    [['Accept-Encoding: br'], 'br'],
+    [['Accept-Encoding: gzip'], 'gzip'],
+  ] as const
 
   for (let i = 0; i < 3; i++) {
     for (const [headers, body] of wanted) {

@@ -69,7 +69,10 @@ test('large parts are whole, and a client that goes away between them frees the 
 
   assert.deepEqual(
     parts.map(([range, , body]) => [range, Buffer.from(body, 'latin1').equals(bytes.subarray(...offsets(range)))]),
-    [['100-200000/400000', true], ['200010-399999/400000', true]], // biome-ignore format: rows
+    [
+      ['100-200000/400000', true],
+      ['200010-399999/400000', true],
+    ],
   )
   await until('the file is closed', () => openFilesIn(served.dir) === 0)
   await served.last?.done
