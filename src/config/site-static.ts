@@ -1,7 +1,7 @@
 /**
  * The [static] section of a site as a whole: folders that are mounted in it, and whether its keys have a use.
  */
-import { resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { quote } from './problems.ts'
 import type { Place } from './site-place.ts'
 import { exposureFault, pathFault } from './site-place.ts'
@@ -110,6 +110,8 @@ function checkMount(
     site.load.dependencies.push(folder)
     return
   }
-  const exposed = exposureFault(site, folder, server, module === undefined ? [] : [module])
+  const { env_file: envFile } = site.checked.value.site
+  const secrets = [module, envFile && resolve(dirname(site.realFile), envFile)].filter((path) => path !== undefined)
+  const exposed = exposureFault(site, folder, server, secrets)
   if (exposed !== undefined) addProblem(site, 'static', key, exposed)
 }

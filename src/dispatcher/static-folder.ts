@@ -46,14 +46,15 @@ export interface SiteFolders {
 }
 
 /** The folders that a site serves from. */
-export function siteFolders(config: Pick<SiteConfig, 'root' | 'static'>, memory: HotFiles): SiteFolders {
+export function siteFolders(config: Pick<SiteConfig, 'kind' | 'root' | 'static'>, memory: HotFiles): SiteFolders {
   const root = staticFolder(config.root, config.static, memory)
   const mounts = config.static.mounts.map(({ prefix, folder }) => ({
     prefix,
     folder: mountedFolder(folder, config.static, memory),
   }))
   const close = (): void => {
-    for (const { id } of [root, ...mounts.map((mount) => mount.folder)]) memory.forgetFolder(id)
+    const used = config.kind === 'static' ? [root] : []
+    for (const { id } of [...used, ...mounts.map(({ folder }) => folder)]) memory.forgetFolder(id)
   }
   return { root, mounts, close }
 }

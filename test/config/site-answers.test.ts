@@ -130,6 +130,16 @@ const STATIC_FAULTS: [text: string, problem: string][] = [
   ],
 ]
 
+test('a mount does not show the file with the environment', (t) => {
+  const text = `${MODULE}env_file = ../secrets/env\n[static]\n/x = ../secrets\n`
+  const { problems } = load(t, text, { 'secrets/env': 'A=1' })
+
+  assert.match(
+    problems.join(),
+    /^:7: \[static\] \/x: the folder \(DIR\/secrets\) holds secrets\/env, which would be served/,
+  )
+})
+
 test('what is wrong in [static] is told with its line and its cure', (t) => {
   for (const [text, problem] of STATIC_FAULTS) {
     assert.deepEqual(load(t, text, { 'app/link': { link: '..' } }).problems, [problem])
