@@ -92,7 +92,7 @@ function readSite(
   const answers: Answers = {
     static: readStatic(site, place, server),
     redirect: readRedirect(site, place, domains.patterns),
-    canonical: readCanonical(site, domains.patterns),
+    canonical: domains.problems.length > 0 ? undefined : readCanonical(site, domains.patterns),
   }
   if (load.problems.length > 0) return
   load.domainLines = domains.lines

@@ -61,7 +61,7 @@ function checkUse(site: SiteBeingRead, { kind }: Place): void {
   const written = site.document.sections.get('static')?.keys
   if (kind === 'static' || written === undefined) return
   for (const key of written.keys()) {
-    const isUseless = kind !== 'module' || OF_ROOT.some((one) => one === key)
+    const isUseless = kind === 'redirect' || OF_ROOT.some((one) => one === key)
     if (isUseless) addProblem(site, 'static', key, `has no use with kind = ${kind}: take the line away`)
   }
 }

@@ -214,7 +214,8 @@ async function warm(
   if (known === undefined && status !== 200) return undefined
   const readAt = Date.now()
   const bytes = known === undefined ? await readWhole(open, 0, stat.size) : undefined
-  if (bytes !== undefined && !isSame(await statFile(open.fd), stat)) throw new FileRefused(503, true)
+  // It is being written: what is sent may be half of the new one, and must not be kept.
+  if (bytes !== undefined && !isSame(await statFile(open.fd), stat)) return undefined
   const answer =
     bytes === undefined
       ? { ...(known as HotAnswer), at: lookedAt, isBeingChecked: false }
