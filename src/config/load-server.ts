@@ -37,7 +37,14 @@ const MAX_RUN_PATH_BYTES = 80
 const MAX_SOCKET_PATH_BYTES = 107
 
 const OWN_FILE = "a site's own file"
-const SITE_SECTIONS = { site: OWN_FILE, env: OWN_FILE, options: OWN_FILE, limits: OWN_FILE, static: OWN_FILE }
+const SITE_SECTIONS = {
+  site: OWN_FILE,
+  env: OWN_FILE,
+  options: OWN_FILE,
+  limits: OWN_FILE,
+  static: OWN_FILE,
+  cache: OWN_FILE,
+}
 const serverChecker = createChecker(serverSchema, { log: 'logging.ini', ...SITE_SECTIONS }, ['pool'])
 const loggingChecker = createChecker(loggingSchema, {
   server: 'vhostel.ini',
@@ -118,6 +125,7 @@ function serverConfig(
     sites: resolve(dir, server.sites),
     run: resolve(dir, server.run),
     defaultSite,
+    cacheMemoryBytes: server.cache_memory,
     pools,
     concurrency: pool.concurrency,
     log: { ...log, file: log.file === undefined ? undefined : resolve(dir, log.file) },

@@ -10,6 +10,7 @@ import { readDomains } from './domain-list.ts'
 import { parseIni } from './ini.ts'
 import { linkTargets } from './links.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
+import { cacheSettings } from './site-cache.ts'
 import { readEnvironment } from './site-env.ts'
 import { readOption } from './site-options.ts'
 import type { Place } from './site-place.ts'
@@ -140,6 +141,8 @@ function siteConfig(
     options: Object.keys(options).length === 0 ? EMPTY : options,
     limits: shared(lastLimits, siteLimits(limits)),
     static: shared(lastStatic, staticFiles),
+    compress: keys.compress,
+    cache: keys.cache ? cacheSettings(site.checked.value.cache) : undefined,
   }
 }
 

@@ -7,7 +7,7 @@ import type { RawSection } from './check.ts'
 import type { Identity } from './identity.ts'
 import type { ListenAddress } from './listen.ts'
 import { formatListenAddress, readListenAddress } from './listen.ts'
-import { duration, sizeFrom } from './measures.ts'
+import { duration, size, sizeFrom } from './measures.ts'
 import { listSetting, optional, section, setting, shapeOf, withoutDefault } from './settings.ts'
 import { DEFAULTABLE_SECTIONS, OWN_KEYS, siteSchema } from './site-schema.ts'
 import type { Range } from './units.ts'
@@ -37,6 +37,12 @@ const server = section('Where the server listens, and where its files are.', {
   default_site: optional(
     text('name of a site'),
     'Site that answers for hosts that no site names. Without it they get 421.',
+  ),
+  cache_memory: setting(
+    size,
+    '256MB',
+    'What the stored answers of all sites with `cache = on` may take together. Beyond it, the site that stores most gives up ' +
+      'what was not asked for longest.',
   ),
 })
 
@@ -167,6 +173,8 @@ export interface ServerConfig {
   sites: string
   run: string
   defaultSite: string | undefined
+  /** What the stored answers of all sites may take together. */
+  cacheMemoryBytes: number
   /** The first is the default one. */
   pools: [PoolConfig, ...PoolConfig[]]
   /** Most requests in one thread. */

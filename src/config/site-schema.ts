@@ -8,6 +8,8 @@ import type { Identity } from './identity.ts'
 import { duration, percent, size } from './measures.ts'
 import { quote } from './problems.ts'
 import { anySection, listSetting, optional, section, setting } from './settings.ts'
+import type { CacheSettings } from './site-cache.ts'
+import { cacheSection, deliveryKeys } from './site-cache.ts'
 import type { Read } from './units.ts'
 import { choice, flag, integer, listType, text } from './units.ts'
 
@@ -82,6 +84,7 @@ const site = section('What the site is.', {
   ),
   group: optional(text('group, by name or number'), "The group that it runs as; without it, the user's own."),
   preload: setting(flag, 'no', 'Whether the module is loaded before its first request, and never dropped from memory.'),
+  ...deliveryKeys,
   idle: setting(
     duration(0),
     '30m',
@@ -168,7 +171,7 @@ const staticFiles = section('For `kind = static`.', {
 })
 
 /** One site's INI file. */
-export const siteSchema = z.strictObject({ site, env, options, limits, static: staticFiles })
+export const siteSchema = z.strictObject({ site, env, options, limits, static: staticFiles, cache: cacheSection })
 
 /** The file as checked, with keys as they are written. */
 export type SiteFile = z.output<typeof siteSchema>
@@ -202,6 +205,10 @@ export interface SiteConfig {
   options: Record<string, unknown>
   limits: SiteLimits
   static: { index: string[] }
+  /** Whether text is compressed on its way to the client. */
+  compress: boolean
+  /** Undefined where answers are not stored. */
+  cache: CacheSettings | undefined
 }
 
 /** [limits] of a site. Frozen and shared between sites that have the same. */

@@ -50,6 +50,12 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     else this.#filters.push(filter)
   }
 
+  /** Puts a filter before those that are there: it sees what was answered, and not what they make of it. */
+  addInnerFilter(filter: AnswerFilter): void {
+    if (this.#filters === undefined) this.#filters = [filter]
+    else this.#filters.unshift(filter)
+  }
+
   /** As `writableEnded`, and also true while what was ended is still in a filter. */
   get isEnded(): boolean {
     return this.#isEnded || this.writableEnded
@@ -106,6 +112,9 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   /** What was set before and what is given now, as Node joins them: the latter in the place of the former. */
   #headOf(status: number, reason: string | Headers | undefined, headers: Headers | undefined): AnswerHead {
     const given = inTurn(typeof reason === 'string' ? headers : (headers ?? reason))
+    if (this.getHeaderNames().length === 0) {
+      return { status, reason: typeof reason === 'string' ? reason : undefined, headers: given }
+    }
     const names = new Set(given.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()))
     const kept = this.getHeaderNames().filter((name) => !names.has(name.toLowerCase()))
     const before = kept.flatMap((name) => pairs(name, this.getHeader(name)))

@@ -5,6 +5,7 @@
  * Invariant: `config` never changes; other settings are another service, and the one before is closed once it is replaced.
  */
 import type { SiteConfig } from '../config/site-schema.ts'
+import { compressing } from './compress.ts'
 import type { ModuleAnswers } from './module-answers.ts'
 import { staticAnswers } from './static-files.ts'
 import type { Answerer, Step } from './visit.ts'
@@ -27,8 +28,10 @@ export function createService(config: SiteConfig, parts: ServiceParts): SiteServ
 }
 
 /** In the order in which a visit goes through them. */
-function stepsOf(_config: SiteConfig): Step[] {
-  return []
+function stepsOf(config: SiteConfig): Step[] {
+  const steps: Step[] = []
+  if (config.compress) steps.push(compressing)
+  return steps
 }
 
 function answererOf(config: SiteConfig, parts: ServiceParts): Answerer {

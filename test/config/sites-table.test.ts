@@ -52,6 +52,8 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
       max: 1,
     },
     static: { index: [] },
+    compress: true,
+    cache: undefined,
   }
   return { ...base, config, problems: [], domainLines: lines }
 }
