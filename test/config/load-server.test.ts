@@ -20,6 +20,7 @@ test('an empty vhostel.ini gives every default', (t) => {
     sites: folder.path('sites-enabled'),
     run: folder.path('run'),
     defaultSite: undefined,
+    cacheMemoryBytes: 256 * 1024 ** 2,
     pools: [
       {
         name: 'default',

@@ -139,7 +139,9 @@ test('what must not or need not be compressed goes as it is', async (t) => {
 })
 
 test('a 304 has the tag that the client knows', async (t) => {
-  const port = await serve(t, (res) => res.writeHead(304, { etag: '"v1"' }).end())
+  const port = await serve(t, (res) => {
+    res.writeHead(304, { etag: '"v1"' }).end()
+  })
 
   const weak = await ask(port, 'gzip', { 'if-none-match': 'W/"v1"' })
   const strong = await ask(port, 'gzip', { 'if-none-match': '"v1"' })
