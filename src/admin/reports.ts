@@ -41,6 +41,37 @@ export interface SiteStatus {
   residency: ResidencyStatus | undefined
   /** When its process, which keeps ending, is started again, Unix time in ms; requests get 503 until then. */
   throttledUntil: number | undefined
+  /** Undefined for sites that store nothing. */
+  cache?: CacheStatus | undefined
+}
+
+/** What a site with `cache = on` has stored, and what became of its requests since the store was opened. */
+export interface CacheStatus {
+  urls: number
+  bytes: number
+  /** Answered with what was stored, the site not asked. */
+  hits: number
+  /** Answered with what was stored, once the site had confirmed it or because it failed. */
+  revalidated: number
+  /** Answered by the site. */
+  misses: number
+  /** Of methods that are not stored. */
+  passed: number
+  /** Answered with what another request brought. */
+  collapsed: number
+  /** Answers that were stored. */
+  stored: number
+  /** Bytes of body that were sent out of the store. */
+  hitBytes: number
+}
+
+/** Answer to a purge. */
+export interface PurgeReport {
+  site: string
+  /** How many URLs were forgotten. */
+  urls: number
+  /** What that freed. */
+  bytes: number
 }
 
 export interface ThreadStatus {
@@ -145,6 +176,12 @@ export interface AdminActions {
   match(url: string): MatchReport
   /** What runs in the threads that have a site loaded; none for one that is loaded nowhere. */
   stack(site: string): Promise<StackReport>
+  /**
+   * Forgets stored answers of a site, all or those of a URL.
+   *
+   * @param url absolute, or a path for every host of the site; with `*` at its end all that begin so
+   */
+  purge(site: string, url?: string): PurgeReport
   /** What was recorded of the last `windowMs`. */
   advice(windowMs: number): AdviceSnapshot
 }

@@ -13,3 +13,7 @@ export const { STATUS_CODES, createServer, request } = http
 /** As in `node:http`. */
 export const ServerResponse = http.ServerResponse
 export type ServerResponse = Http.ServerResponse
+
+/** As in `node:http`. */
+export const IncomingMessage = http.IncomingMessage
+export type IncomingMessage = Http.IncomingMessage

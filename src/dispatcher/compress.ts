@@ -21,12 +21,12 @@ const WHOLE_BYTES = 32 * 1024
 
 /** The step that lets the answers of a site be compressed. */
 export function compressing(visit: Visit, next: Answerer): void {
-  if (visit.upgrade === undefined) visit.res.addFilter(FILTER)
+  if (visit.upgrade === undefined) visit.res.addFilter(COMPRESSION)
   next(visit)
 }
 
 /** One for all: everything about an answer is in its head and its response. */
-const FILTER: AnswerFilter = { onHead }
+export const COMPRESSION: AnswerFilter = { onHead }
 
 function onHead(head: AnswerHead, response: FrontResponse): BodyFilter | undefined {
   const { req } = response

@@ -6,13 +6,17 @@
  * Windows of streams are small, because each open stream holds one: 128 KB, where zstd and brotli would take 2 to 4 MB.
  */
 import type { Transform } from 'node:stream'
+import { promisify } from 'node:util'
 import {
+  brotliCompress,
   brotliCompressSync,
   createBrotliCompress,
   createGzip,
   createZstdCompress,
+  gzip,
   gzipSync,
   constants as zlib,
+  zstdCompress,
   zstdCompressSync,
 } from 'node:zlib'
 import { LRUCache } from 'lru-cache'
@@ -70,12 +74,25 @@ const GZIP_LEVEL = 5
 const ZSTD_LEVEL = 3
 const STREAM_WINDOW_BITS = 17
 
+const GZIP = { level: GZIP_LEVEL }
+const ZSTD = { params: { [zlib.ZSTD_c_compressionLevel]: ZSTD_LEVEL } }
+
+function brotliFor(body: Uint8Array) {
+  return { params: { [zlib.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY, [zlib.BROTLI_PARAM_SIZE_HINT]: body.byteLength } }
+}
+
 /** Compresses a whole body at once, on this thread. */
 export function compressWhole(coding: Coding, body: Uint8Array): Buffer {
-  if (coding === 'gzip') return gzipSync(body, { level: GZIP_LEVEL })
-  if (coding === 'zstd') return zstdCompressSync(body, { params: { [zlib.ZSTD_c_compressionLevel]: ZSTD_LEVEL } })
-  const params = { [zlib.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY, [zlib.BROTLI_PARAM_SIZE_HINT]: body.byteLength }
-  return brotliCompressSync(body, { params })
+  if (coding === 'gzip') return gzipSync(body, GZIP)
+  if (coding === 'zstd') return zstdCompressSync(body, ZSTD)
+  return brotliCompressSync(body, brotliFor(body))
+}
+
+/** As `compressWhole`, on a thread of Node's own. */
+export function compressAside(coding: Coding, body: Uint8Array): Promise<Buffer> {
+  if (coding === 'gzip') return promisify<Uint8Array, object, Buffer>(gzip)(body, GZIP)
+  if (coding === 'zstd') return promisify<Uint8Array, object, Buffer>(zstdCompress)(body, ZSTD)
+  return promisify<Uint8Array, object, Buffer>(brotliCompress)(body, brotliFor(body))
 }
 
 /** A stream that compresses, and can be made to give out what it holds. */

@@ -128,7 +128,7 @@ export class Hosting {
   async reloadCode(name: string): Promise<void> {
     const site = this.#sites.get(name)
     if (site?.pooled === undefined) return
-    await this.#renewal.replace(site.pooled, this.#order(site.config))
+    await this.#replace(site.pooled, this.#order(site.config))
   }
 
   /** As `reloadCode`, for callers that do not wait. */
@@ -194,6 +194,7 @@ export class Hosting {
     this.#sites.delete(name)
     this.#leave(site)
     site.service.close()
+    this.#services.caches.close(name)
   }
 
   /** Gives a site its place in the pool, where its kind has one. */
@@ -233,9 +234,16 @@ export class Hosting {
       pooled.order = order
       return this.#take(site, config)
     }
-    const report = await this.#renewal.replace(pooled, order)
+    const report = await this.#replace(pooled, order)
     // While it was loading, the site may have been removed, or made anew as another kind.
     if (report.shape !== undefined && site.pooled === pooled) this.#take(site, config)
+  }
+
+  /** Loads a generation; what the code before it has answered does not outlive it. */
+  async #replace(pooled: PoolSite, order: LoadOrder): Promise<LoadReport> {
+    const report = await this.#renewal.replace(pooled, order)
+    if (report.shape !== undefined) this.#services.caches.find(pooled.name)?.renewed()
+    return report
   }
 
   /** These settings are in force from now on. */

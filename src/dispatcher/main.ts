@@ -22,6 +22,8 @@ import { Renewal } from '../pool/renewal.ts'
 import { thisMachine } from '../pool/sizing.ts'
 import { Upkeep } from '../pool/upkeep.ts'
 import type { LogLevel } from '../protocol/frames.ts'
+import { purgeReport } from './cache-report.ts'
+import { ServerCache } from './cache-store.ts'
 import { Configuration, serverConfigFor } from './configuration.ts'
 import { Front } from './front.ts'
 import type { RequestContext } from './handle-request.ts'
@@ -57,6 +59,7 @@ interface Parts {
   pool: Pool
   front: Front
   recorder: Recorder
+  caches: ServerCache
   concurrency: number
 }
 
@@ -86,7 +89,7 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   const renewal = stack.adopt(new Renewal(pool, log), (it) => it.close())
   const context: RequestContext = { hosts: buildHostTable<Site>([]) }
   const isolation = stack.adopt(new Isolation(pool, log), (it) => it.close())
-  const services = { modules: new ModuleAnswers(pool, log) }
+  const services = { modules: new ModuleAnswers(pool, log), caches: new ServerCache(config.cacheMemoryBytes) }
   const hosting = new Hosting(context, { pool, renewal, isolation, services }, { dir: config.dir, env }, log)
   const upkeep = stack.adopt(new Upkeep({ pool, renewal, isolation }, log), (it) => it.close())
   Object.assign(late, { hosting, renewal, isolation, upkeep })
@@ -94,7 +97,7 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   await configuration.refresh()
   const handler = new RequestHandler(context)
   const front = stack.adopt(await Front.start(config.listen, handler), (it) => it.close(CLOSE_GRACE_MS))
-  const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, concurrency }
+  const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, caches: services.caches, concurrency }
   hosting.codeWatch = stack.use(watchCode((site) => hosting.codeChanged(site), log))
   const watch = stack.use(
     watchSites(
@@ -158,6 +161,7 @@ function adminActions(parts: Parts, context: RequestContext): AdminActions {
     reload: (site) => reload(parts, site),
     match: (url) => matchReport(url, context.hosts),
     advice: (windowMs) => adviceSnapshot(parts.pool, parts.recorder, windowMs),
+    purge: (site, url) => purgeReport(parts.caches, site, url),
     stack: (site) => stackReport(parts.pool, site, parts.hosting.pooled(site)),
   }
 }

@@ -5,6 +5,8 @@
  * Invariant: `config` never changes; other settings are another service, and the one before is closed once it is replaced.
  */
 import type { SiteConfig } from '../config/site-schema.ts'
+import { SiteCache } from './cache.ts'
+import type { ServerCache } from './cache-store.ts'
 import { compressing } from './compress.ts'
 import type { ModuleAnswers } from './module-answers.ts'
 import { staticAnswers } from './static-files.ts'
@@ -13,6 +15,8 @@ import { through } from './visit.ts'
 
 export interface SiteService {
   answer: Answerer
+  /** Undefined where nothing is stored. */
+  cache: SiteCache | undefined
   /** No new visits come; those that are under way are finished. */
   close(): void
 }
@@ -20,16 +24,30 @@ export interface SiteService {
 /** What all services share. */
 export interface ServiceParts {
   readonly modules: ModuleAnswers
+  /** Stored answers of all sites. */
+  readonly caches: ServerCache
 }
 
 /** Makes what answers for a site with these settings. */
 export function createService(config: SiteConfig, parts: ServiceParts): SiteService {
-  return { answer: through(stepsOf(config), answererOf(config, parts)), close: () => {} }
+  const cache = openCache(config, parts.caches)
+  return { answer: through(stepsOf(config, cache), answererOf(config, parts)), cache, close: () => {} }
+}
+
+/** The site's cache with these settings; undefined, and nothing stored any more, where it has none. */
+function openCache(config: SiteConfig, caches: ServerCache): SiteCache | undefined {
+  if (config.cache === undefined) {
+    caches.close(config.name)
+    return undefined
+  }
+  return new SiteCache(caches, caches.open(config.name, config.cache), config.compress)
 }
 
 /** In the order in which a visit goes through them. */
-function stepsOf(config: SiteConfig): Step[] {
+function stepsOf(config: SiteConfig, cache: SiteCache | undefined): Step[] {
   const steps: Step[] = []
+  // Before what compresses: what is stored is stored as the site made it, and compressed once for all.
+  if (cache !== undefined) steps.push(cache.handle)
   if (config.compress) steps.push(compressing)
   return steps
 }

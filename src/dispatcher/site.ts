@@ -8,6 +8,7 @@ import type { SiteState, SiteStatus } from '../admin/reports.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { Isolation } from '../pool/isolation.ts'
 import type { PoolSite } from '../pool/pool-site.ts'
+import { cacheStatus } from './cache-report.ts'
 import type { SiteService } from './site-service.ts'
 
 export interface Site {
@@ -62,6 +63,7 @@ export function statusOf(site: Site, ports: readonly number[], isolation: Isolat
     requests: site.requests,
     residency,
     throttledUntil: throttledUntil(site),
+    cache: site.service.cache === undefined ? undefined : cacheStatus(site.service.cache.store),
   }
 }
 
