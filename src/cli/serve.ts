@@ -42,7 +42,7 @@ async function serve(command: Command): Promise<number> {
   const { startServer } = await import('../dispatcher/main.ts')
   const server = await startServer({ configFile: settings.file })
   showStart(server)
-  await untilToldToEnd(() => reload(server))
+  await untilToldToEnd({ onReload: () => reload(server), onReopen: () => server.reopenLogs() })
   if (process.stderr.isTTY) complain('closing: what is open has 30 s to end; press Ctrl-C again to end at once')
   setTimeout(() => process.exit(EXIT.wrong), CLOSE_DEADLINE_MS).unref()
   await server.close()
@@ -75,7 +75,8 @@ const HELP = `
 While it runs: a link put into sites-enabled/ makes a site live, a file edited is read again, a link removed takes the site
 away. A site whose file or code is wrong is shown with the reason, and the others are served.
 
-Signals: SIGINT and SIGTERM let open requests end (30 s at most), a second one ends at once; SIGHUP reloads everything.
+Signals: SIGINT and SIGTERM let open requests end (30 s at most), a second one ends at once; SIGHUP reloads everything;
+SIGUSR1 opens the log files again.
 
 Exit codes: 0 ended as told, 1 it could not start (address in use …), 78 vhostel.ini or logging.ini cannot be used.
 

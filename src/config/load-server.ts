@@ -38,7 +38,8 @@ const MAX_SOCKET_PATH_BYTES = 107
 
 const OWN_FILE = "a site's own file"
 const SITE_SECTIONS = { site: OWN_FILE, env: OWN_FILE, options: OWN_FILE, limits: OWN_FILE, static: OWN_FILE }
-const serverChecker = createChecker(serverSchema, { log: 'logging.ini', ...SITE_SECTIONS }, ['pool'])
+const LOGGING_SECTIONS = { log: 'logging.ini', access: 'logging.ini', files: 'logging.ini' }
+const serverChecker = createChecker(serverSchema, { ...LOGGING_SECTIONS, ...SITE_SECTIONS }, ['pool'])
 const loggingChecker = createChecker(loggingSchema, {
   server: 'vhostel.ini',
   pool: 'vhostel.ini',
@@ -62,7 +63,7 @@ export function loadServer(path: string): ServerLoad {
   const logging = existsSync(loggingFile)
     ? readFile(loggingChecker, loggingFile)
     : checkText(loggingChecker, '', loggingFile)
-  const draft = serverConfig(file, dir, server, pools, logging.checked.value.log)
+  const draft = serverConfig(file, dir, server, pools, logging.checked.value)
   const problems = [
     ...inLineOrder([
       ...server.problems,
@@ -105,7 +106,7 @@ function serverConfig(
   dir: string,
   { document, checked }: FileRead<typeof serverSchema>,
   { pools }: PoolsRead,
-  log: ServerConfig['log'],
+  { log, access, files }: z.output<typeof loggingSchema>,
 ): ServerConfig {
   const { server, pool } = checked.value
   const defaultSite = server.default_site
@@ -120,10 +121,14 @@ function serverConfig(
     defaultSite,
     pools,
     concurrency: pool.concurrency,
-    log: { ...log, file: log.file === undefined ? undefined : resolve(dir, log.file) },
+    log: { ...log, file: inFolder(dir, log.file), access: { ...access, file: inFolder(dir, access.file) }, files },
     defaults: siteDefaults(document, checked),
     defaultSiteLine: defaultSite === undefined ? undefined : lineOf(document, 'server', 'default_site'),
   }
+}
+
+function inFolder(dir: string, file: string | undefined): string | undefined {
+  return file === undefined ? undefined : resolve(dir, file)
 }
 
 /** [defaults] by the sections of a site, as texts. Values that are not right are left out. */

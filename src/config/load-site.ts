@@ -9,6 +9,7 @@ import type { SiteDomains } from './domain-list.ts'
 import { readDomains } from './domain-list.ts'
 import { parseIni } from './ini.ts'
 import { linkTargets } from './links.ts'
+import { siteLogs } from './log-schema.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
 import { readEnvironment } from './site-env.ts'
 import { readOption } from './site-options.ts'
@@ -30,7 +31,8 @@ const checker = createChecker(siteSchema, {
   pool: 'vhostel.ini',
   'pool NAME': 'vhostel.ini',
   defaults: 'vhostel.ini',
-  log: 'logging.ini',
+  access: 'logging.ini',
+  files: 'logging.ini',
 })
 
 /**
@@ -87,10 +89,11 @@ function readSite(
   const place = checkPlace(site, server)
   const identity = checkResidency(site, server, place.kind)
   const environment = readEnvironment(site, env)
+  const log = siteLogs(site, place)
   if (load.problems.length > 0) return
   load.domainLines = domains.lines
   load.shareLine = document.sections.get('limits')?.keys.get('share')?.line
-  load.config = siteConfig(site, domains, { ...place, identity }, environment)
+  load.config = siteConfig(site, domains, { ...place, identity, log }, environment)
 }
 
 function realPath(file: string): string | undefined {
@@ -119,7 +122,7 @@ const EMPTY: Record<string, never> = Object.freeze({})
 function siteConfig(
   site: SiteBeingRead,
   domains: SiteDomains,
-  place: Place & Pick<SiteConfig, 'identity'>,
+  place: Place & Pick<SiteConfig, 'identity' | 'log'>,
   env: Record<string, string>,
 ): SiteConfig {
   const { site: keys, options, limits, static: staticFiles } = site.checked.value

@@ -7,6 +7,7 @@ import type { RawSection } from './check.ts'
 import type { Identity } from './identity.ts'
 import type { ListenAddress } from './listen.ts'
 import { formatListenAddress, readListenAddress } from './listen.ts'
+import { accessSection, filesSection } from './log-schema.ts'
 import { duration, sizeFrom } from './measures.ts'
 import { listSetting, optional, section, setting, shapeOf, withoutDefault } from './settings.ts'
 import { DEFAULTABLE_SECTIONS, OWN_KEYS, siteSchema } from './site-schema.ts'
@@ -136,7 +137,7 @@ const log = section('What vhostel itself and the sites write.', {
 })
 
 /** logging.ini. */
-export const loggingSchema = z.strictObject({ log })
+export const loggingSchema = z.strictObject({ log, access: accessSection, files: filesSection })
 
 /** A [pool], ready for use. */
 export interface PoolConfig {
@@ -171,8 +172,8 @@ export interface ServerConfig {
   pools: [PoolConfig, ...PoolConfig[]]
   /** Most requests in one thread. */
   concurrency: number
-  /** `file` absolute. */
-  log: LoggingFile['log']
+  /** All of logging.ini; each `file` absolute. */
+  log: LoggingFile['log'] & Pick<LoggingFile, 'access' | 'files'>
   /** Values of [defaults] by the section of a site that they belong to, as texts: they are read with the site's own. */
   defaults: SiteDefaults
   /** Where `default_site` is written, for the problem that there is no such site. */

@@ -5,6 +5,8 @@
 import { z } from 'zod'
 import type { DomainPattern } from './domains.ts'
 import type { Identity } from './identity.ts'
+import type { SiteLogConfig } from './log-schema.ts'
+import { siteLogSection } from './log-schema.ts'
 import { duration, percent, size } from './measures.ts'
 import { quote } from './problems.ts'
 import { anySection, listSetting, optional, section, setting } from './settings.ts'
@@ -168,7 +170,7 @@ const staticFiles = section('For `kind = static`.', {
 })
 
 /** One site's INI file. */
-export const siteSchema = z.strictObject({ site, env, options, limits, static: staticFiles })
+export const siteSchema = z.strictObject({ site, env, options, limits, static: staticFiles, log: siteLogSection })
 
 /** The file as checked, with keys as they are written. */
 export type SiteFile = z.output<typeof siteSchema>
@@ -202,6 +204,7 @@ export interface SiteConfig {
   options: Record<string, unknown>
   limits: SiteLimits
   static: { index: string[] }
+  log: SiteLogConfig
 }
 
 /** [limits] of a site. Frozen and shared between sites that have the same. */

@@ -7,6 +7,7 @@
  */
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
 import { ServerResponse } from '../core/node-http.ts'
+import type { AccessRecord } from './access-record.ts'
 
 /** The head of a final answer; a filter may change all of it. */
 export interface AnswerHead {
@@ -39,6 +40,8 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   headAt = 0
   /** Bytes of body on their way to the client, as it gets them. */
   bodyBytes = 0
+  /** What the access logs know of the request; undefined where there is none. */
+  access: AccessRecord | undefined
   #filters: AnswerFilter[] | undefined
   /** Where the body goes first; undefined where it goes to the client at once. */
   #sink: BodySink | undefined
@@ -57,10 +60,14 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
 
   override writeHead(status: number, reason?: string | Headers, headers?: Headers): this {
     if (this.headAt === 0) this.headAt = performance.now()
-    if (this.#filters === undefined || status < 200) return super.writeHead(status, reason as string, headers)
+    if (this.#filters === undefined || status < 200) {
+      if (this.access !== undefined) this.access.cache = this.#cacheStatus(inTurn(optionalHeaders(reason, headers)))
+      return super.writeHead(status, reason as string, headers)
+    }
     const head = this.#headOf(status, reason, headers)
     const filters = this.#filters.flatMap((filter) => filter.onHead(head, this) ?? [])
     this.#filters = undefined
+    if (this.access !== undefined) this.access.cache = this.#cacheStatus(head.headers)
     super.writeHead(head.status, head.reason, head.headers)
     for (const filter of filters.reverse()) this.#sink = filter(this.#sink ?? this.#toClient())
     return this
@@ -92,6 +99,14 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     return this
   }
 
+  /** RFC 9211; '' where the answer has none. @param given name, value, name, value, … */
+  #cacheStatus(given: readonly string[]): string {
+    const at = given.findIndex(
+      (name, index) => index % 2 === 0 && name.length === 12 && name.toLowerCase() === CACHE_STATUS,
+    )
+    return at === -1 ? String(this.getHeader(CACHE_STATUS) ?? '') : (given[at + 1] ?? '')
+  }
+
   /** What comes out of the last filter. */
   #toClient(): BodySink {
     return {
@@ -105,13 +120,20 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
 
   /** What was set before and what is given now, as Node joins them: the latter in the place of the former. */
   #headOf(status: number, reason: string | Headers | undefined, headers: Headers | undefined): AnswerHead {
-    const given = inTurn(typeof reason === 'string' ? headers : (headers ?? reason))
+    const given = inTurn(optionalHeaders(reason, headers))
     const names = new Set(given.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()))
     const kept = this.getHeaderNames().filter((name) => !names.has(name.toLowerCase()))
     const before = kept.flatMap((name) => pairs(name, this.getHeader(name)))
     for (const name of this.getHeaderNames()) this.removeHeader(name)
     return { status, reason: typeof reason === 'string' ? reason : undefined, headers: [...before, ...given] }
   }
+}
+
+const CACHE_STATUS = 'cache-status'
+
+/** `writeHead` takes headers in the place of a reason, too. */
+function optionalHeaders(reason: string | Headers | undefined, headers: Headers | undefined): Headers | undefined {
+  return typeof reason === 'string' ? headers : (headers ?? reason)
 }
 
 /** Bytes of text are one a character where it is latin1, which is the only text that is written here in parts. */

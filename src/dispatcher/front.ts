@@ -89,6 +89,7 @@ export class Front {
       handler.handle(req, res)
     }
     server.on('request', handle)
+    handler.access?.watch(server)
     // `Expect: 100-continue` goes to the site, whose answer may be 100 or a final one.
     server.on('checkContinue', handle)
     server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {

@@ -4,6 +4,7 @@
  * Invariant: a request is answered by the site that the host table names for its host, or by none.
  */
 import type { IncomingMessage } from 'node:http'
+import type { AccessLogs } from './access-logs.ts'
 import type { FrontResponse } from './front-response.ts'
 import type { HostTable } from './host-table.ts'
 import { hostOfRequest } from './request-host.ts'
@@ -19,14 +20,19 @@ export interface RequestContext {
 /** Answers requests by the tables in `context`. Never throws for what a client sent. */
 export class RequestHandler {
   readonly context: RequestContext
+  /** Set where there is one of all sites. */
+  readonly access: AccessLogs | undefined
 
-  constructor(context: RequestContext) {
+  constructor(context: RequestContext, access: AccessLogs) {
     this.context = context
+    this.access = access.isOfAll ? access : undefined
   }
 
   handle(req: IncomingMessage, res: FrontResponse, upgrade?: Upgrade): void {
+    this.access?.open(req, res, upgrade)
     const asked = hostOfRequest(req.rawHeaders, req.url as string, req.httpVersionMinor)
     if ('status' in asked) return sendError(req, res, { statusCode: asked.status, closes: true })
+    if (res.access !== undefined) res.access.host = asked.host
     const match = this.context.hosts.lookup(asked.host)
     if (match === undefined) return sendError(req, res, { statusCode: 421 })
     match.site.requests++

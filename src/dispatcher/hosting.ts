@@ -7,6 +7,7 @@
  * Invariant: `context.hosts` always is the table of exactly the `config`s in `#sites`.
  */
 import type { SiteStatus } from '../admin/reports.ts'
+import type { SiteLogConfig } from '../config/log-schema.ts'
 import { shownPath } from '../config/problems.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { Log } from '../core/log.ts'
@@ -94,6 +95,11 @@ export class Hosting {
   /** A site's place in the pool; undefined where it has none. */
   pooled(name: string): PoolSite | undefined {
     return this.#sites.get(name)?.pooled
+  }
+
+  /** What is written of a site, and where; undefined where there is no such site. */
+  logOf(name: string): SiteLogConfig | undefined {
+    return this.#sites.get(name)?.config.log
   }
 
   /** Sites that are loaded, or should be and cannot. */

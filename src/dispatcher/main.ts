@@ -13,15 +13,15 @@ import type { PoolConfig } from '../config/server-schema.ts'
 import { watchSites } from '../config/watch.ts'
 import type { Log } from '../core/log.ts'
 import { openLog } from '../core/log.ts'
+import { LogFiles } from '../core/log-files.ts'
 import { VERSION } from '../core/version.ts'
 import { Isolation } from '../pool/isolation.ts'
 import type { PoolHandlers } from '../pool/pool.ts'
 import { Pool } from '../pool/pool.ts'
-import type { PoolSite } from '../pool/pool-site.ts'
 import { Renewal } from '../pool/renewal.ts'
 import { thisMachine } from '../pool/sizing.ts'
 import { Upkeep } from '../pool/upkeep.ts'
-import type { LogLevel } from '../protocol/frames.ts'
+import { AccessLogs } from './access-logs.ts'
 import { Configuration, serverConfigFor } from './configuration.ts'
 import { Front } from './front.ts'
 import type { RequestContext } from './handle-request.ts'
@@ -34,6 +34,7 @@ import { groupSettings } from './pool-settings.ts'
 import { adviceSnapshot, groupStatuses, stackReport } from './pool-status.ts'
 import type { Site } from './site.ts'
 import { refusedStatus } from './site.ts'
+import { SiteErrorLog } from './site-error-log.ts'
 
 export interface ServerOptions {
   /** Absolute path of vhostel.ini. */
@@ -45,6 +46,8 @@ export interface ServerOptions {
 export interface RunningServer {
   readonly actions: AdminActions
   readonly log: Log
+  /** Lets go of all log files: what comes next is written to whatever has their names by then. */
+  reopenLogs(): void
   /** Accepts nothing new, gives open requests 30 s, then ends everything. Within seconds when nothing is open. */
   close(): Promise<void>
 }
@@ -71,28 +74,33 @@ const CLOSE_GRACE_MS = 30_000
  */
 export async function startServer({ configFile, env = process.env }: ServerOptions): Promise<RunningServer> {
   const config = serverConfigFor(configFile)
-  const log = openLog(config.log)
+  await using stack = new AsyncDisposableStack()
+  const late: Late = {}
+  const { access, files: fileSettings, ...logSettings } = config.log
+  const files = stack.adopt(new LogFiles({ rotateBytes: fileSettings.rotate, keep: fileSettings.keep }), (it) =>
+    it.close(),
+  )
+  const errorLog = new SiteErrorLog(files, (site) => late.hosting?.logOf(site))
+  const log = openLog(logSettings, files, (site, line) => errorLog.warned(site, line))
   mkdirSync(config.run, { recursive: true, mode: 0o700 })
   chmodSync(config.run, 0o700)
   const { concurrency } = config
   const groups = config.pools.map((one) => groupSettings(one, thisMachine(), env))
   warnOfRoot(config.pools, log)
-  await using stack = new AsyncDisposableStack()
-
-  const late: Late = {}
   const recorder = new Recorder(performance.now(), Date.now())
   const settings = { groups, concurrency, recorder, runFolder: config.run }
-  const pool = stack.adopt(await Pool.start(settings, poolHandlers(late, log), log), (it) => it.close())
+  const pool = stack.adopt(await Pool.start(settings, poolHandlers(late, log, errorLog), log), (it) => it.close())
   const renewal = stack.adopt(new Renewal(pool, log), (it) => it.close())
   const context: RequestContext = { hosts: buildHostTable<Site>([]) }
   const isolation = stack.adopt(new Isolation(pool, log), (it) => it.close())
-  const services = { modules: new ModuleAnswers(pool, log) }
+  const accessLogs = new AccessLogs(files, access)
+  const services = { modules: new ModuleAnswers(pool, log), access: accessLogs }
   const hosting = new Hosting(context, { pool, renewal, isolation, services }, { dir: config.dir, env }, log)
   const upkeep = stack.adopt(new Upkeep({ pool, renewal, isolation }, log), (it) => it.close())
   Object.assign(late, { hosting, renewal, isolation, upkeep })
   const configuration = new Configuration(config, hosting, env, log)
   await configuration.refresh()
-  const handler = new RequestHandler(context)
+  const handler = new RequestHandler(context, accessLogs)
   const front = stack.adopt(await Front.start(config.listen, handler), (it) => it.close(CLOSE_GRACE_MS))
   const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, concurrency }
   hosting.codeWatch = stack.use(watchCode((site) => hosting.codeChanged(site), log))
@@ -108,7 +116,7 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   stack.use(await startAdmin(actions, join(config.run, 'admin.sock')))
 
   const running = stack.move()
-  return { actions, log, close: () => running.disposeAsync() }
+  return { actions, log, reopenLogs: () => files.reopen(), close: () => running.disposeAsync() }
 }
 
 /** What a site does, it does as the user that the processes run as. */
@@ -128,11 +136,11 @@ interface Late {
 }
 
 /** What the pool says before they are there is about no site. */
-function poolHandlers(late: Late, log: Log): PoolHandlers {
+function poolHandlers(late: Late, log: Log, errorLog: SiteErrorLog): PoolHandlers {
   return {
     onLoaded: (site, order, report) => late.hosting?.loaded(site, order, report),
     onFiles: (site, files) => late.hosting?.files(site, files),
-    onSiteLog: (site, level, text) => logLine(log, site, level, text),
+    onSiteLog: (site, level, text, request) => errorLog.written(log, site?.name, level, text, request),
     onStale: () => late.renewal?.noteStale(),
     onStarved: (site) => late.hosting?.starved(site),
     onOffence: (site, offence) => late.isolation?.offence(site, offence),
@@ -140,15 +148,6 @@ function poolHandlers(late: Late, log: Log): PoolHandlers {
     onTraffic: () => late.upkeep?.wake(),
     onHomeless: (site) => late.isolation?.open(site),
   }
-}
-
-const PINO_LEVELS = { out: 'info', err: 'error', warn: 'warn', fatal: 'error' } as const satisfies Record<
-  LogLevel,
-  'info' | 'error' | 'warn'
->
-
-function logLine(log: Log, site: PoolSite | undefined, level: LogLevel, text: string): void {
-  log[PINO_LEVELS[level]]({ site: site?.name }, text)
 }
 
 function adminActions(parts: Parts, context: RequestContext): AdminActions {

@@ -47,6 +47,7 @@ export class ModuleAnswers {
       visit.arrivedAt,
     )
     listener.exchange = exchange
+    if (res.access !== undefined) res.access.exchange = exchange
     this.#pool.submit(pooled, exchange)
   }
 }

@@ -56,6 +56,8 @@ export class TunnelExchange implements ExchangeListener {
   onTunnel(): void {
     const socket = this.#socket
     this.#open = true
+    this.#plain.res.statusCode = 101
+    this.#plain.res.headAt = performance.now()
     this.#plain.res.detachSocket(socket as Parameters<FrontResponse['detachSocket']>[0])
     socket.on('close', () => this.#gone())
     if (this.#head.byteLength > 0) this.#toSite(this.#head)
@@ -67,6 +69,7 @@ export class TunnelExchange implements ExchangeListener {
     if (!this.#open) return this.#plain.onBody(chunk)
     if (this.#socket.destroyed) return
     this.#owed += chunk.byteLength
+    this.#plain.res.bodyBytes += chunk.byteLength
     if (this.#socket.write(chunk)) {
       if (this.#owed > CREDIT_PORTION_BYTES) this.#pay()
     } else if (this.#socket.listenerCount('drain', this.#pay) === 0) {

@@ -34,7 +34,13 @@ test('an empty vhostel.ini gives every default', (t) => {
       },
     ],
     concurrency: 500,
-    log: { level: 'info', format: 'auto', file: undefined },
+    log: {
+      level: 'info',
+      format: 'auto',
+      file: undefined,
+      access: { file: undefined, format: 'vhost_combined' },
+      files: { rotate: 100 * 1024 ** 2, keep: 5 },
+    },
     defaults: { site: {}, limits: {}, static: {} },
     defaultSiteLine: undefined,
   })

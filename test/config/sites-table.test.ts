@@ -52,6 +52,7 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
       max: 1,
     },
     static: { index: [] },
+    log: { access: undefined, error: undefined, format: 'combined' },
   }
   return { ...base, config, problems: [], domainLines: lines }
 }
