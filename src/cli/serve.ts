@@ -10,7 +10,7 @@ import type { RunningServer } from '../dispatcher/main.ts'
 import { settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
 import { complain, count, paint, print } from './output.ts'
-import { untilToldToEnd } from './signals.ts'
+import { untilToldToEnd, whenToldToReopen } from './signals.ts'
 import { siteTable } from './site-table.ts'
 
 /** The server itself gives open requests 30 s, and its threads a few more. */
@@ -38,11 +38,14 @@ async function serve(command: Command): Promise<number> {
     )
     return EXIT.wrong
   }
+  const running: { server?: RunningServer } = {}
+  whenToldToReopen(() => running.server?.reopenLogs())
   // Loaded here, so that the other commands are spared the server.
   const { startServer } = await import('../dispatcher/main.ts')
   const server = await startServer({ configFile: settings.file })
+  running.server = server
   showStart(server)
-  await untilToldToEnd({ onReload: () => reload(server), onReopen: () => server.reopenLogs() })
+  await untilToldToEnd(() => reload(server))
   if (process.stderr.isTTY) complain('closing: what is open has 30 s to end; press Ctrl-C again to end at once')
   setTimeout(() => process.exit(EXIT.wrong), CLOSE_DEADLINE_MS).unref()
   await server.close()
