@@ -18,12 +18,12 @@ export interface LogFileSettings {
   rotateBytes: number
   /** How many that were moved aside are kept. */
   keep: number
+  /** How often it is looked whether a file still has its name, in ms. */
+  lookMs: number
 }
 
 /** Characters that may wait for one file: some seconds of a busy server. */
 export const MAX_FILE_CHARS = 8 * 1024 * 1024
-/** How often it is looked whether the file still has its name, in ms. */
-const LOOK_MS = 5_000
 /** Whoever owns a log may read it, and its group: it has the addresses of people. */
 export const OPEN_MODE = 0o640
 const LINE_FEED = 0x0a
@@ -125,7 +125,7 @@ export class LogFile {
   /** Sees to it that the right file is open, and has room. */
   async #prepare(): Promise<void> {
     const now = performance.now()
-    if (this.#handle !== undefined && now - this.#lookedAt > LOOK_MS) await this.#look(now)
+    if (this.#handle !== undefined && now - this.#lookedAt > this.#settings.lookMs) await this.#look(now)
     if (this.#wantsReopen) await this.close()
     if (this.#handle === undefined) await this.#open(now)
     const { rotateBytes } = this.#settings
@@ -166,12 +166,19 @@ export class LogFile {
   async #rotate(now: number): Promise<void> {
     const { keep, rotateBytes } = this.#settings
     this.#rotateFrom = this.#size + rotateBytes
-    for (let number = keep; number > 1; number--) {
+    for (let number = await this.#firstFree(keep); number > 1; number--) {
       await rename(`${this.path}.${number - 1}`, `${this.path}.${number}`).catch(ignoreMissing)
     }
     await rename(this.path, `${this.path}.1`).catch(ignoreMissing)
     await this.close()
     await this.#open(now)
+  }
+
+  /** The first number that no file has that was moved aside, or the last there may be. */
+  async #firstFree(keep: number): Promise<number> {
+    let number = 1
+    while (number < keep && (await stat(`${this.path}.${number}`).catch(() => undefined)) !== undefined) number++
+    return number
   }
 
   async #writeOut(portion: Buffer): Promise<void> {

@@ -25,16 +25,26 @@ export interface LogTrouble {
 const MAX_CHARS = 64 * 1024 * 1024
 const MAX_OPEN = 256
 const MAX_WRITING = 2
-/** How long a line waits for others, in ms. */
-const GATHER_MS = 100
 /** So much is written at once. */
 const PORTION_CHARS = 64 * 1024
-const RETRY_MS = 1_000
-const TELL_MS = 60_000
-/** Without a line for so long a file is closed, in ms. */
-const IDLE_MS = 30_000
 /** How long files may take at the end for what waits, in ms. */
 const CLOSE_MS = 3_000
+
+/** All in ms. */
+export interface LogTiming {
+  /** How long a line waits for others. */
+  gatherMs: number
+  /** After how long a file is tried again that could not be written. */
+  retryMs: number
+  /** How often at the most it is told that it cannot. */
+  tellMs: number
+  /** Without a line for so long, a file is closed. */
+  idleMs: number
+  /** How often it is looked whether a file still has its name. */
+  lookMs: number
+}
+
+const TIMING: LogTiming = { gatherMs: 100, retryMs: 1_000, tellMs: 60_000, idleMs: 30_000, lookMs: 5_000 }
 
 /** A file, and how it does. */
 interface Entry {
@@ -47,8 +57,10 @@ interface Entry {
   reason: string | undefined
   /** Not tried again before; `performance.now()`. */
   retryAt: number
-  /** When something was told of it, or -Infinity; whether that is over has not been told yet. */
-  toldAt: number
+  /** When that it fails, and that it is slow, were told last, or -Infinity. */
+  failingToldAt: number
+  slowToldAt: number
+  /** Something was told, and not yet that it is over. */
   isTroubled: boolean
 }
 
@@ -56,6 +68,7 @@ export class LogFiles {
   /** Hears of files that cannot be written. Must not throw. */
   onTrouble: (trouble: LogTrouble) => void = () => {}
   readonly #settings: LogFileSettings
+  readonly #timing: LogTiming
   /** In the order in which they were written last. */
   readonly #entries = new Map<string, Entry>()
   /** Those with lines that wait. */
@@ -68,9 +81,9 @@ export class LogFiles {
   #gathering: NodeJS.Timeout | undefined
   #sweeping: NodeJS.Timeout | undefined
 
-  constructor(settings: LogFileSettings) {
-    this.#settings = settings
-    process.once('exit', () => this.#writeRest())
+  constructor(settings: Omit<LogFileSettings, 'lookMs'>, timing: Partial<LogTiming> = {}) {
+    this.#timing = { ...TIMING, ...timing }
+    this.#settings = { ...settings, lookMs: this.#timing.lookMs }
   }
 
   /** Files that are open. */
@@ -95,7 +108,7 @@ export class LogFiles {
     file.add(line)
     this.#dirty.add(entry)
     if (file.waiting >= PORTION_CHARS && entry.retryAt === 0) this.#enqueue(entry)
-    this.#gathering ??= setTimeout(() => this.#gathered(), GATHER_MS).unref()
+    this.#gathering ??= setTimeout(() => this.#gathered(), this.#timing.gatherMs).unref()
   }
 
   /** Lets go of all files: what comes next is written to whatever has their names by then. */
@@ -115,9 +128,7 @@ export class LogFiles {
       this.#gathered()
       await new Promise((resolve) => setTimeout(resolve, 5))
     }
-    for (const entry of this.#entries.values()) if (entry.writing === undefined) await this.#close(entry)
-    clearInterval(this.#sweeping)
-    this.#sweeping = undefined
+    for (const entry of this.#entries.values()) if (entry.writing === undefined) this.#forget(entry)
   }
 
   #isBusy(): boolean {
@@ -131,11 +142,13 @@ export class LogFiles {
       isQueued: false,
       reason: undefined,
       retryAt: 0,
-      toldAt: Number.NEGATIVE_INFINITY,
+      failingToldAt: Number.NEGATIVE_INFINITY,
+      slowToldAt: Number.NEGATIVE_INFINITY,
       isTroubled: false,
     }
+    if (this.#entries.size === 0) process.on('exit', this.#writeRest)
     this.#entries.set(path, entry)
-    this.#sweeping ??= setInterval(() => this.#sweep(), IDLE_MS / 3).unref()
+    this.#sweeping ??= setInterval(() => this.#sweep(), this.#timing.idleMs / 3).unref()
     return entry
   }
 
@@ -150,7 +163,7 @@ export class LogFiles {
       if (now >= entry.retryAt) this.#enqueue(entry)
       if (entry.file.dropped > 0 || entry.reason !== undefined) this.#tell(entry, now)
     }
-    if (this.#dirty.size > 0) this.#gathering = setTimeout(() => this.#gathered(), GATHER_MS).unref()
+    if (this.#dirty.size > 0) this.#gathering = setTimeout(() => this.#gathered(), this.#timing.gatherMs).unref()
   }
 
   #enqueue(entry: Entry): void {
@@ -190,7 +203,8 @@ export class LogFiles {
 
   #isWritten(entry: Entry): void {
     const { file } = entry
-    this.#dirty.delete(entry)
+    // A line may have come since.
+    if (file.isIdle) this.#dirty.delete(entry)
     entry.reason = undefined
     entry.retryAt = 0
     file.usedAt = performance.now()
@@ -206,20 +220,22 @@ export class LogFiles {
     const now = performance.now()
     // A pipe whose reader is slow: nothing is wrong, it only takes longer.
     if (error.code === 'EAGAIN') {
-      entry.retryAt = now + GATHER_MS
+      entry.retryAt = now + this.#timing.gatherMs
       return
     }
-    entry.retryAt = now + RETRY_MS
+    entry.retryAt = now + this.#timing.retryMs
     entry.reason = error.message
     this.#tell(entry, now)
   }
 
   /** Says what is wrong with a file, unless that was said not long ago. */
   #tell(entry: Entry, now: number): void {
-    if (now - entry.toldAt < TELL_MS) return
-    entry.toldAt = now
+    const isSlow = entry.reason === undefined
+    if (now - (isSlow ? entry.slowToldAt : entry.failingToldAt) < this.#timing.tellMs) return
+    if (isSlow) entry.slowToldAt = now
+    else entry.failingToldAt = now
     entry.isTroubled = true
-    this.#say(entry, entry.reason === undefined ? 'slow' : 'failing')
+    this.#say(entry, isSlow ? 'slow' : 'failing')
   }
 
   #say({ file, reason }: Entry, kind: LogTrouble['kind']): void {
@@ -245,17 +261,26 @@ export class LogFiles {
     const now = performance.now()
     for (const entry of this.#entries.values()) {
       if (entry.file.dropped > 0) this.#tell(entry, now)
-      if (this.#dirty.has(entry) || entry.writing !== undefined || now - entry.file.usedAt < IDLE_MS) continue
-      void this.#close(entry)
-      if (entry.file.dropped === 0) this.#entries.delete(entry.file.path)
+      if (this.#dirty.has(entry) || entry.writing !== undefined || now - entry.file.usedAt < this.#timing.idleMs)
+        continue
+      if (entry.file.dropped === 0) this.#forget(entry)
+      else void this.#close(entry)
     }
+  }
+
+  /** What it has to write is written, or cannot be. */
+  #forget(entry: Entry): void {
+    void this.#close(entry)
+    if (this.#dirty.has(entry)) return
+    this.#entries.delete(entry.file.path)
     if (this.#entries.size > 0) return
+    process.off('exit', this.#writeRest)
     clearInterval(this.#sweeping)
     this.#sweeping = undefined
   }
 
   /** At the very end, when nothing can be waited for. */
-  #writeRest(): void {
+  #writeRest = (): void => {
     for (const { file, writing } of this.#dirty) {
       if (writing !== undefined) continue
       try {
