@@ -67,7 +67,19 @@ watch = on
 index = a.html, b.html
 index = c.html
 `,
-    'logging.ini': '[log]\nlevel = debug\nformat = json\nfile = log/all.log\n',
+    'logging.ini': `[log]
+level = debug
+format = json
+file = log/all.log
+
+[access]
+file = log/access.log
+format = json
+
+[files]
+rotate = 10MB
+keep = 30
+`,
     enabled: 'folder',
   })
 
@@ -86,7 +98,13 @@ index = c.html
   assert.deepEqual(server.pools[0].processes, { min: 3, max: 3 })
   assert.deepEqual(server.pools[0].threads, { min: 4, max: 4 })
   assert.equal(server.concurrency, 5)
-  assert.deepEqual(server.log, { level: 'debug', format: 'json', file: folder.path('log/all.log') })
+  assert.deepEqual(server.log, {
+    level: 'debug',
+    format: 'json',
+    file: folder.path('log/all.log'),
+    access: { file: folder.path('log/access.log'), format: 'json' },
+    files: { rotate: 10 * 1024 ** 2, keep: 30 },
+  })
   assert.deepEqual(server.defaults, {
     site: { watch: 'on' },
     limits: { timeout: '5s' },
