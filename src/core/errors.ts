@@ -176,3 +176,12 @@ export const SiteUnknown = createError<[string, string]>(
   "there is no site '%s' in the sites folder%s",
   404,
 )
+
+// ---- logs ------------------------------------------------------------------------------------------------------
+
+/** The server's log cannot be opened. Arguments: its path, what the system says. */
+export const LogNotOpened = createError<[string, string]>(
+  'VHOSTEL_LOG_NOT_OPENED',
+  "the server's log %s cannot be opened (%s); name another [log] file in logging.ini, or take the line away",
+  500,
+)

@@ -9,7 +9,7 @@
  */
 import { constants } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
-import { mkdir, open, rename, stat } from 'node:fs/promises'
+import { lstat, mkdir, open, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /** What all log files have in common. */
@@ -41,7 +41,7 @@ export class LogFile {
   #handle: FileHandle | undefined
   /** Which file that is: its device and its number. */
   #identity = ''
-  #isRegular = false
+  #mayRotate = false
   #size = 0
   #lookedAt = 0
   #wantsReopen = false
@@ -129,7 +129,7 @@ export class LogFile {
     if (this.#wantsReopen) await this.close()
     if (this.#handle === undefined) await this.#open(now)
     const { rotateBytes } = this.#settings
-    if (rotateBytes === 0 || !this.#isRegular || this.#written > 0) return
+    if (rotateBytes === 0 || !this.#mayRotate || this.#written > 0) return
     if (this.#size >= Math.max(rotateBytes, this.#rotateFrom)) await this.#rotate(now)
   }
 
@@ -151,7 +151,8 @@ export class LogFile {
         this.#written = this.#portion.lastIndexOf(LINE_FEED, this.#written - 1) + 1
       }
       this.#identity = identity
-      this.#isRegular = found.isFile()
+      // A link is somebody's order where to write; `/dev/stdout` is one.
+      this.#mayRotate = found.isFile() && !(await lstat(this.path)).isSymbolicLink()
       this.#size = found.size
       this.#rotateFrom = 0
       this.#lookedAt = now

@@ -9,6 +9,7 @@ import { dirname } from 'node:path'
 import { styleText } from 'node:util'
 import type { DestinationStream, Logger } from 'pino'
 import { destination, pino, symbols } from 'pino'
+import { LogNotOpened } from './errors.ts'
 import { OPEN_FLAGS, OPEN_MODE } from './log-file.ts'
 import type { LogFiles, LogTrouble } from './log-files.ts'
 
@@ -35,7 +36,7 @@ interface Described extends DestinationStream {
 /**
  * Opens the log.
  *
- * @throws when `file` cannot be opened for appending
+ * @throws VHOSTEL_LOG_NOT_OPENED when `file` cannot be opened for appending
  */
 export function openLog(settings: LogSettings, files: LogFiles, onSiteLine: OnSiteLine): Log {
   const { file, format, level } = settings
@@ -81,8 +82,12 @@ const UNREAD = 'standard error is read more slowly than its lines come; some wer
 
 /** A name that is wrong is told at the start. */
 function tryToOpen(file: string): void {
-  mkdirSync(dirname(file), { recursive: true })
-  closeSync(openSync(file, OPEN_FLAGS, OPEN_MODE))
+  try {
+    mkdirSync(dirname(file), { recursive: true })
+    closeSync(openSync(file, OPEN_FLAGS, OPEN_MODE))
+  } catch (error) {
+    throw new LogNotOpened(file, (error as Error).message)
+  }
 }
 
 const TROUBLES = {

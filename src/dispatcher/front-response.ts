@@ -61,7 +61,7 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   override writeHead(status: number, reason?: string | Headers, headers?: Headers): this {
     if (this.headAt === 0) this.headAt = performance.now()
     if (this.#filters === undefined || status < 200) {
-      if (this.access !== undefined) this.access.cache = this.#cacheStatus(inTurn(optionalHeaders(reason, headers)))
+      if (this.access !== undefined) this.access.cache = this.#cacheStatus(optionalHeaders(reason, headers))
       return super.writeHead(status, reason as string, headers)
     }
     const head = this.#headOf(status, reason, headers)
@@ -99,12 +99,14 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     return this
   }
 
-  /** RFC 9211; '' where the answer has none. @param given name, value, name, value, … */
-  #cacheStatus(given: readonly string[]): string {
-    const at = given.findIndex(
-      (name, index) => index % 2 === 0 && name.length === 12 && name.toLowerCase() === CACHE_STATUS,
-    )
-    return at === -1 ? String(this.getHeader(CACHE_STATUS) ?? '') : (given[at + 1] ?? '')
+  /** RFC 9211; '' where the answer has none. */
+  #cacheStatus(headers: Headers | undefined): string {
+    const given = Array.isArray(headers) ? headers : inTurn(headers)
+    for (let at = 0; at + 1 < given.length; at += 2) {
+      const name = String(given[at])
+      if (name.length === CACHE_STATUS.length && name.toLowerCase() === CACHE_STATUS) return String(given[at + 1])
+    }
+    return String(this.getHeader(CACHE_STATUS) ?? '')
   }
 
   /** What comes out of the last filter. */

@@ -69,7 +69,8 @@ const CLOSE_GRACE_MS = 30_000
 /**
  * Starts a server; resolves when it serves.
  *
- * @throws VHOSTEL_CONFIG_INVALID, VHOSTEL_ADDRESS_IN_USE, VHOSTEL_SOCKET_PATH_TOO_LONG, VHOSTEL_POOL_NOT_STARTED, or what
+ * @throws VHOSTEL_CONFIG_INVALID, VHOSTEL_ADDRESS_IN_USE, VHOSTEL_SOCKET_PATH_TOO_LONG, VHOSTEL_POOL_NOT_STARTED,
+ *   VHOSTEL_LOG_NOT_OPENED, or what
  *   the system says; everything that was started is stopped then
  */
 export async function startServer({ configFile, env = process.env }: ServerOptions): Promise<RunningServer> {

@@ -14,6 +14,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -105,6 +106,19 @@ test('a file that has become large is moved aside, and so many are kept as was s
     ['a.log', 'a.log.1', 'a.log.2'].map((name) => textOf(join(dir, name))[0]),
     ['5', '4', '3'],
   )
+})
+
+test('a link is never moved aside', async (t) => {
+  const { dir, files } = makeFiles(t, { rotateBytes: 10, keep: 1 })
+  const link = join(dir, 'link.log')
+  symlinkSync('real.log', link)
+
+  for (const line of ['a long first line\n', 'second\n']) {
+    files.write(link, line)
+    await until('the line', () => textOf(link).endsWith(line))
+  }
+
+  assert.deepEqual(readdirSync(dir).sort(), ['link.log', 'real.log'])
 })
 
 test('rotation loses no line of many', async (t) => {
