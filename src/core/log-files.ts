@@ -26,7 +26,7 @@ const MAX_CHARS = 64 * 1024 * 1024
 const MAX_OPEN = 256
 const MAX_WRITING = 2
 /** So much is written at once. */
-const PORTION_CHARS = 64 * 1024
+const PORTION_CHARS = 256 * 1024
 /** How long files may take at the end for what waits, in ms. */
 const CLOSE_MS = 3_000
 

@@ -51,10 +51,10 @@ export class AccessRecord {
     this.#tls = socket.getProtocol?.() ?? ''
     this.id = giveRequestId(req.rawHeaders)
     const over = (): void => this.#over()
-    res.once('close', over)
+    res.on('close', over)
     if (tunnel === undefined) return
-    res.once('finish', over)
-    tunnel.once('close', over)
+    res.on('finish', over)
+    tunnel.on('close', over)
   }
 
   #over(): void {
