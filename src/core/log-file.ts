@@ -152,7 +152,8 @@ export class LogFile {
       }
       this.#identity = identity
       // A link is somebody's order where to write; `/dev/stdout` is one.
-      this.#mayRotate = found.isFile() && !(await lstat(this.path)).isSymbolicLink()
+      const named = await lstat(this.path).catch(() => undefined)
+      this.#mayRotate = found.isFile() && named?.isSymbolicLink() !== true
       this.#size = found.size
       this.#rotateFrom = 0
       this.#lookedAt = now

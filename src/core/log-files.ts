@@ -124,6 +124,11 @@ export class LogFiles {
   /** Writes what waits, for `CLOSE_MS` at the most. Lines may come later nevertheless: they are written as ever. */
   async close(): Promise<void> {
     const deadline = performance.now() + CLOSE_MS
+    // Each has one more try, also where it went wrong the last time.
+    for (const entry of this.#dirty) {
+      entry.retryAt = 0
+      entry.reason = undefined
+    }
     while (this.#isBusy() && performance.now() < deadline) {
       this.#gathered()
       await new Promise((resolve) => setTimeout(resolve, 5))

@@ -119,14 +119,13 @@ let lastIsoText = ''
 /** Keys in this order; those that are not known are left out. */
 function json(entry: AccessEntry): string {
   const { host, method, target, httpVersion } = entry
-  const asked =
-    method === '' ? '' : `,"method":${quoted(method)},"target":${quoted(target)},"protocol":"HTTP/${httpVersion}"`
+  const asked = method === '' ? '' : `,"method":"${method}","target":${quoted(target)},"protocol":"HTTP/${httpVersion}"`
   return (
-    `{"time":"${isoTime(entry.time)}"${field('site', entry.site)}${field('host', host)}${asked},"status":${entry.status}` +
+    `{"time":"${isoTime(entry.time)}"${plain('site', entry.site)}${field('host', host)}${asked},"status":${entry.status}` +
     `,"bytes":${entry.bytes}${duration('first_byte_ms', entry.firstByteMs)}${duration('total_ms', entry.totalMs)}` +
     `${duration('queue_ms', entry.queueMs)}${number('process', entry.process)}${number('thread', entry.thread)}` +
-    `${field('cache', entry.cache)}${field('request', entry.id)}${field('client', entry.client)}` +
-    `${field('referer', entry.referer)}${field('user_agent', entry.userAgent)}${field('tls', entry.tls)}` +
+    `${field('cache', entry.cache)}${plain('request', entry.id)}${field('client', entry.client)}` +
+    `${field('referer', entry.referer)}${field('user_agent', entry.userAgent)}${plain('tls', entry.tls)}` +
     `${entry.isCut ? ',"cut":true' : ''}${field('reason', entry.reason)}}\n`
   )
 }
@@ -135,14 +134,24 @@ function field(name: string, text: string): string {
   return text === '' ? '' : `,"${name}":${quoted(text)}`
 }
 
+/** Of a text that cannot have anything to be quoted: what is checked or made by us, or by Node. */
+function plain(name: string, text: string): string {
+  return text === '' ? '' : `,"${name}":"${text}"`
+}
+
 function number(name: string, value: number | undefined): string {
   return value === undefined ? '' : `,"${name}":${value}`
 }
 
-/** To the microsecond. */
+/** To the microsecond; by whole numbers, which is several times as fast. */
 function duration(name: string, ms: number | undefined): string {
-  return ms === undefined ? '' : `,"${name}":${Math.round(ms * 1000) / 1000}`
+  if (ms === undefined) return ''
+  const microseconds = Math.max(0, Math.round(ms * 1000))
+  return `,"${name}":${Math.floor(microseconds / 1000)}.${THREE[microseconds % 1000]}`
 }
+
+/** `000` to `999`. */
+const THREE = Array.from({ length: 1000 }, (_, value) => String(value).padStart(3, '0'))
 
 function quoted(text: string): string {
   const cut = text.length > MAX_FIELD ? `${text.slice(0, MAX_FIELD)}...` : text
@@ -167,5 +176,5 @@ function isoTime(time: number): string {
     lastIsoSecond = second
     lastIsoText = new Date(second * 1000).toISOString().slice(0, 20)
   }
-  return `${lastIsoText}${String(time - second * 1000).padStart(3, '0')}Z`
+  return `${lastIsoText}${THREE[time - second * 1000]}Z`
 }
