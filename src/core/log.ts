@@ -111,15 +111,11 @@ const LEVELS: Record<number, ['dim' | 'green' | 'yellow' | 'red', string]> = {
   60: ['red', 'fatal'],
 }
 
-/**
- * A line of pino's as text: `12:30:01 info  blog  generation is live  generation=3`.
- *
- * @param timeFrom where in the ISO time to begin: 11 leaves the date out
- */
-export function toText(json: string, colour: boolean, timeFrom = 11): string {
-  const { time, level, msg, site, err, stack, ...fields } = JSON.parse(json) as Record<string, unknown>
+/** `12:30:01 info  blog  generation is live  generation=3` */
+function toText(line: string, colour: boolean): string {
+  const { time, level, msg, site, err, stack, ...fields } = JSON.parse(line) as Record<string, unknown>
   const [style, name] = LEVELS[Number(level)] ?? ['dim', String(level)]
-  const parts = [String(time).slice(timeFrom, 19), colour ? styleText(style, name) : name]
+  const parts = [String(time).slice(11, 19), colour ? styleText(style, name) : name]
   if (site !== undefined) parts.push(colour ? styleText('bold', String(site)) : String(site))
   parts.push(String(msg ?? ''))
   for (const [key, value] of Object.entries(fields)) parts.push(`${key}=${plain(value)}`)
