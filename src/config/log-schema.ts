@@ -9,7 +9,7 @@ import { addProblem } from './site-reading.ts'
 import { choice, integer, text } from './units.ts'
 
 /** Forms of a line of an access log. */
-export const ACCESS_FORMATS = ['combined', 'vhost_combined', 'json'] as const
+const ACCESS_FORMATS = ['combined', 'vhost_combined', 'json'] as const
 export type AccessFormat = (typeof ACCESS_FORMATS)[number]
 
 /** [access] of logging.ini. */

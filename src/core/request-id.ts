@@ -6,7 +6,7 @@
  */
 import { randomBytes } from 'node:crypto'
 
-export const REQUEST_ID_HEADER = 'X-Request-Id'
+const REQUEST_ID_HEADER = 'X-Request-Id'
 
 const MAX_LENGTH = 128
 const GOOD = /^[A-Za-z0-9._:/+=@-]+$/
