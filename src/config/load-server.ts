@@ -15,6 +15,7 @@ import type { PoolsRead } from './load-pools.ts'
 import { readPools, splitPools } from './load-pools.ts'
 import type { Problem } from './problems.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
+import { acmeConfig, caFileFault } from './server-acme.ts'
 import type { ServerConfig, SiteDefaults } from './server-schema.ts'
 import { loggingSchema, serverSchema } from './server-schema.ts'
 import type { FileSchema } from './settings.ts'
@@ -43,6 +44,7 @@ const loggingChecker = createChecker(loggingSchema, {
   server: 'vhostel.ini',
   pool: 'vhostel.ini',
   'pool NAME': 'vhostel.ini',
+  acme: 'vhostel.ini',
   defaults: 'vhostel.ini',
   ...SITE_SECTIONS,
 })
@@ -120,6 +122,7 @@ function serverConfig(
     defaultSite,
     pools,
     concurrency: pool.concurrency,
+    acme: acmeConfig(checked.value.acme, dir),
     log: { ...log, file: log.file === undefined ? undefined : resolve(dir, log.file) },
     defaults: siteDefaults(document, checked),
     defaultSiteLine: defaultSite === undefined ? undefined : lineOf(document, 'server', 'default_site'),
@@ -150,6 +153,8 @@ function checkPaths(read: FileRead<typeof serverSchema>, config: ServerConfig): 
     const cure = `at most ${MAX_RUN_PATH_BYTES}, because the path of a socket in it may have ${MAX_SOCKET_PATH_BYTES}`
     problems.push(problem('run', `the path ${quote(config.run)} has ${bytes} bytes: ${cure}`))
   }
+  const caFile = caFileFault(config.acme)
+  if (caFile !== undefined) problems.push(keyProblem(read.document, read.file, 'acme', 'ca_file', caFile))
   if (isFile(config.sites)) problems.push(problem('sites', `${quote(config.sites)} is a file, not a folder`))
   return problems
 }

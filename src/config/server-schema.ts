@@ -8,6 +8,8 @@ import type { Identity } from './identity.ts'
 import type { ListenAddress } from './listen.ts'
 import { formatListenAddress, readListenAddress } from './listen.ts'
 import { duration, sizeFrom } from './measures.ts'
+import type { AcmeConfig } from './server-acme.ts'
+import { acmeSection } from './server-acme.ts'
 import { listSetting, optional, section, setting, shapeOf, withoutDefault } from './settings.ts'
 import { DEFAULTABLE_SECTIONS, OWN_KEYS, siteSchema } from './site-schema.ts'
 import type { Range } from './units.ts'
@@ -117,7 +119,7 @@ const defaults = section(
 )
 
 /** vhostel.ini. */
-export const serverSchema = z.strictObject({ server, pool, defaults })
+export const serverSchema = z.strictObject({ server, pool, acme: acmeSection, defaults })
 
 /** One [pool NAME] of vhostel.ini, as a file that has only that, called [pool]. */
 export const namedPoolSchema = z.strictObject({ pool: namedPool })
@@ -171,6 +173,7 @@ export interface ServerConfig {
   pools: [PoolConfig, ...PoolConfig[]]
   /** Most requests in one thread. */
   concurrency: number
+  acme: AcmeConfig
   /** `file` absolute. */
   log: LoggingFile['log']
   /** Values of [defaults] by the section of a site that they belong to, as texts: they are read with the site's own. */

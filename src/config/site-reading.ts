@@ -9,7 +9,7 @@ import type { ServerConfig } from './server-schema.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
 
 /** What of the server's configuration a site depends on. */
-export type SiteSurroundings = Pick<ServerConfig, 'file' | 'dir' | 'sites' | 'defaults' | 'pools'>
+export type SiteSurroundings = Pick<ServerConfig, 'file' | 'dir' | 'sites' | 'defaults' | 'pools' | 'acme'>
 
 /** A site's file as it was found. */
 export interface SiteLoad {

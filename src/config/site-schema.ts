@@ -8,6 +8,8 @@ import type { Identity } from './identity.ts'
 import { duration, percent, size } from './measures.ts'
 import { quote } from './problems.ts'
 import { anySection, listSetting, optional, section, setting } from './settings.ts'
+import type { SiteAcme } from './site-acme.ts'
+import { tlsKey } from './site-acme.ts'
 import type { Read } from './units.ts'
 import { choice, flag, integer, listType, text } from './units.ts'
 
@@ -92,6 +94,7 @@ const site = section('What the site is.', {
     'File with `NAME=value` lines (as `.env` files are) for the environment of the site; [env] wins over it. A relative ' +
       'path starts at the folder of this file.',
   ),
+  tls: tlsKey,
 })
 
 const env = anySection(
@@ -202,6 +205,8 @@ export interface SiteConfig {
   options: Record<string, unknown>
   limits: SiteLimits
   static: { index: string[] }
+  /** The certificate to be had by ACME; undefined without `tls = auto`. */
+  acme: SiteAcme | undefined
 }
 
 /** [limits] of a site. Frozen and shared between sites that have the same. */

@@ -51,6 +51,7 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
       share: 0,
       max: 1,
     },
+    acme: undefined,
     static: { index: [] },
   }
   return { ...base, config, problems: [], domainLines: lines }
