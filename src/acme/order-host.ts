@@ -77,7 +77,7 @@ export class OrderHost implements Orderer {
     }
     const id = ++this.#lastId
     const outcome = new Promise<Outcome>((settle) => {
-      const timer = setTimeout(() => this.#end('the ACME server did not come to an end with an order'), ORDER_MS)
+      const timer = setTimeout(() => this.#endSoon('the ACME server did not come to an end with an order'), ORDER_MS)
       this.#open.set(id, { challenges: [], timer, settle })
     })
     this.#tell({ type: 'order', id, order })
@@ -152,7 +152,12 @@ export class OrderHost implements Orderer {
     clearTimeout(open.timer)
     this.#remove(open.challenges)
     open.settle(outcome)
-    if (this.#open.size === 0) this.#idle = setTimeout(() => this.#end(''), IDLE_MS).unref()
+    if (this.#open.size === 0) this.#idle = setTimeout(() => this.#endSoon(''), IDLE_MS).unref()
+  }
+
+  /** As `#end`, for callers that do not wait. */
+  #endSoon(reason: string): void {
+    this.#end(reason).catch(() => {}) // it is ending already
   }
 
   /** Ends the thread, and every order that is under way. */
