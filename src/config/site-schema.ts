@@ -3,11 +3,14 @@
  * docs/configuration.md.
  */
 import { z } from 'zod'
+import type { KeyPair } from '../core/key-pair.ts'
 import type { DomainPattern } from './domains.ts'
 import type { Identity } from './identity.ts'
 import { duration, percent, size } from './measures.ts'
 import { quote } from './problems.ts'
 import { anySection, listSetting, optional, section, setting } from './settings.ts'
+import type { SiteTls } from './site-tls.ts'
+import { tlsKeys } from './site-tls.ts'
 import type { Read } from './units.ts'
 import { choice, flag, integer, listType, text } from './units.ts'
 
@@ -92,6 +95,7 @@ const site = section('What the site is.', {
     'File with `NAME=value` lines (as `.env` files are) for the environment of the site; [env] wins over it. A relative ' +
       'path starts at the folder of this file.',
   ),
+  ...tlsKeys,
 })
 
 const env = anySection(
@@ -202,6 +206,9 @@ export interface SiteConfig {
   options: Record<string, unknown>
   limits: SiteLimits
   static: { index: string[] }
+  /** What the files `certificate` and `key` hold; undefined where they are not set. */
+  certificate: KeyPair | undefined
+  tls: SiteTls
 }
 
 /** [limits] of a site. Frozen and shared between sites that have the same. */
