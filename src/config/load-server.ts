@@ -117,6 +117,9 @@ function serverConfig(
     listen: server.listen.map((address) =>
       address.kind === 'unix' ? { ...address, path: resolve(dir, address.path) } : address,
     ),
+    listenTls: server.listen_tls.map((address) =>
+      address.kind === 'unix' ? { ...address, path: resolve(dir, address.path) } : address,
+    ),
     sites: resolve(dir, server.sites),
     run: resolve(dir, server.run),
     defaultSite,
@@ -145,6 +148,9 @@ function siteDefaults(document: IniDocument, checked: Checked<unknown>): SiteDef
 function checkPaths(read: FileRead<typeof serverSchema>, config: ServerConfig): Problem[] {
   const problem = (key: string, message: string) => keyProblem(read.document, read.file, 'server', key, message)
   const problems = listenFaults(config.listen).map((message) => problem('listen', message))
+  problems.push(...listenFaults(config.listenTls).map((message) => problem('listen_tls', message)))
+  const both = config.listenTls.map(formatListenAddress).find((address) => isTakenBy(config.listen, address))
+  if (both !== undefined) problems.push(problem('listen_tls', `${both} is in listen too: one of the two can have it`))
   if (config.listen.length === 0 && !read.checked.isBad('server', 'listen')) {
     problems.push(problem('listen', 'is empty: name at least one address, or take the line away'))
   }
@@ -157,6 +163,10 @@ function checkPaths(read: FileRead<typeof serverSchema>, config: ServerConfig): 
   if (caFile !== undefined) problems.push(keyProblem(read.document, read.file, 'acme', 'ca_file', caFile))
   if (isFile(config.sites)) problems.push(problem('sites', `${quote(config.sites)} is a file, not a folder`))
   return problems
+}
+
+function isTakenBy(addresses: readonly ListenAddress[], address: string): boolean {
+  return !address.endsWith(':0') && addresses.some((other) => formatListenAddress(other) === address)
 }
 
 function isFile(path: string): boolean {

@@ -9,6 +9,7 @@ import type { SiteDomains } from './domain-list.ts'
 import { readDomains } from './domain-list.ts'
 import { parseIni } from './ini.ts'
 import { linkTargets } from './links.ts'
+import { readCertificate } from './load-certificate.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
 import { checkAcme } from './site-acme.ts'
 import { readEnvironment } from './site-env.ts'
@@ -48,6 +49,7 @@ export function loadSite(file: string, server: SiteSurroundings, env: NodeJS.Pro
     file,
     config: undefined,
     problems: [],
+    warnings: [],
     domainLines: [],
     shareLine: undefined,
     linkTargets: [],
@@ -90,10 +92,11 @@ function readSite(
   const identity = checkResidency(site, server, place.kind)
   const acme = checkAcme(site, domains, server)
   const environment = readEnvironment(site, env)
+  const certificate = readCertificate(site, domains.patterns)
   if (load.problems.length > 0) return
   load.domainLines = domains.lines
   load.shareLine = document.sections.get('limits')?.keys.get('share')?.line
-  load.config = siteConfig(site, domains, { ...place, identity, acme }, environment)
+  load.config = siteConfig(site, domains, { ...place, identity, acme, certificate }, environment)
 }
 
 function realPath(file: string): string | undefined {
@@ -122,7 +125,7 @@ const EMPTY: Record<string, never> = Object.freeze({})
 function siteConfig(
   site: SiteBeingRead,
   domains: SiteDomains,
-  place: Place & Pick<SiteConfig, 'identity' | 'acme'>,
+  place: Place & Pick<SiteConfig, 'identity' | 'acme' | 'certificate'>,
   env: Record<string, string>,
 ): SiteConfig {
   const { site: keys, options, limits, static: staticFiles } = site.checked.value
@@ -143,6 +146,7 @@ function siteConfig(
     options: Object.keys(options).length === 0 ? EMPTY : options,
     limits: shared(lastLimits, siteLimits(limits)),
     static: shared(lastStatic, staticFiles),
+    tls: shared(lastTls, { httpsOnly: keys.https_only, hstsSeconds: Math.floor(keys.hsts / 1000) }),
   }
 }
 
@@ -172,6 +176,7 @@ interface Last<T> {
 
 const lastLimits: Last<SiteLimits> = { value: undefined, json: '' }
 const lastStatic: Last<SiteConfig['static']> = { value: undefined, json: '' }
+const lastTls: Last<SiteConfig['tls']> = { value: undefined, json: '' }
 
 function shared<T extends object>(last: Last<T>, value: T): T {
   const json = JSON.stringify(value)

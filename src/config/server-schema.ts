@@ -10,7 +10,7 @@ import { formatListenAddress, readListenAddress } from './listen.ts'
 import { duration, sizeFrom } from './measures.ts'
 import type { AcmeConfig } from './server-acme.ts'
 import { acmeSection } from './server-acme.ts'
-import { listSetting, optional, section, setting, shapeOf, withoutDefault } from './settings.ts'
+import { listSetting, optional, optionalList, section, setting, shapeOf, withoutDefault } from './settings.ts'
 import { DEFAULTABLE_SECTIONS, OWN_KEYS, siteSchema } from './site-schema.ts'
 import type { Range } from './units.ts'
 import { autoOrRange, choice, integer, listType, text } from './units.ts'
@@ -23,6 +23,11 @@ const server = section('Where the server listens, and where its files are.', {
     '127.0.0.1:8080',
     'Addresses: `127.0.0.1:8080`, `[::1]:8080`, `8080` or `*:8080` (all interfaces), `unix:run/web.sock`. Separated as ' +
       'domains are.',
+  ),
+  listen_tls: optionalList(
+    listType('list of addresses', readListenAddress, formatListenAddress),
+    'Addresses for TLS (HTTPS, with HTTP/2), written as those of `listen`: `443` for all interfaces. None by default. Sites ' +
+      'that have a `certificate` are answered there.',
   ),
   sites: setting(
     text('path'),
@@ -165,6 +170,7 @@ export interface ServerConfig {
   /** Its folder, where relative paths start. */
   dir: string
   listen: ListenAddress[]
+  listenTls: ListenAddress[]
   /** Folders, absolute. */
   sites: string
   run: string

@@ -46,6 +46,11 @@ export function optional<T extends z.ZodType>(type: T, doc: string) {
   return z.optional(type).meta({ ...metaOf(type), doc })
 }
 
+/** A list that can be left out, and is empty then. */
+export function optionalList<T extends z.ZodType<unknown, string[]>>(type: T, doc: string) {
+  return z.prefault(type, [] as never).meta({ ...metaOf(type), doc })
+}
+
 /** A section with the keys named. */
 export function section<T extends z.core.$ZodLooseShape>(doc: string, shape: T) {
   return z

@@ -21,6 +21,8 @@ export interface SiteLoad {
   config: SiteConfig | undefined
   /** In line order. */
   problems: Problem[]
+  /** What a person should know, and serves all the same. */
+  warnings: Problem[]
   /** The line of each of `config.domains`. */
   domainLines: number[]
   /** Where `share` is written; undefined where it is in [defaults] or nowhere. */

@@ -3,6 +3,7 @@
  * docs/configuration.md.
  */
 import { z } from 'zod'
+import type { KeyPair } from '../core/key-pair.ts'
 import type { DomainPattern } from './domains.ts'
 import type { Identity } from './identity.ts'
 import { duration, percent, size } from './measures.ts'
@@ -10,6 +11,8 @@ import { quote } from './problems.ts'
 import { anySection, listSetting, optional, section, setting } from './settings.ts'
 import type { SiteAcme } from './site-acme.ts'
 import { tlsKey } from './site-acme.ts'
+import type { SiteTls } from './site-tls.ts'
+import { tlsKeys } from './site-tls.ts'
 import type { Read } from './units.ts'
 import { choice, flag, integer, listType, text } from './units.ts'
 
@@ -95,6 +98,7 @@ const site = section('What the site is.', {
       'path starts at the folder of this file.',
   ),
   tls: tlsKey,
+  ...tlsKeys,
 })
 
 const env = anySection(
@@ -207,6 +211,9 @@ export interface SiteConfig {
   static: { index: string[] }
   /** The certificate to be had by ACME; undefined without `tls = auto`. */
   acme: SiteAcme | undefined
+  /** What the files `certificate` and `key` hold; undefined where they are not set. */
+  certificate: KeyPair | undefined
+  tls: SiteTls
 }
 
 /** [limits] of a site. Frozen and shared between sites that have the same. */

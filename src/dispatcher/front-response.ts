@@ -31,8 +31,10 @@ export interface AnswerFilter {
   onHead(head: AnswerHead, response: FrontResponse): BodyFilter | undefined
 }
 
-type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[]
-type Written = (error?: Error | null) => void
+/** As `http.ServerResponse.writeHead` takes them. */
+export type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[]
+/** Called when a part was taken. */
+export type Written = (error?: Error | null) => void
 
 export class FrontResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
   /** When the head was written, as `performance.now()`; 0 before. */
@@ -57,11 +59,11 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
 
   override writeHead(status: number, reason?: string | Headers, headers?: Headers): this {
     if (this.headAt === 0) this.headAt = performance.now()
-    if (this.#filters === undefined || status < 200) return super.writeHead(status, reason as string, headers)
-    const head = this.#headOf(status, reason, headers)
+    if (this.#filters === undefined || status < 200) return this.sendHead(status, reason, headers)
+    const head = this.headOf(status, reason, headers)
     const filters = this.#filters.flatMap((filter) => filter.onHead(head, this) ?? [])
     this.#filters = undefined
-    super.writeHead(head.status, head.reason, head.headers)
+    this.sendHead(head.status, head.reason, head.headers)
     for (const filter of filters.reverse()) this.#sink = filter(this.#sink ?? this.#toClient())
     return this
   }
@@ -70,7 +72,7 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     if (!this.headersSent) this.writeHead(this.statusCode)
     if (this.#sink !== undefined) return this.#sink.write(bytesOf(chunk, encoding))
     this.bodyBytes += chunk.length
-    return super.write(chunk, encoding as BufferEncoding, written)
+    return this.sendPart(chunk, encoding, written)
   }
 
   override end(
@@ -81,7 +83,7 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     if (this.#filters !== undefined && !this.headersSent) this.writeHead(this.statusCode)
     if (this.#sink === undefined) {
       if (chunk !== undefined && typeof chunk !== 'function') this.bodyBytes += chunk.length
-      return super.end(chunk, encoding as BufferEncoding, ended)
+      return this.sendEnd(chunk, encoding, ended)
     }
     if (this.#isEnded) return this
     if (chunk !== undefined && typeof chunk !== 'function') this.#sink.write(bytesOf(chunk, encoding))
@@ -92,19 +94,38 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     return this
   }
 
+  /** The head as it leaves; what comes by here has been through the filters. As `http.ServerResponse.writeHead`. */
+  protected sendHead(status: number, reason?: string | Headers, headers?: Headers): this {
+    return super.writeHead(status, reason as string, headers)
+  }
+
+  /** A part of the body as it leaves. As `http.ServerResponse.write`. */
+  protected sendPart(chunk: string | Uint8Array, encoding?: BufferEncoding | Written, written?: Written): boolean {
+    return super.write(chunk, encoding as BufferEncoding, written)
+  }
+
+  /** The end of the answer as it leaves. As `http.ServerResponse.end`. */
+  protected sendEnd(
+    chunk?: string | Uint8Array | (() => void),
+    encoding?: BufferEncoding | (() => void),
+    ended?: () => void,
+  ): this {
+    return super.end(chunk, encoding as BufferEncoding, ended)
+  }
+
   /** What comes out of the last filter. */
   #toClient(): BodySink {
     return {
       write: (chunk) => {
         this.bodyBytes += chunk.byteLength
-        return super.write(chunk)
+        return this.sendPart(chunk)
       },
-      end: () => void super.end(),
+      end: () => void this.sendEnd(),
     }
   }
 
   /** What was set before and what is given now, as Node joins them: the latter in the place of the former. */
-  #headOf(status: number, reason: string | Headers | undefined, headers: Headers | undefined): AnswerHead {
+  protected headOf(status: number, reason: string | Headers | undefined, headers: Headers | undefined): AnswerHead {
     const given = inTurn(typeof reason === 'string' ? headers : (headers ?? reason))
     const names = new Set(given.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()))
     const kept = this.getHeaderNames().filter((name) => !names.has(name.toLowerCase()))

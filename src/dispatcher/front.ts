@@ -11,8 +11,10 @@ import type { ListenAddress } from '../config/server-schema.ts'
 import { AddressInUse } from '../core/errors.ts'
 import { listenUnix } from '../core/listen-unix.ts'
 import { createServer } from '../core/node-http.ts'
+import type { Certificates } from './certificates.ts'
 import { FrontResponse } from './front-response.ts'
 import type { RequestHandler } from './handle-request.ts'
+import type { TlsFront } from './tls-front.ts'
 import { responseOn } from './tunnel.ts'
 
 /** Permissions of a unix socket that a proxy in front connects to: who may, is decided by its folder. */
@@ -37,10 +39,18 @@ const OPTIONS: ServerOptions<typeof IncomingMessage, typeof FrontResponse> = {
 interface Listener {
   server: Server
   address: ListenAddress
+  isSecure: boolean
+}
+
+/** Where TLS is spoken, and with which certificates. */
+export interface SecureAddresses {
+  addresses: readonly ListenAddress[]
+  certificates: Certificates
 }
 
 export class Front {
   readonly #listeners: Listener[] = []
+  #tls: TlsFront | undefined
   #closing = false
 
   /**
@@ -48,15 +58,15 @@ export class Front {
    *
    * @throws VHOSTEL_ADDRESS_IN_USE, or what the kernel says, with all listeners closed again
    */
-  static async start(addresses: readonly ListenAddress[], handler: RequestHandler): Promise<Front> {
+  static async start(
+    addresses: readonly ListenAddress[],
+    handler: RequestHandler,
+    secure?: SecureAddresses,
+  ): Promise<Front> {
     const front = new Front()
     try {
-      for (const address of addresses) {
-        const server = createServer(OPTIONS)
-        front.#serve(server, handler)
-        await bind(server, address)
-        front.#listeners.push({ server, address })
-      }
+      for (const address of addresses) await front.#listen(createServer(OPTIONS), address, false, handler)
+      if (secure !== undefined && secure.addresses.length > 0) await front.#listenSecure(secure, handler)
     } catch (error) {
       await front.close(0)
       throw error
@@ -64,22 +74,45 @@ export class Front {
     return front
   }
 
-  /** Addresses as bound: `http://127.0.0.1:8080`, `http://[::1]:8080` or `unix:/path`. */
+  /** Addresses as bound: `http://127.0.0.1:8080`, `https://[::1]:8443`, `unix:/path` or `tls:unix:/path`. */
   get addresses(): string[] {
-    return this.#listeners.map(({ server, address }) => describe(server, address))
+    return this.#listeners.map((listener) => describe(listener))
   }
 
-  /** Ports bound on TCP. */
+  /** Ports bound on TCP for requests in clear text. */
   get ports(): number[] {
-    return this.#listeners.flatMap(({ server, address }) =>
-      address.kind === 'tcp' ? [(server.address() as AddressInfo).port] : [],
-    )
+    return this.#portsOf(false)
+  }
+
+  /** Ports bound on TCP for TLS. */
+  get securePorts(): number[] {
+    return this.#portsOf(true)
   }
 
   /** Accepts nothing new; open requests get `graceMs`, then every connection is ended. */
   async close(graceMs: number): Promise<void> {
     this.#closing = true
-    await Promise.all(this.#listeners.map(({ server }) => closeServer(server, graceMs)))
+    const http2 = this.#tls?.close(graceMs)
+    await Promise.all([http2, ...this.#listeners.map(({ server }) => closeServer(server, graceMs))])
+  }
+
+  #portsOf(secure: boolean): number[] {
+    return this.#listeners.flatMap(({ server, address, isSecure }) =>
+      address.kind === 'tcp' && isSecure === secure ? [(server.address() as AddressInfo).port] : [],
+    )
+  }
+
+  /** Loaded only where it is needed: TLS and HTTP/2 take some MB. */
+  async #listenSecure({ addresses, certificates }: SecureAddresses, handler: RequestHandler): Promise<void> {
+    const { TlsFront } = await import('./tls-front.ts')
+    this.#tls = new TlsFront(certificates, handler)
+    for (const address of addresses) await this.#listen(this.#tls.createServer(OPTIONS), address, true, handler)
+  }
+
+  async #listen(server: Server, address: ListenAddress, isSecure: boolean, handler: RequestHandler): Promise<void> {
+    this.#serve(server, handler)
+    await bind(server, address)
+    this.#listeners.push({ server, address, isSecure })
   }
 
   #serve(server: Server, handler: RequestHandler): void {
@@ -113,10 +146,10 @@ async function bind(server: Server, address: ListenAddress): Promise<void> {
   })
 }
 
-function describe(server: Server, address: ListenAddress): string {
-  if (address.kind === 'unix') return `unix:${address.path}`
+function describe({ server, address, isSecure }: Listener): string {
+  if (address.kind === 'unix') return `${isSecure ? 'tls:' : ''}unix:${address.path}`
   const bound = server.address() as AddressInfo
-  return `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
+  return `${isSecure ? 'https' : 'http'}://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
 }
 
 /**

@@ -19,8 +19,8 @@ import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
 import type { RequestContext } from './handle-request.ts'
 import { buildHostTable } from './host-table.ts'
 import { residencyOf, siteLimits } from './pool-settings.ts'
-import type { Site } from './site.ts'
-import { statusOf } from './site.ts'
+import type { FrontPorts, Site } from './site.ts'
+import { statusOf, urlsOf } from './site.ts'
 import type { ServiceParts } from './site-service.ts'
 import { createService } from './site-service.ts'
 
@@ -104,8 +104,11 @@ export class Hosting {
     return used.map((site) => site.name)
   }
 
-  statuses(ports: readonly number[]): SiteStatus[] {
-    return [...this.#sites.values()].map((site) => statusOf(site, ports, this.#isolation))
+  statuses(ports: FrontPorts): SiteStatus[] {
+    const { certificates } = this.#services
+    return [...this.#sites.values()].map((site) =>
+      statusOf(site, urlsOf(site.config, ports, certificates.of(site) !== undefined), this.#isolation),
+    )
   }
 
   /**

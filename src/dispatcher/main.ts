@@ -22,12 +22,14 @@ import { Renewal } from '../pool/renewal.ts'
 import { thisMachine } from '../pool/sizing.ts'
 import { Upkeep } from '../pool/upkeep.ts'
 import type { LogLevel } from '../protocol/frames.ts'
+import { Certificates } from './certificates.ts'
 import { Configuration, serverConfigFor } from './configuration.ts'
 import { Front } from './front.ts'
 import type { RequestContext } from './handle-request.ts'
 import { RequestHandler } from './handle-request.ts'
 import { buildHostTable } from './host-table.ts'
 import { Hosting } from './hosting.ts'
+import type { SecurePort } from './https-only.ts'
 import { matchReport } from './match.ts'
 import { ModuleAnswers } from './module-answers.ts'
 import { groupSettings } from './pool-settings.ts'
@@ -86,14 +88,18 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   const renewal = stack.adopt(new Renewal(pool, log), (it) => it.close())
   const context: RequestContext = { hosts: buildHostTable<Site>([]) }
   const isolation = stack.adopt(new Isolation(pool, log), (it) => it.close())
-  const services = { modules: new ModuleAnswers(pool, log) }
+  const certificates = new Certificates(context)
+  const securePort: SecurePort = { port: undefined }
+  const services = { modules: new ModuleAnswers(pool, log), certificates, securePort }
   const hosting = new Hosting(context, { pool, renewal, isolation, services }, { dir: config.dir, env }, log)
   const upkeep = stack.adopt(new Upkeep({ pool, renewal, isolation }, log), (it) => it.close())
   Object.assign(late, { hosting, renewal, isolation, upkeep })
   const configuration = new Configuration(config, hosting, env, log)
   await configuration.refresh()
-  const handler = new RequestHandler(context)
-  const front = stack.adopt(await Front.start(config.listen, handler), (it) => it.close(CLOSE_GRACE_MS))
+  const handler = new RequestHandler(context, certificates)
+  const secure = { addresses: config.listenTls, certificates }
+  const front = stack.adopt(await Front.start(config.listen, handler, secure), (it) => it.close(CLOSE_GRACE_MS))
+  securePort.port = front.securePorts.includes(443) ? 443 : front.securePorts[0]
   const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, concurrency }
   hosting.codeWatch = stack.use(watchCode((site) => hosting.codeChanged(site), log))
   const watch = stack.use(
@@ -188,7 +194,7 @@ function siteStatuses({ configuration, hosting, front }: Parts): SiteStatus[] {
   const refused = configuration.refused.map((entry) =>
     refusedStatus(entry.name, entry.file, configuration.describe(entry)),
   )
-  return [...hosting.statuses(front.ports), ...refused].sort((a, b) => (a.name < b.name ? -1 : 1))
+  return [...hosting.statuses(front), ...refused].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 /** Reads all files, and loads a new generation of one site, or of all in use, also where nothing in the files changed. */

@@ -42,8 +42,8 @@ function throttledUntil({ pooled }: Site): number | undefined {
   return leftMs > 0 ? Math.round(Date.now() + leftMs) : undefined
 }
 
-/** @param ports the TCP ports that the front listens on */
-export function statusOf(site: Site, ports: readonly number[], isolation: Isolation): SiteStatus {
+/** @param urls links to it, as `urlsOf` */
+export function statusOf(site: Site, urls: string[], isolation: Isolation): SiteStatus {
   const { pooled, config } = site
   const residency = pooled === undefined ? undefined : isolation.statusOf(pooled)
   return {
@@ -51,7 +51,7 @@ export function statusOf(site: Site, ports: readonly number[], isolation: Isolat
     kind: config.kind,
     file: config.file,
     domains: sources(config),
-    urls: urlsOf(config, ports),
+    urls,
     state: stateOf(site, residency?.quarantinedSince !== undefined),
     problems: site.codeFault === undefined ? site.iniProblems : [...site.iniProblems, site.codeFault.text],
     shape: pooled?.loaded?.shape,
@@ -82,10 +82,19 @@ export function refusedStatus(name: string, file: string, problems: string[]): S
   return { name, kind: undefined, file, state: 'refused', problems, ...none }
 }
 
-/** A link for each domain that is a name, at each port. */
-export function urlsOf(config: SiteConfig, ports: readonly number[]): string[] {
+/** The TCP ports that the front listens on. */
+export interface FrontPorts {
+  readonly ports: readonly number[]
+  readonly securePorts: readonly number[]
+}
+
+/** A link for each domain that is a name, at each port where it is answered. @param isSecure whether it has a certificate */
+export function urlsOf(config: SiteConfig, { ports, securePorts }: FrontPorts, isSecure: boolean): string[] {
   const hosts = config.domains.flatMap((domain) => (domain.kind === 'exact' ? [domain.host] : []))
-  return hosts.flatMap((host) => ports.map((port) => `http://${host}${port === 80 ? '' : `:${port}`}/`))
+  return hosts.flatMap((host) => [
+    ...(isSecure ? securePorts.map((port) => `https://${host}${port === 443 ? '' : `:${port}`}/`) : []),
+    ...ports.map((port) => `http://${host}${port === 80 ? '' : `:${port}`}/`),
+  ])
 }
 
 /** Domains as written: `.example.com` gives two patterns and is told once. */

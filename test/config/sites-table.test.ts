@@ -13,7 +13,7 @@ const DIR = '/etc/vhostel'
 /** A site's file as read: good with these domains, or `undefined`: one that is wrong. */
 function reading(name: string, domains: string | undefined, version = 0): SiteLoad {
   const file = `${DIR}/sites-enabled/${name}.ini`
-  const base = { name, file, linkTargets: [], dependencies: [], shareLine: undefined }
+  const base = { name, file, linkTargets: [], dependencies: [], shareLine: undefined, warnings: [] }
   if (domains === undefined) {
     return { ...base, config: undefined, problems: [fileProblem(file, 'is wrong', 1)], domainLines: [] }
   }
@@ -53,6 +53,8 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
     },
     acme: undefined,
     static: { index: [] },
+    certificate: undefined,
+    tls: { httpsOnly: false, hstsSeconds: 0 },
   }
   return { ...base, config, problems: [], domainLines: lines }
 }
