@@ -10,8 +10,9 @@
  */
 import type { AcmeConfig } from '../config/server-acme.ts'
 import type { CertificateStatus } from '../core/certificate-status.ts'
+import type { KeyPair } from '../core/key-pair.ts'
 import type { Log } from '../core/log.ts'
-import type { Certificate, KeyPair } from './certificate.ts'
+import type { Certificate } from './certificate.ts'
 import { covers, readCertificate } from './certificate.ts'
 import type { ChallengePlace, Orderer } from './order-host.ts'
 import { OrderHost } from './order-host.ts'
@@ -61,9 +62,9 @@ export class CertificateManager {
   readonly #running = new Set<Promise<void>>()
   #folder: Promise<StateFolder> | undefined
   #timer: NodeJS.Timeout | undefined
-  #isClosed = false
+  #isStarted = false
 
-  /** Starts nothing and touches no file until a site wants a certificate. */
+  /** Touches no file until a site wants a certificate, and asks for none before `start`. */
   constructor(
     config: AcmeConfig,
     place: CertificatePlace,
@@ -99,6 +100,12 @@ export class CertificateManager {
     this.#pump()
   }
 
+  /** From now on challenges can be answered: asks for what is due. */
+  start(): void {
+    this.#isStarted = true
+    this.#pump()
+  }
+
   /** Undefined for a site that wants none. */
   status(site: string): CertificateStatus | undefined {
     const { restsUntil, reasons } = this.#outage
@@ -114,7 +121,7 @@ export class CertificateManager {
 
   /** Stops asking. What is under way is given up, and does not count as a failure. */
   async close(): Promise<void> {
-    this.#isClosed = true
+    this.#isStarted = false
     clearTimeout(this.#timer)
     await this.#orderer.close()
     await Promise.all(this.#running)
@@ -125,12 +132,10 @@ export class CertificateManager {
   #add(wanted: WantedCertificate): SiteCertificate {
     const site = new SiteCertificate(wanted)
     this.#sites.set(wanted.site, site)
-    this.#warn(wanted)
     return site
   }
 
   #change(site: SiteCertificate, wanted: WantedCertificate): void {
-    if (String(site.wanted.leftOut) !== String(wanted.leftOut)) this.#warn(wanted)
     const isSame = String(site.wanted.names) === String(wanted.names)
     site.wanted = wanted
     if (!isSame && site.dueAt !== Number.POSITIVE_INFINITY) site.plan(this.#clock.random())
@@ -140,10 +145,6 @@ export class CertificateManager {
   #drop({ site }: SiteCertificate): void {
     this.#sites.delete(site)
     this.#place.remove(site)
-  }
-
-  #warn({ site, leftOut }: WantedCertificate): void {
-    for (const reason of leftOut) this.#log.warn({ site }, reason)
   }
 
   // ---- what is on the disk -------------------------------------------------------------------------------------
@@ -203,7 +204,7 @@ export class CertificateManager {
   /** Places the orders that are due, and sleeps until the next is. */
   #pump(): void {
     clearTimeout(this.#timer)
-    if (this.#isClosed) return
+    if (!this.#isStarted) return
     const now = this.#clock.now()
     const most = this.#outage.isOver ? MAX_ORDERS : 1
     if (this.#outage.restsUntil <= now) {
@@ -256,9 +257,9 @@ export class CertificateManager {
     const challenge = challengeFor(this.#config.challenge, before.failures)
     const outcome = await this.#orderer.order({ names, challenge, account })
     // Not answered is not refused: it counts for the server, not for the site.
-    if (this.#isClosed || outcome.kind === 'unavailable') {
+    if (!this.#isStarted || outcome.kind === 'unavailable') {
       await this.#note(folder, site, { ...before, lastAt: startedAt })
-      if (!this.#isClosed && outcome.kind === 'unavailable') await this.#away(folder, outcome, startedAt)
+      if (this.#isStarted && outcome.kind === 'unavailable') await this.#away(folder, outcome, startedAt)
       return 'given up'
     }
     const isLimited = outcome.kind === 'refused' && outcome.isRateLimit

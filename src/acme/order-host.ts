@@ -5,11 +5,12 @@
  * Invariants: every order gets exactly one outcome, also when the thread ends or gets stuck (`ORDER_MS`); no challenge stays
  * behind.
  */
+
 import { readFileSync } from 'node:fs'
 import { Worker } from 'node:worker_threads'
 import type { AcmeConfig } from '../config/server-acme.ts'
 import { entryUrl } from '../core/entry.ts'
-import type { KeyPair } from './certificate.ts'
+import type { KeyPair } from '../core/key-pair.ts'
 import type { AuthoritySettings, Challenge, FromThread, Order, Outcome, ToThread } from './orderer.ts'
 
 /** Where the answers to challenges are given. */

@@ -4,11 +4,12 @@
  * Limits: the server has `DECISION_MS` to decide over all names, and as long to issue; it is asked every 0.25 s at first and
  * every 5 s at last, or as it wishes.
  */
+
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Order as AcmeOrder, Authorization, Client } from 'acme-client'
 import acme from 'acme-client'
+import type { KeyPair } from '../core/key-pair.ts'
 import { waitMs } from './authority.ts'
-import type { KeyPair } from './certificate.ts'
 import type { Challenge, Order } from './orderer.ts'
 import { Refusal, reasonsOf } from './refusal.ts'
 import type { ChallengeType } from './schedule.ts'

@@ -13,8 +13,6 @@ export interface WantedCertificate {
   readonly site: string
   /** 1 to 100. */
   readonly names: readonly string[]
-  /** Why names of the site are not among them, one line each. */
-  readonly leftOut: readonly string[]
 }
 
 export class SiteCertificate {
@@ -63,7 +61,6 @@ export class SiteCertificate {
       state: this.#state(nowMs),
       names: [...wanted.names],
       covered: [...(inUse?.names ?? [])],
-      leftOut: [...wanted.leftOut],
       notAfter: inUse?.notAfter,
       nextTryAt: Math.round(Math.max(this.dueAt, restsUntil)),
       failures: attempts.failures,

@@ -11,10 +11,11 @@
  * that cannot be read is an error, because asking for everything once more would not cure that.
  */
 import { createHash, createPrivateKey, generateKeyPairSync } from 'node:crypto'
-import { chmod, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
+import { chmod, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
+import type { KeyPair } from '../core/key-pair.ts'
 import type { Log } from '../core/log.ts'
-import type { Certificate, KeyPair } from './certificate.ts'
+import type { Certificate } from './certificate.ts'
 import { readCertificate } from './certificate.ts'
 import type { Setbacks } from './schedule.ts'
 
@@ -44,12 +45,15 @@ export const NO_ATTEMPTS: Attempts = Object.freeze({
 
 const MAX_FILE_BYTES = 1024 ** 2
 const MAX_TEXTS = 100
+/** No write takes so long. */
+const TEMPORARY_MS = 60_000
 
 export class StateFolder {
   /** Absolute. */
   readonly dir: string
   readonly #log: Log
   #lastTemporary = 0
+  #key: Promise<string> | undefined
 
   private constructor(dir: string, log: Log) {
     this.dir = dir
@@ -67,30 +71,28 @@ export class StateFolder {
     await mkdir(join(folder.dir, 'sites'), { recursive: true, mode: 0o700 })
     for (const dir of [state, dirname(folder.dir), folder.dir, join(folder.dir, 'sites')]) await chmod(dir, 0o700)
     for (const dir of [folder.dir, join(folder.dir, 'sites')]) {
-      const left = (await readdir(dir)).filter((name) => name.endsWith('.tmp'))
-      await Promise.all(left.map((name) => rm(join(dir, name), { force: true, recursive: true })))
+      for (const name of await readdir(dir)) if (name.endsWith('.tmp')) await removeOld(join(dir, name))
     }
     return folder
   }
 
   /** The account; its key is made at the first time. @param email with another one it has to be registered again */
   async account(email: string | undefined): Promise<Account> {
-    const found = await this.#read('account.pem', readPrivateKey)
-    if (found === undefined) {
-      const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
-      const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
-      // The URL first: one of another key would be wrong.
-      await rm(join(this.dir, 'account.json'), { force: true })
-      await this.#write('account.pem', key)
-      return { key, url: undefined }
-    }
+    // One for all who ask at once: two keys would be two accounts.
+    this.#key ??= this.#accountKey().catch((error: unknown) => {
+      this.#key = undefined
+      throw error
+    })
+    const key = await this.#key
     const saved = await this.#read('account.json', readAccount)
-    return { key: found, url: saved?.email === email ? saved?.url : undefined }
+    const isSame = saved?.key === fingerprint(key) && saved.email === email
+    return { key, url: isSame ? saved.url : undefined }
   }
 
   /** Remembers where the account is, and with which address. */
   async saveAccount(url: string, email: string | undefined): Promise<void> {
-    await this.#write('account.json', JSON.stringify({ url, email }))
+    const { key } = await this.account(email)
+    await this.#write('account.json', JSON.stringify({ url, email, key: fingerprint(key) }))
   }
 
   /** The certificate of a site, if there is one; it may be expired. */
@@ -122,6 +124,15 @@ export class StateFolder {
     }
   }
 
+  async #accountKey(): Promise<string> {
+    const found = await this.#read('account.pem', readPrivateKey)
+    if (found !== undefined) return found
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+    await this.#write('account.pem', key)
+    return key
+  }
+
   async #read<T>(name: string, parse: (text: string) => T): Promise<T | undefined> {
     const file = join(this.dir, name)
     const text = await textOf(file)
@@ -139,7 +150,7 @@ export class StateFolder {
 
   async #write(name: string, text: string): Promise<void> {
     const file = join(this.dir, name)
-    const temporary = join(dirname(file), `.${basename(file)}.${++this.#lastTemporary}.tmp`)
+    const temporary = join(dirname(file), `.${basename(file)}.${process.pid}.${++this.#lastTemporary}.tmp`)
     try {
       await writeFlushed(temporary, text)
       await rename(temporary, file)
@@ -148,6 +159,14 @@ export class StateFolder {
       throw error
     }
     await flushFolder(dirname(file))
+  }
+}
+
+/** A server that is about to end may still be writing a fresh one. */
+async function removeOld(temporary: string): Promise<void> {
+  const stats = await lstat(temporary).catch(() => undefined)
+  if (stats !== undefined && Date.now() - stats.mtimeMs > TEMPORARY_MS) {
+    await rm(temporary, { force: true, recursive: true })
   }
 }
 
@@ -204,9 +223,21 @@ function readPrivateKey(text: string): string {
   return text
 }
 
-function readAccount(text: string): { url: string; email: string | undefined } {
-  const { url, email } = JSON.parse(text) as Record<string, unknown>
-  return { url: new URL(String(url)).href, email: typeof email === 'string' ? email : undefined }
+/** Where the account of a key is: with another key it would be somebody else's. */
+interface SavedAccount {
+  url: string
+  email: string | undefined
+  /** Fingerprint of its key. */
+  key: string
+}
+
+function readAccount(text: string): SavedAccount {
+  const { url, email, key } = JSON.parse(text) as Record<string, unknown>
+  return { url: new URL(String(url)).href, email: typeof email === 'string' ? email : undefined, key: String(key) }
+}
+
+function fingerprint(key: string): string {
+  return createHash('sha256').update(key).digest('hex')
 }
 
 function readPair(text: string): Certificate {

@@ -4,6 +4,7 @@
  */
 
 import type { AdviceSnapshot } from '../core/advice-report.ts'
+import type { CertificateStatus } from '../core/certificate-status.ts'
 import type { ResidencyStatus } from '../core/residency.ts'
 
 /**
@@ -41,6 +42,8 @@ export interface SiteStatus {
   residency: ResidencyStatus | undefined
   /** When its process, which keeps ending, is started again, Unix time in ms; requests get 503 until then. */
   throttledUntil: number | undefined
+  /** Of `tls = auto`; undefined for sites without. */
+  certificate?: CertificateStatus | undefined
 }
 
 export interface ThreadStatus {

@@ -2,6 +2,7 @@
  * `vhostel status SITE` as a person reads it: everything that the server knows of one site.
  */
 import type { SiteStatus, StatusReport } from '../admin/reports.ts'
+import { certificateLines } from './certificate-text.ts'
 import type { Cell } from './output.ts'
 import { columns, count, paint } from './output.ts'
 import { groupName, lateText, memoryText } from './pool-text.ts'
@@ -20,7 +21,12 @@ export function siteLines(site: SiteStatus, status: StatusReport, nowMs: number)
     ...problemLines(site).map((line) => paint('red', line)),
     ...quarantineLines(site, status.pool.groups, ALL_OFFENCES, nowMs).map((line) => `    ${line}`),
     '',
-    ...columns([...aboutRows(site), ...threadRows(site, status, nowMs), ...offenceRows(site, nowMs)]),
+    ...columns([
+      ...aboutRows(site),
+      ...rows('certificate', certificateLines(site, nowMs)),
+      ...threadRows(site, status, nowMs),
+      ...offenceRows(site, nowMs),
+    ]),
   ]
 }
 

@@ -4,6 +4,7 @@
  * Limit: of each kind of trouble the first `MAX_SHOWN` sites are shown.
  */
 import type { SiteState, SiteStatus, StatusReport } from '../admin/reports.ts'
+import { certificateLines, isUncertified } from './certificate-text.ts'
 import { clock, lasting } from './moments.ts'
 import type { Style } from './output.ts'
 import { count, oneLine, paint } from './output.ts'
@@ -28,6 +29,7 @@ export function statusLines(status: StatusReport, troubles: Troubles, nowMs: num
     ...shortLines(troubles),
     ...faultyLines(troubles),
     ...problemsOfServer(troubles),
+    ...uncertifiedLines(status, nowMs),
     summary(status, troubles),
   ]
 }
@@ -75,6 +77,16 @@ function faultyLines({ faulty }: Troubles): string[] {
 function problemsOfServer({ problems }: Troubles): string[] {
   return section('red', 'vhostel.ini is wrong; the settings before serve on:', problems, (line) => [
     `  ${oneLine(line)}`,
+  ])
+}
+
+/** They serve all the same, so they are told beside what is wrong, not as a part of it. */
+function uncertifiedLines({ sites }: StatusReport, nowMs: number): string[] {
+  const uncertified = sites.filter(isUncertified)
+  const headline = `${isOrAre(uncertified.length, 'certificate')} not to be had:`
+  return section('yellow', headline, uncertified, (site) => [
+    title(site),
+    ...certificateLines(site, nowMs).map((line) => `    ${line}`),
   ])
 }
 

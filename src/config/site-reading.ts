@@ -9,7 +9,10 @@ import type { ServerConfig } from './server-schema.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
 
 /** What of the server's configuration a site depends on. */
-export type SiteSurroundings = Pick<ServerConfig, 'file' | 'dir' | 'sites' | 'defaults' | 'pools' | 'acme'>
+export type SiteSurroundings = Pick<
+  ServerConfig,
+  'file' | 'dir' | 'sites' | 'defaults' | 'pools' | 'acme' | 'listenTls'
+>
 
 /** A site's file as it was found. */
 export interface SiteLoad {

@@ -14,8 +14,6 @@ export interface CertificateStatus {
   /** The names that it should have, and those that the one in use has. */
   names: string[]
   covered: string[]
-  /** Names of the site that it cannot have, each with why. */
-  leftOut: string[]
   /** When the one in use ends, Unix time in ms; undefined where there is none. */
   notAfter: number | undefined
   /** When an order is placed next, Unix time in ms: a first one, another try, or the renewal. */

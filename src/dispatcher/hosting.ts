@@ -68,6 +68,7 @@ export class Hosting {
   readonly #settings: HostingSettings
   readonly #log: Log
   #code: CodeWatch | undefined
+  #onChange = (): void => {}
   #defaultSite: string | undefined
   #lastGeneration = 0
 
@@ -84,6 +85,16 @@ export class Hosting {
   /** From now on the code of sites that want it is watched. */
   set codeWatch(watch: CodeWatch) {
     this.#code = watch
+  }
+
+  /** Called after each change of `configs`. */
+  set onChange(listener: () => void) {
+    this.#onChange = listener
+  }
+
+  /** The settings in force. */
+  get configs(): SiteConfig[] {
+    return [...this.#sites.values()].map(({ config }) => config)
   }
 
   /** Which generation of each site is wanted now; a failed one does not count. */
@@ -263,6 +274,7 @@ export class Hosting {
       patterns: site.config.domains,
     }))
     this.#context.hosts = buildHostTable(claims, this.#defaultSite)
+    this.#onChange()
   }
 
   #watch(site: Site, files: readonly string[], loadedAt?: number): void {

@@ -5,6 +5,7 @@
  */
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { CertificateManager } from '../acme/manager.ts'
 import { startAdmin } from '../admin/api.ts'
 import type { AdminActions, ReloadReport, SiteStatus, StatusReport } from '../admin/reports.ts'
 import { Recorder } from '../advice/recorder.ts'
@@ -30,6 +31,7 @@ import { RequestHandler } from './handle-request.ts'
 import { buildHostTable } from './host-table.ts'
 import { Hosting } from './hosting.ts'
 import type { SecurePort } from './https-only.ts'
+import { keepCertified } from './issuance.ts'
 import { matchReport } from './match.ts'
 import { ModuleAnswers } from './module-answers.ts'
 import { groupSettings } from './pool-settings.ts'
@@ -60,6 +62,7 @@ interface Parts {
   front: Front
   recorder: Recorder
   concurrency: number
+  issuance: CertificateManager
 }
 
 /** How long open requests get when the server stops, in ms. */
@@ -96,11 +99,15 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   Object.assign(late, { hosting, renewal, isolation, upkeep })
   const configuration = new Configuration(config, hosting, env, log)
   await configuration.refresh()
+  const issuance = new CertificateManager(config.acme, certificates, log)
+  await keepCertified(hosting, issuance, log)
   const handler = new RequestHandler(context, certificates)
   const secure = { addresses: config.listenTls, certificates }
   const front = stack.adopt(await Front.start(config.listen, handler, secure), (it) => it.close(CLOSE_GRACE_MS))
   securePort.port = front.securePorts.includes(443) ? 443 : front.securePorts[0]
-  const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, concurrency }
+  // Not before the front is up: that is where the ACME server looks.
+  stack.adopt(issuance, (it) => it.close()).start()
+  const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, concurrency, issuance }
   hosting.codeWatch = stack.use(watchCode((site) => hosting.codeChanged(site), log))
   const watch = stack.use(
     watchSites(
@@ -190,11 +197,12 @@ function statusReport(parts: Parts): Omit<StatusReport, 'startedAt'> {
   }
 }
 
-function siteStatuses({ configuration, hosting, front }: Parts): SiteStatus[] {
+function siteStatuses({ configuration, hosting, front, issuance }: Parts): SiteStatus[] {
   const refused = configuration.refused.map((entry) =>
     refusedStatus(entry.name, entry.file, configuration.describe(entry)),
   )
-  return [...hosting.statuses(front), ...refused].sort((a, b) => (a.name < b.name ? -1 : 1))
+  const served = hosting.statuses(front).map((site) => ({ ...site, certificate: issuance.status(site.name) }))
+  return [...served, ...refused].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 /** Reads all files, and loads a new generation of one site, or of all in use, also where nothing in the files changed. */
@@ -202,6 +210,7 @@ async function reload(parts: Parts, name?: string): Promise<ReloadReport> {
   const { configuration, hosting } = parts
   const before = hosting.generations()
   await configuration.refresh()
+  parts.issuance.retry(name)
   const wanted = name === undefined ? hosting.inUse() : [name]
   const now = hosting.generations()
   const untouched = wanted.filter((site) => now.get(site) === before.get(site))

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type { KeyPair } from '../../src/acme/certificate.ts'
+import type { KeyPair } from '../../src/core/key-pair.ts'
 
 /** @param days of its life, from now on; negative: it is over already */
 export function makePair(names: readonly string[], days = 90): KeyPair {

@@ -39,7 +39,7 @@ test('what is kept is there after a restart, and nobody else can read it', async
   const { state, folder } = await openFolder(t)
   const pair = makePair(['a.test', 'www.a.test'])
   const attempts = { failures: 2, lastAt: 5, notBefore: 7, reasons: ['no'], names: ['a.test'] }
-  const account = await folder.account('me@example.com')
+  const [account, same] = await Promise.all([folder.account('me@example.com'), folder.account('me@example.com')])
   await folder.saveAccount('https://ca.test/account/1', 'me@example.com')
   await folder.saveCertificate('a', pair)
   await folder.saveAttempts('a', attempts)
@@ -48,6 +48,7 @@ test('what is kept is there after a restart, and nobody else can read it', async
   const again = await StateFolder.open(state, DIRECTORY, log)
   const certificate = await again.certificate('a')
 
+  assert.deepEqual(same, account)
   assert.deepEqual(await again.account('me@example.com'), { key: account.key, url: 'https://ca.test/account/1' })
   assert.deepEqual(await again.account('other@example.com'), { key: account.key, url: undefined })
   assert.deepEqual(certificate?.pair.cert.trim(), pair.cert.trim())
@@ -94,10 +95,10 @@ test('garbage is put aside, and is as if it were not there', async (t) => {
     writeFileSync(join(folder.dir, `sites/${name}.json`), text)
   }
   writeFileSync(join(folder.dir, 'account.pem'), 'no key')
-  writeFileSync(join(folder.dir, 'account.json'), '{"url":"https://ca.test/account/of-the-lost-key"}')
 
   for (const name of [...Object.keys(garbage), 'folder']) assert.equal(await folder.certificate(name), undefined, name)
   for (const name of ['a', 'b', 'c', 'd']) assert.equal((await folder.attempts(name)).failures, 0, name)
+  writeFileSync(join(folder.dir, 'account.json'), `{"url":"https://ca.test/account/lost","key":"of the lost one"}`)
   const account = await folder.account(undefined)
 
   assert.equal(account.url, undefined)
@@ -110,8 +111,11 @@ test('garbage is put aside, and is as if it were not there', async (t) => {
 test('a file that was being written when everything ended is taken away, and the one before is whole', async (t) => {
   const { state, folder } = await openFolder(t)
   await folder.saveCertificate('a', makePair(['a.test']))
-  writeFileSync(join(folder.dir, 'sites/.a.pem.1.tmp'), 'half of a')
-  writeFileSync(join(folder.dir, '.account.pem.1.tmp'), 'half of a')
+  const old = Date.now() / 1000 - 120
+  for (const name of ['sites/.a.pem.1.tmp', '.account.pem.1.tmp']) {
+    writeFileSync(join(folder.dir, name), 'half of a')
+    utimesSync(join(folder.dir, name), old, old)
+  }
 
   const again = await StateFolder.open(state, DIRECTORY, log)
 
@@ -123,7 +127,8 @@ test('a write does not go through a link that lies in its way', async (t) => {
   const { state, folder } = await openFolder(t)
   const victim = join(state, '../victim')
   writeFileSync(victim, 'untouched')
-  for (let number = 1; number < 4; number++) symlinkSync(victim, join(folder.dir, `sites/.a.json.${number}.tmp`))
+  for (let number = 1; number < 4; number++)
+    symlinkSync(victim, join(folder.dir, `sites/.a.json.${process.pid}.${number}.tmp`))
   symlinkSync(victim, join(folder.dir, 'sites/a.json'))
 
   await folder.saveAttempts('a', { failures: 1, lastAt: 1, notBefore: 0, reasons: [], names: [] })
@@ -153,5 +158,5 @@ test('a certificate says which names it is for, and a key of another is refused'
   assert.equal(covers(certificate, ['a.test']), true)
   assert.equal(covers(certificate, ['b.test', 'a.test']), true)
   assert.equal(covers(certificate, ['a.test', 'c.test']), false)
-  assert.throws(() => readCertificate({ cert: pair.cert, key: other.key }), /does not belong/)
+  assert.throws(() => readCertificate({ cert: pair.cert, key: other.key }), /the key is not the key of the certificate/)
 })

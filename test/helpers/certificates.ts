@@ -11,7 +11,12 @@ import type { KeyPair } from '../../src/core/key-pair.ts'
 export function makePair(names: readonly string[], more: readonly string[] = []): KeyPair {
   const dir = mkdtempSync(join(tmpdir(), 'vh-pem-'))
   const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')]
-  const subject = ['-subj', `/CN=${names[0]}`, '-addext', `subjectAltName=${names.map((name) => `DNS:${name}`).join(',')}`]
+  const subject = [
+    '-subj',
+    `/CN=${names[0]}`,
+    '-addext',
+    `subjectAltName=${names.map((name) => `DNS:${name}`).join(',')}`,
+  ]
   const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
   try {
     execFileSync('openssl', ['req', '-x509', ...curve, '-keyout', key, '-out', cert, ...subject, ...more], {
@@ -19,7 +24,8 @@ export function makePair(names: readonly string[], more: readonly string[] = [])
     })
     return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw new Error('openssl is missing: apt-get install openssl')
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
+      throw new Error('openssl is missing: apt-get install openssl')
     throw error
   } finally {
     rmSync(dir, { recursive: true })
