@@ -7,11 +7,14 @@
 import type { ChildProcess } from 'node:child_process'
 import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
+import { get } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -35,6 +38,7 @@ export class Pebble {
   readonly #dnsPort: number
   readonly #dnsAdmin: string
   readonly #port: number
+  readonly #adminPort: number
   #server: ChildProcess | undefined
   #dns: ChildProcess | undefined
   #output = ''
@@ -43,6 +47,7 @@ export class Pebble {
     const [port, adminPort, dnsPort, dnsAdminPort] = ports
     this.#dir = dir
     this.#port = port
+    this.#adminPort = adminPort
     this.#dnsPort = dnsPort
     this.#dnsAdmin = `http://127.0.0.1:${dnsAdminPort}`
     this.directory = `https://127.0.0.1:${port}/dir`
@@ -82,6 +87,14 @@ export class Pebble {
     await reachable(this.#port, () => this.#output)
   }
 
+  /** PEM of the root of the certificates that it issues; another one after each start. */
+  async root(): Promise<string> {
+    const ca = readFileSync(this.caFile)
+    const req = get({ host: '127.0.0.1', port: this.#adminPort, path: '/roots/0', ca, agent: false })
+    const [res] = (await once(req, 'response')) as [IncomingMessage]
+    return text(res)
+  }
+
   /** It is gone, and has forgotten all accounts and orders when it is started again. */
   async stop(): Promise<void> {
     await end(this.#server)
@@ -107,8 +120,8 @@ export class Pebble {
     const env = { ...process.env, PEBBLE_VA_NOSLEEP: '1', PEBBLE_WFE_NONCEREJECT: '5', PEBBLE_AUTHZREUSE: '0' }
     const child = spawn(file, args, { env, stdio: ['ignore', 'pipe', 'pipe'] })
     for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (text: string) => {
-        this.#output += text
+      stream.setEncoding('utf8').on('data', (chunk: string) => {
+        this.#output += chunk
       })
     }
     await once(child, 'spawn')
