@@ -84,6 +84,7 @@ test('every line of etc-example that is commented out is good once it is not', a
     ...Object.fromEntries(SITES.map((file) => [file, uncommented(file)])),
     ...Object.fromEntries(SITES.map((file) => [file.replace('available', 'enabled'), { link: `../${file}` }])),
     'sites-available/.env': '',
+    'ca.pem': '-----BEGIN CERTIFICATE-----',
     'www/module/server.js': '',
     'www/static/index.html': '',
   })
