@@ -16,9 +16,13 @@ const STATES = {
   expired: 'expired',
 } as const satisfies Record<CertificateState, string>
 
-/** Whether somebody should look: a certificate is missing or over, and the last order failed. */
+/** From so many on, a renewal that fails is worth a look although the certificate in use is still good. */
+const MANY_FAILURES = 3
+
+/** Whether somebody should look: there is no good certificate, or soon will be none, and there is a reason for that. */
 export function isUncertified({ certificate }: SiteStatus): boolean {
-  return certificate !== undefined && certificate.reasons.length > 0
+  if (certificate === undefined || certificate.reasons.length === 0) return false
+  return certificate.state !== 'valid' || certificate.failures >= MANY_FAILURES
 }
 
 /** What there is, when it ends and what comes next, then why there is no better one; none for a site without `tls = auto`. */

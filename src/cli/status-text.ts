@@ -4,7 +4,7 @@
  * Limit: of each kind of trouble the first `MAX_SHOWN` sites are shown.
  */
 import type { SiteState, SiteStatus, StatusReport } from '../admin/reports.ts'
-import { certificateLines, isUncertified } from './certificate-text.ts'
+import { certificateLines } from './certificate-text.ts'
 import { clock, lasting } from './moments.ts'
 import type { Style } from './output.ts'
 import { count, oneLine, paint } from './output.ts'
@@ -28,8 +28,8 @@ export function statusLines(status: StatusReport, troubles: Troubles, nowMs: num
     ...lateLines(troubles, nowMs),
     ...shortLines(troubles),
     ...faultyLines(troubles),
+    ...uncertifiedLines(troubles, nowMs),
     ...problemsOfServer(troubles),
-    ...uncertifiedLines(status, nowMs),
     summary(status, troubles),
   ]
 }
@@ -80,10 +80,8 @@ function problemsOfServer({ problems }: Troubles): string[] {
   ])
 }
 
-/** They serve all the same, so they are told beside what is wrong, not as a part of it. */
-function uncertifiedLines({ sites }: StatusReport, nowMs: number): string[] {
-  const uncertified = sites.filter(isUncertified)
-  const headline = `${isOrAre(uncertified.length, 'certificate')} not to be had:`
+function uncertifiedLines({ uncertified }: Troubles, nowMs: number): string[] {
+  const headline = `${isOrAre(uncertified.length, 'site')} without the certificate that ${uncertified.length === 1 ? 'it' : 'they'} should have:`
   return section('yellow', headline, uncertified, (site) => [
     title(site),
     ...certificateLines(site, nowMs).map((line) => `    ${line}`),
@@ -111,7 +109,7 @@ function section<T>(style: Style, headline: string, all: readonly T[], linesOf: 
 
 /** `All else is well: 20 sites (17 live, 3 idle).` */
 function summary({ sites }: StatusReport, troubles: Troubles): string {
-  const told = new Set([...troubles.quarantined, ...troubles.faulty])
+  const told = new Set([...troubles.quarantined, ...troubles.faulty, ...troubles.uncertified])
   const rest = sites.filter((site) => !told.has(site))
   const words = paint('green', isWell(troubles) ? 'All is well' : 'All else is well')
   if (rest.length === 0) return `${words}: ${sites.length === 0 ? 'no site is enabled' : 'there is no other site'}.`
