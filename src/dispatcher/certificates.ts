@@ -79,7 +79,7 @@ export class Certificates {
    * What a handshake is done with.
    *
    * @param serverName as the client sent it (RFC 6066 §3), or '' where it sent none: that is for the default site
-   * @returns undefined where the handshake is to be refused, with unrecognized_name
+   * @returns undefined where the handshake is to be refused
    */
   contextFor(serverName: string): SecureContext | undefined {
     const pair = this.pairFor(serverName)

@@ -13,7 +13,7 @@ import type { TLSSocket } from 'node:tls'
 import { guardFloods } from './flood-guard.ts'
 import type { RequestHandler } from './handle-request.ts'
 import { sendError } from './send-error.ts'
-import { StreamRequest, streamHead } from './stream-request.ts'
+import { MAX_HEADER_LIST_BYTES, StreamRequest, streamHead } from './stream-request.ts'
 import { StreamResponse } from './stream-response.ts'
 import { H2, StreamSocket } from './stream-socket.ts'
 
@@ -23,10 +23,8 @@ const { performServerHandshake } = process.getBuiltinModule('node:http2')
 const CONNECTION_WINDOW_BYTES = 1024 * 1024
 /** How long a connection without a stream is kept, in ms: as long as one of HTTP/1.1. */
 const IDLE_MS = 65_000
-/** How long new streams are taken after the client was told that the server ends, in ms: those that were on their way. */
-const LAST_STREAMS_MS = 500
-/** The highest number of a stream: a GOAWAY with it ends nothing yet (RFC 9113 §6.8). */
-const ALL_STREAMS = 2 ** 31 - 1
+/** How long a connection is kept after its client was told that the server ends, in ms: so that it reads that. */
+const LAST_WORD_MS = 500
 /** Flag of a HEADERS frame (RFC 9113 §6.2). */
 const END_STREAM = 1
 
@@ -34,8 +32,7 @@ const END_STREAM = 1
 const SESSION: ServerOptions = {
   settings: {
     maxConcurrentStreams: 100,
-    // Names and values, and 32 for each: what the parser of HTTP/1.1 takes (16 KB), and room for that.
-    maxHeaderListSize: 32 * 1024,
+    maxHeaderListSize: MAX_HEADER_LIST_BYTES,
     initialWindowSize: 128 * 1024,
     enablePush: false,
     enableConnectProtocol: false,
@@ -103,13 +100,16 @@ export class Http2Front {
     clearTimeout(late)
   }
 
-  /** As RFC 9113 §6.8 advises: a GOAWAY that refuses nothing, then, once it must have arrived, the one that does. */
+  /**
+   * Says by a GOAWAY which streams are the last that are answered. What a client sends meanwhile it knows to be untouched, and
+   * asks for once more on another connection (RFC 9113 §6.8); a connection that was ended at once might lose it that word.
+   */
   #retire(session: ServerHttp2Session): void {
     if (session.destroyed || session.closed) return
-    session.goaway(H2.noError, ALL_STREAMS)
+    session.goaway(H2.noError)
     setTimeout(() => {
       if (!session.destroyed) session.close()
-    }, LAST_STREAMS_MS).unref()
+    }, LAST_WORD_MS).unref()
   }
 
   #handle(stream: ServerHttp2Stream, connection: TLSSocket, raw: string[], isWhole: boolean): void {

@@ -7,6 +7,7 @@ import type { TLSSocket } from 'node:tls'
 import type { Certificates, CertifiedSite } from './certificates.ts'
 import { HTTP_CHALLENGE_PATH } from './certificates.ts'
 import type { FrontResponse } from './front-response.ts'
+import { StreamSocket } from './stream-socket.ts'
 
 /** Whether a request came over TLS. */
 export function isEncrypted(req: IncomingMessage): boolean {
@@ -22,7 +23,25 @@ export function isReachable(
 ): boolean {
   if (!isEncrypted(req)) return true
   const { servername } = req.socket as TLSSocket
-  return certificates.covers(typeof servername === 'string' ? servername : '', host, site)
+  const name = typeof servername === 'string' ? servername : unnamedHost(req.socket, host)
+  return certificates.covers(name, host, site)
+}
+
+/** The host of the first request on connections that do not say for which they were made. */
+const firstHosts = new WeakMap<object, string>()
+
+/**
+ * A session of TLS 1.2 that is taken up again has no name (OpenSSL keeps it with the session only where the server confirmed it,
+ * which Node does not): it is for the host that is asked for first, since clients keep sessions by host.
+ *
+ * @returns '' for a client that named none
+ */
+function unnamedHost(socket: object, host: string): string {
+  const connection = socket instanceof StreamSocket ? socket.connection : (socket as TLSSocket)
+  if (!connection.isSessionReused() || connection.getProtocol() !== 'TLSv1.2') return ''
+  const first = firstHosts.get(connection) ?? host
+  firstHosts.set(connection, first)
+  return first
 }
 
 /** Answers a request for a challenge that is open (RFC 8555 §8.3), whatever site its host belongs to. @returns whether it was one */

@@ -26,9 +26,11 @@ export function streamHead(raw: readonly string[], hasBody: boolean): StreamHead
   const crumbs: string[] = []
   let host: string | undefined
   let hasLength = false
+  let size = 0
   for (let at = 0; at + 1 < raw.length; at += 2) {
     const name = raw[at] as string
     const value = raw[at + 1] as string
+    size += name.length + value.length + HEADER_OVERHEAD
     if (name.charCodeAt(0) === COLON) pseudo[name] = value
     else if (name === 'cookie') crumbs.push(value)
     else if (name === 'host') host = value
@@ -38,6 +40,8 @@ export function streamHead(raw: readonly string[], hasBody: boolean): StreamHead
     }
   }
   const { ':method': method, ':path': target, ':authority': authority } = pseudo
+  // A client that has not confirmed the settings yet is not held to them.
+  if (size > MAX_HEADER_LIST_BYTES) return { refused: 431 }
   // CONNECT has no path; tunnels are not made here, those for WebSocket (RFC 8441) included.
   if (method === undefined || target === undefined) return { refused: method === 'CONNECT' ? 405 : 400 }
   // RFC 9113 §8.3.1: two names for the host that differ make the request malformed.
@@ -53,6 +57,10 @@ export function streamHead(raw: readonly string[], hasBody: boolean): StreamHead
 
 const COLON = 58
 
+/** Largest head of a request: names, values, and 32 for each (RFC 9113 §6.5.2); 16 KB as in HTTP/1.1, and room for that. */
+export const MAX_HEADER_LIST_BYTES = 32 * 1024
+const HEADER_OVERHEAD = 32
+
 /** What `IncomingMessage` has beside what is declared. */
 interface WithLines {
   _addHeaderLines(rawHeaders: string[], count: number): void
@@ -61,6 +69,7 @@ interface WithLines {
 export class StreamRequest extends IncomingMessage {
   readonly #stream: ServerHttp2Stream
   #isRead = false
+  #isAbandoned = false
 
   /** @param isWhole whether the stream ended with its headers */
   constructor(
@@ -103,7 +112,15 @@ export class StreamRequest extends IncomingMessage {
     stream.on('data', (chunk: Buffer) => {
       if (!this.push(chunk)) stream.pause()
     })
-    stream.on('end', () => this.#ended())
+    stream.on('end', () => {
+      // Node ends a stream that was reset as one that is whole.
+      if (!stream.aborted && !this.#isAbandoned) this.#ended()
+    })
+  }
+
+  /** The answer is complete, so that nobody waits for the rest; what ends now is not the end of the body. */
+  abandon(): void {
+    this.#isAbandoned = true
   }
 
   #ended(): void {

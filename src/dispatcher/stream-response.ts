@@ -142,13 +142,15 @@ export class StreamResponse extends FrontResponse<StreamRequest> {
   /** Everything was handed to the session; what the client still sends nobody wants (RFC 9113 §8.1). */
   #finished(): void {
     this.emit('finish')
-    if (!this.req.complete) this.#stream.close(H2.noError)
+    if (this.req.complete) return
+    this.req.abandon()
+    this.#stream.close(H2.noError)
   }
 
   #stalled(): void {
     const stream = this.#stream
     const isStalled = stream.writableNeedDrain || (this.writableEnded && !stream.writableFinished) || this.req.isAwaited
-    if (isStalled) stream.close(H2.cancel)
+    if (isStalled) this.destroy()
   }
 }
 

@@ -9,13 +9,15 @@ import { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
 
 /** Error codes of RFC 9113 §7. */
-export const H2 = { noError: 0, internalError: 2, cancel: 8, enhanceYourCalm: 11 } as const
+export const H2 = { noError: 0, enhanceYourCalm: 11 } as const
 
 /** How often a stream is looked at that has bytes left to send. */
 const SENT_CHECK_MS = 50
 
 export class StreamSocket extends Duplex {
   readonly encrypted = true
+  /** That all streams of the client share. */
+  readonly connection: TLSSocket
   readonly servername: string | false | null
   readonly alpnProtocol = 'h2'
   readonly remoteAddress: string | undefined
@@ -28,6 +30,7 @@ export class StreamSocket extends Duplex {
   constructor(stream: ServerHttp2Stream, connection: TLSSocket) {
     super({ allowHalfOpen: true })
     this.#stream = stream
+    this.connection = connection
     this.servername = connection.servername
     this.remoteAddress = connection.remoteAddress
     this.remotePort = connection.remotePort
@@ -87,7 +90,8 @@ export class StreamSocket extends Duplex {
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    if (!this.#stream.closed) this.#stream.close(H2.internalError)
+    // `close()` would end the body as if it were whole, and the reset would come after that or not at all (Node 24.21).
+    if (!this.#stream.destroyed) this.#stream.destroy(new Error('the stream was cut'))
     done(error)
   }
 }

@@ -5,6 +5,7 @@
  * Invariant: a handshake is never done with the certificate of a site that the client did not ask for, except the default
  * site's for a name that no site has; one that takes too long is ended.
  */
+import { once } from 'node:events'
 import type { IncomingMessage, ServerOptions } from 'node:http'
 import type { Server } from 'node:https'
 import type { Socket } from 'node:net'
@@ -33,6 +34,9 @@ export class TlsFront {
   readonly #certificates: Certificates
   readonly #http2: Http2Front
   readonly #tickets = new TicketKeys()
+  /** All connections, also while they shake hands. */
+  readonly #sockets = new Set<Socket>()
+  #isOver = false
   readonly #challenges: ReturnType<typeof tls.createServer>
 
   constructor(certificates: Certificates, handler: RequestHandler) {
@@ -57,10 +61,25 @@ export class TlsFront {
     return server
   }
 
-  /** Ends connections of HTTP/2, as `Http2Front.close`. The servers' own are ended by whoever listens. */
+  /**
+   * Ends connections of HTTP/2, as `Http2Front.close`, and after `graceMs` all that are left, also those that never came to
+   * speak HTTP. Those of HTTP/1.1 are ended before by whoever listens.
+   */
   async close(graceMs: number): Promise<void> {
+    const late = setTimeout(() => {
+      this.#isOver = true
+      for (const socket of this.#sockets) socket.destroy()
+    }, graceMs)
     await this.#http2.close(graceMs)
+    while (this.#sockets.size > 0) await Promise.all([...this.#sockets].map((socket) => once(socket, 'close')))
+    clearTimeout(late)
     this.#tickets.close()
+  }
+
+  #keep(socket: Socket): void {
+    if (this.#isOver) socket.destroy()
+    this.#sockets.add(socket)
+    socket.on('close', () => this.#sockets.delete(socket))
   }
 
   #tlsOptions(): TlsOptions {
@@ -76,14 +95,20 @@ export class TlsFront {
     }
   }
 
-  /** Without a context the handshake fails with unrecognized_name (RFC 6066 §3). */
+  /**
+   * Without a context the handshake goes on with the certificate of the listener, and fails where that has none (the alert is
+   * handshake_failure: Node has no way to say unrecognized_name, RFC 6066 §3). Where it has one, the default site's, the
+   * connection is ended.
+   */
   #choose(
     name: string,
     done: (error: Error | null, context?: ReturnType<typeof tls.createSecureContext>) => void,
     contextFor: (serverName: string) => ReturnType<typeof tls.createSecureContext> | undefined,
   ): void {
     try {
-      done(null, contextFor(name))
+      const context = contextFor(name)
+      const isOthers = context === undefined && this.#certificates.pairFor('') !== undefined
+      done(isOthers ? new Error('the site has no certificate') : null, context)
     } catch (error) {
       done(error instanceof Error ? error : new Error(String(error)))
     }
@@ -98,6 +123,7 @@ export class TlsFront {
     let fallback: KeyPair | undefined
     server.removeAllListeners('connection')
     server.on('connection', (socket: Socket) => {
+      this.#keep(socket)
       const wanted = this.#certificates.pairFor('')
       if (wanted !== fallback) {
         fallback = wanted

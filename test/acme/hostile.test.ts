@@ -9,9 +9,9 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import type { CertificateStatus } from '../../src/core/certificate-status.ts'
+import { makePair } from '../helpers/certificates.ts'
 import type { Issuing } from './issuing.ts'
 import { Place, startIssuing } from './issuing.ts'
-import { makePair } from './pairs.ts'
 
 const HOUR = 3_600_000
 const URN = 'urn:ietf:params:acme:error:'

@@ -6,11 +6,11 @@ import { before, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { pino } from 'pino'
 import { StateFolder } from '../../src/acme/state-folder.ts'
+import { makePair } from '../helpers/certificates.ts'
 import type { Pebble } from '../helpers/pebble.ts'
 import { startPebble } from '../helpers/pebble.ts'
 import type { Issuing, IssuingSettings } from './issuing.ts'
 import { Place, startIssuing } from './issuing.ts'
-import { makePair } from './pairs.ts'
 
 const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
@@ -183,7 +183,7 @@ test('50 sites get their certificates within a minute, and one gets 100 names in
 
 test('while the server is gone nothing is lost, and all get their certificates when it is back', async (t) => {
   const issuing = start(t)
-  const old = makePair(['old.test'], 1)
+  const old = makePair(['old.test'], ['-days', '1'])
   const folder = await openFolder(issuing)
   await folder.saveCertificate('old', old)
   const whole = readFileSync(join(folder.dir, 'sites/old.pem'), 'utf8')

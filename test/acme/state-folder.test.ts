@@ -17,7 +17,7 @@ import { test } from 'node:test'
 import { pino } from 'pino'
 import { covers, readCertificate } from '../../src/acme/certificate.ts'
 import { StateFolder } from '../../src/acme/state-folder.ts'
-import { makePair } from './pairs.ts'
+import { makePair } from '../helpers/certificates.ts'
 
 const DIRECTORY = 'https://ca.test/dir'
 const log = pino({ level: 'silent' })

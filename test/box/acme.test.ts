@@ -10,9 +10,9 @@ import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import { connect } from 'node:tls'
-import { makePair } from '../acme/pairs.ts'
 import type { Box } from '../helpers/box.ts'
 import { DEADLINE_MS, makeBox, send } from '../helpers/box.ts'
+import { makePair } from '../helpers/certificates.ts'
 import { freePorts, startPebble } from '../helpers/pebble.ts'
 
 function acme(directory: string, caFile: string, challenge: string): string {
@@ -86,7 +86,7 @@ test('a server gets its certificates by itself, keeps them over restarts, and pu
     await box.stop()
     const modes = globSync('state/**/*.{pem,json}', { cwd: box.dir }).map((file) => statSync(join(box.dir, file)).mode)
     const [file = ''] = globSync('state/acme/*/sites/blog.pem', { cwd: box.dir })
-    const old = makePair(['blog.test'], 1)
+    const old = makePair(['blog.test'], ['-days', '1'])
     writeFileSync(join(box.dir, file), old.key + old.cert)
     writeFileSync(join(box.dir, dirname(file), 'blog.json'), '')
     const ini = readFileSync(join(box.dir, 'vhostel.ini'), 'utf8')

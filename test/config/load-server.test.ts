@@ -17,6 +17,7 @@ test('an empty vhostel.ini gives every default', (t) => {
     file: folder.path('vhostel.ini'),
     dir: folder.dir,
     listen: [{ kind: 'tcp', host: '127.0.0.1', port: 8080 }],
+    listenTls: [],
     sites: folder.path('sites-enabled'),
     run: folder.path('run'),
     defaultSite: undefined,
@@ -134,6 +135,16 @@ const FILES: [name: string, entries: Record<string, Entry>, problem: RegExp][] =
     'an address twice',
     { 'vhostel.ini': '[server]\nlisten = 8080 8080\n' },
     /^vhostel\.ini:2: .* \[::\]:8080 is named twice$/,
+  ],
+  [
+    'an address for TLS twice',
+    { 'vhostel.ini': '[server]\nlisten_tls = 443 443\n' },
+    /^vhostel\.ini:2: \[server\] listen_tls: \[::\]:443 is named twice$/,
+  ],
+  [
+    'one address for both',
+    { 'vhostel.ini': '[server]\nlisten = 443\nlisten_tls = *:443\n' },
+    /^vhostel\.ini:3: \[server\] listen_tls: \[::\]:443 is in listen too: one of the two can have it$/,
   ],
   ['no address', { 'vhostel.ini': '[server]\nlisten =\n' }, /^vhostel\.ini:2: .* is empty: name at least one address/],
   [

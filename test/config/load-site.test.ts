@@ -73,6 +73,8 @@ test('a site that says only what it must has every default', (t) => {
     identity: undefined,
     preload: false,
     idleMs: 1_800_000,
+    certificate: undefined,
+    tls: { httpsOnly: false, hstsSeconds: 15_552_000 },
     env: {},
     options: {},
     limits: {

@@ -8,8 +8,11 @@ import { loggingSchema, namedPoolSchema, serverSchema } from '../../src/config/s
 import type { FileSchema, SectionMeta } from '../../src/config/settings.ts'
 import { describeSchema, shapeOf } from '../../src/config/settings.ts'
 import { DEFAULTABLE_SECTIONS, siteSchema } from '../../src/config/site-schema.ts'
+import { makePair } from '../helpers/certificates.ts'
 import { configFolder } from './config-folder.ts'
 
+/** What `certificate` and `key` of the examples name. */
+const PAIR = makePair(['example.com'])
 const EXAMPLE = new URL('../../etc-example/', import.meta.url)
 const SITES = readdirSync(new URL('sites-available/', EXAMPLE)).map((name) => `sites-available/${name}`)
 
@@ -84,6 +87,8 @@ test('every line of etc-example that is commented out is good once it is not', a
     ...Object.fromEntries(SITES.map((file) => [file, uncommented(file)])),
     ...Object.fromEntries(SITES.map((file) => [file.replace('available', 'enabled'), { link: `../${file}` }])),
     'sites-available/.env': '',
+    'sites-available/fullchain.pem': PAIR.cert,
+    'sites-available/privkey.pem': PAIR.key,
     'ca.pem': '-----BEGIN CERTIFICATE-----',
     'www/module/server.js': '',
     'www/static/index.html': '',

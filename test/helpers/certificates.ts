@@ -1,5 +1,5 @@
 /**
- * Certificates for tests, made by openssl when they are wanted: a small key (P-256), good for a day unless said otherwise.
+ * Certificates for tests, made by openssl when they are wanted: a small key (P-256), signed by itself.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -7,27 +7,44 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { KeyPair } from '../../src/core/key-pair.ts'
 
-/** @param more further arguments of `openssl req`, such as `-days 1` */
+/** @param more further arguments of `openssl req` */
 export function makePair(names: readonly string[], more: readonly string[] = []): KeyPair {
+  return inFolder((path) => {
+    openssl(['req', '-x509', ...subjectOf(names, path('key.pem')), '-out', path('cert.pem'), ...more])
+  })
+}
+
+/** A pair whose certificate ran out yesterday. */
+export function makeOldPair(names: readonly string[]): KeyPair {
+  return inFolder((path) => {
+    openssl(['req', ...subjectOf(names, path('key.pem')), '-out', path('request.pem')])
+    const signed = ['-req', '-in', path('request.pem'), '-signkey', path('key.pem'), '-out', path('cert.pem')]
+    openssl(['x509', ...signed, '-days', '-1', '-copy_extensions', 'copy'])
+  })
+}
+
+function subjectOf(names: readonly string[], key: string): string[] {
+  const san = `subjectAltName=${names.map((name) => `DNS:${name}`).join(',')}`
+  const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key]
+  return [...made, '-subj', `/CN=${names[0]}`, '-addext', san]
+}
+
+function inFolder(make: (path: (name: string) => string) => void): KeyPair {
   const dir = mkdtempSync(join(tmpdir(), 'vh-pem-'))
-  const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')]
-  const subject = [
-    '-subj',
-    `/CN=${names[0]}`,
-    '-addext',
-    `subjectAltName=${names.map((name) => `DNS:${name}`).join(',')}`,
-  ]
-  const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes']
+  const read = (name: string): string => readFileSync(join(dir, name), 'utf8')
   try {
-    execFileSync('openssl', ['req', '-x509', ...curve, '-keyout', key, '-out', cert, ...subject, ...more], {
-      stdio: ['ignore', 'ignore', 'pipe'],
-    })
-    return { cert: readFileSync(cert, 'utf8'), key: readFileSync(key, 'utf8') }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT')
-      throw new Error('openssl is missing: apt-get install openssl')
-    throw error
+    make((name) => join(dir, name))
+    return { cert: read('cert.pem'), key: read('key.pem') }
   } finally {
     rmSync(dir, { recursive: true })
+  }
+}
+
+function openssl(args: readonly string[]): void {
+  try {
+    execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] })
+  } catch (error) {
+    const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT'
+    throw isMissing ? new Error('openssl is missing: apt-get install openssl') : error
   }
 }
