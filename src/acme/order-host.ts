@@ -101,7 +101,7 @@ export class OrderHost implements Orderer {
     // Orders are waited for by the manager; the thread alone keeps no server up.
     thread.unref()
     thread.on('message', (message: FromThread) => this.#hear(message))
-    thread.on('error', (error) => this.#lose(thread, (error as Error).message))
+    thread.on('error', (error: unknown) => this.#lose(thread, error instanceof Error ? error.message : String(error)))
     thread.on('exit', () => this.#lose(thread, 'its thread ended'))
     return thread
   }

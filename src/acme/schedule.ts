@@ -31,9 +31,9 @@ const DAY_MS = 24 * HOUR_MS
 /** Shortest time between two orders of one site. */
 export const LEAST_INTERVAL_MS = MINUTE_MS
 /** Longest time between two tries. */
-export const LONGEST_BACK_OFF_MS = DAY_MS
+const LONGEST_BACK_OFF_MS = DAY_MS
 /** Longest time between two looks at an ACME server that is gone: its coming back is to be seen soon. */
-export const LONGEST_OUTAGE_BACK_OFF_MS = HOUR_MS
+const LONGEST_OUTAGE_BACK_OFF_MS = HOUR_MS
 /** How long to wait where a server says that it was asked too often, and not how long that holds. */
 export const RATE_LIMIT_MS = HOUR_MS
 /** Longest time that a server's `Retry-After` is obeyed: beyond that it is a mistake, or an attack on our renewals. */

@@ -76,17 +76,14 @@ test('whatever stands where the directory should be, it is told, and the next lo
       setTimeout(() => res.destroy(), 20)
     },
   }
-  const told: string[] = []
-  for (const [path, answer] of Object.entries(answers)) {
-    const issuing = await ask(t, path, answer)
-    const status = await outage(issuing)
-    told.push(`${path} ${status.state} ${status.failures} ${status.nextTryAt > Date.now() + 50_000}`)
+  const told = Object.entries(answers).map(async ([path, answer]) => {
+    const status = await outage(await ask(t, path, answer))
     assert.match(status.reasons[0] ?? '', path === '/missing' || path === '/moved' ? /status (404|302)/ : /^https:/)
-    await issuing.manager.close()
-  }
+    return `${path} ${status.state} ${status.failures} ${status.nextTryAt > Date.now() + 50_000}`
+  })
 
   assert.deepEqual(
-    told,
+    await Promise.all(told),
     Object.keys(answers).map((path) => `${path} waiting 0 true`),
   )
 })
@@ -144,6 +141,24 @@ test('an account that is not wanted is told once for all, with the reason', asyn
 
   assert.deepEqual(status.reasons, ['the account: you need a contract (externalAccountRequired)'])
   assert.equal(status.failures, 0)
+})
+
+test('a crash while a certificate is asked for counts as a failure, so that crashes are no loop', async (t) => {
+  let isAsked = (): void => {}
+  const asked = new Promise<void>((resolve) => {
+    isAsked = resolve
+  })
+  const issuing = await ask(t, '/dir', () => isAsked())
+  await asked
+  const { place, state } = issuing
+  // The first one is still there, but as far as the disk knows it is gone.
+  const next = startIssuing(t, { directory: issuing.directory, caFile: undefined, place, state })
+  await next.want({ a: ['a.test'] })
+
+  const status = next.status('a')
+
+  assert.deepEqual([status.failures, status.reasons], [1, ['vhostel ended while it asked']])
+  assert.ok(status.nextTryAt > Date.now() + 50_000)
 })
 
 test('a server that never answers does not keep vhostel from stopping, and that is no failure', async (t) => {

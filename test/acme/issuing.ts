@@ -69,6 +69,7 @@ export class Issuing {
   readonly manager: CertificateManager
   readonly place: Place
   readonly state: string
+  readonly directory: string
   readonly lines: Record<string, unknown>[] = []
   #aheadMs = 0
   #wanted: WantedCertificate[] = []
@@ -76,6 +77,7 @@ export class Issuing {
   constructor(settings: IssuingSettings) {
     const { directory, caFile, place, challenge = 'http-01', email } = settings
     this.place = place
+    this.directory = directory
     this.state = settings.state ?? join(mkdtempSync(join(tmpdir(), 'vhostel-acme-')), 'state')
     const log = pino({ level: 'debug' }, { write: (line) => void this.lines.push(JSON.parse(line)) })
     const config = { directory, agree: true, email, challenge, state: this.state, caFile }
