@@ -110,3 +110,12 @@ test('a warning: a certificate that ran out, or that does not name a host of the
     'sites-enabled/a.ini:4: [site] certificate: "../tls/cert.pem" does not name www.a.test: browsers will refuse it there',
   ])
 })
+
+test('sites that have one certificate share it', (t) => {
+  const { site, folder } = load(t, BOTH)
+  folder.put({ 'sites-enabled/b.ini': `[site]\ndomains = x.b.test\nroot = ../public\n${BOTH}\n` })
+  const other = loadSite(folder.path('sites-enabled/b.ini'), folder.server())
+
+  assert.ok(site.config?.certificate !== undefined)
+  assert.equal(other.config?.certificate, site.config.certificate)
+})
