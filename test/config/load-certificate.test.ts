@@ -25,6 +25,11 @@ function load(t: TestContext, lines: string, files: Record<string, Entry> = {}, 
   return { site, problems: shown(site.problems), warnings: shown(site.warnings), folder }
 }
 
+function weakFiles(): Record<string, Entry> {
+  const pair = makePair(['a.test'], ['-newkey', 'rsa:1024'])
+  return { 'tls/cert.pem': pair.cert, 'tls/key.pem': pair.key }
+}
+
 const BOTH = 'certificate = ../tls/cert.pem\nkey = ../tls/key.pem'
 
 test('certificate and key are read from paths relative to the file, and watched', (t) => {
@@ -83,6 +88,7 @@ for (const [name, lines, files, problem] of [
   ],
   ['no key in it', BOTH, { 'tls/key.pem': PAIR.cert }, /a\.ini:5: \[site\] key: .* has no private key in it/],
   ['encrypted', BOTH, { 'tls/key.pem': '-----BEGIN ENCRYPTED PRIVATE KEY-----' }, /is encrypted: write it without/],
+  ['key too short', BOTH, weakFiles(), /certificate: .* cannot be used \(ee key too small\): make a new one/],
   ['other key', BOTH, { 'tls/key.pem': OTHER.key }, /key: "\.\.\/tls\/key\.pem" is not the key of the certificate/],
 ] as const) {
   test(`a problem: ${name}`, (t) => {
