@@ -33,18 +33,23 @@ export function readCertificate(site: SiteBeingRead, domains: readonly DomainPat
   const cert = readPem(site, 'certificate', certificate)
   const secret = readPem(site, 'key', key)
   if (cert === undefined || secret === undefined) return undefined
-  const pair = { cert, key: secret }
-  const fault = keyPairFault(pair)
+  const isLast = lastPair?.cert === cert && lastPair.key === secret
+  const pair = isLast && lastPair !== undefined ? lastPair : { cert, key: secret }
+  const fault = isLast ? undefined : keyPairFault(pair)
   if (fault !== undefined) {
     const name = fault.half === 'cert' ? 'certificate' : 'key'
     return void addProblem(site, 'site', name, `${quote(fault.half === 'cert' ? certificate : key)} ${fault.reason}`)
   }
+  lastPair = pair
   for (const text of doubts(new X509Certificate(cert), domains)) {
     const { document, load } = site
     load.warnings.push(keyProblem(document, load.file, 'site', 'certificate', `${quote(certificate)} ${text}`))
   }
   return pair
 }
+
+/** The good pair that was read last: where all sites have one certificate, they share it, and what is made of it. */
+let lastPair: KeyPair | undefined
 
 function readPem(site: SiteBeingRead, key: 'certificate' | 'key', written: string): string | undefined {
   const path = resolve(dirname(site.realFile), written)

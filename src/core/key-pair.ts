@@ -4,6 +4,7 @@
  * Invariant: no message of this file has anything of a key in it.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { createSecureContext } from 'node:tls'
 
 /** PEM texts. */
 export interface KeyPair {
@@ -38,9 +39,22 @@ export function keyPairFault({ cert, key }: KeyPair): KeyPairFault | undefined {
   }
   try {
     const matches = chain[0]?.checkPrivateKey(createPrivateKey(key))
-    return matches === true ? undefined : { half: 'key', reason: 'is not the key of the certificate' }
+    if (matches !== true) return { half: 'key', reason: 'is not the key of the certificate' }
   } catch {
     return { half: 'key', reason: 'has no private key in it (a PEM file with -----BEGIN PRIVATE KEY----- is expected)' }
+  }
+  return handshakeFault({ cert, key })
+}
+
+/** What OpenSSL will not take, such as a key that is too short. */
+function handshakeFault(pair: KeyPair): KeyPairFault | undefined {
+  try {
+    // `ca`: without it Node would read all the roots that it knows.
+    createSecureContext({ ...pair, ca: [] })
+    return undefined
+  } catch (error) {
+    const words = error instanceof Error ? error.message.split(':').at(-1) : error
+    return { half: 'cert', reason: `cannot be used (${words}): make a new one, ECDSA P-256 or RSA with 2048 bits` }
   }
 }
 

@@ -42,6 +42,8 @@ const SESSION: ServerOptions = {
   maxSessionMemory: 10,
   maxSettings: 32,
   maxOutstandingPings: 10,
+  // What a site says twice is passed on twice, as in HTTP/1.1.
+  strictSingleValueFields: false,
   maxSessionInvalidFrames: 100,
   maxSessionRejectedStreams: 100,
   // Streams that a client opens and takes back (CVE-2023-44487): so many at once, and so many each second after that.

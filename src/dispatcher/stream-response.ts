@@ -77,12 +77,16 @@ export class StreamResponse extends FrontResponse<StreamRequest> {
     if (this.sendDate && !sent.includes('date')) sent.push('date', new Date().toUTCString())
     this.statusCode = status
     this.#hasBody = this.req.method !== 'HEAD' && status !== 204 && status !== 304
-    const inner = this as unknown as Inner
-    inner._header = ' '
     const stream = this.#stream
-    if (stream.destroyed || stream.closed) return this
+    const inner = this as unknown as Inner
+    if (stream.destroyed || stream.closed) {
+      inner._header = ' '
+      return this
+    }
     const waitForTrailers = this.#hasBody && (sent.includes('trailer') || this.req.headers.te === 'trailers')
     stream.respond(sent as unknown as OutgoingHttpHeaders, { endStream: !this.#hasBody, waitForTrailers })
+    // Not before: what Node refuses has not been sent, and something else can be.
+    inner._header = ' '
     return this
   }
 

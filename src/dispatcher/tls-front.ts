@@ -127,8 +127,7 @@ export class TlsFront {
       const wanted = this.#certificates.pairFor('')
       if (wanted !== fallback) {
         fallback = wanted
-        const { current: ticketKeys } = this.#tickets
-        server.setSecureContext({ ...this.#tlsOptions(), ...wanted, ticketKeys })
+        server.setSecureContext({ ...this.#tlsOptions(), ...wanted })
       }
       if (this.#certificates.hasChallenges) this.#sort(socket, () => handshake?.call(server, socket))
       else handshake?.call(server, socket)

@@ -25,6 +25,11 @@ function load(t: TestContext, lines: string, files: Record<string, Entry> = {}, 
   return { site, problems: shown(site.problems), warnings: shown(site.warnings), folder }
 }
 
+function weakFiles(): Record<string, Entry> {
+  const pair = makePair(['a.test'], ['-newkey', 'rsa:1024'])
+  return { 'tls/cert.pem': pair.cert, 'tls/key.pem': pair.key }
+}
+
 const BOTH = 'certificate = ../tls/cert.pem\nkey = ../tls/key.pem'
 
 test('certificate and key are read from paths relative to the file, and watched', (t) => {
@@ -83,6 +88,7 @@ for (const [name, lines, files, problem] of [
   ],
   ['no key in it', BOTH, { 'tls/key.pem': PAIR.cert }, /a\.ini:5: \[site\] key: .* has no private key in it/],
   ['encrypted', BOTH, { 'tls/key.pem': '-----BEGIN ENCRYPTED PRIVATE KEY-----' }, /is encrypted: write it without/],
+  ['key too short', BOTH, weakFiles(), /certificate: .* cannot be used \(ee key too small\): make a new one/],
   ['other key', BOTH, { 'tls/key.pem': OTHER.key }, /key: "\.\.\/tls\/key\.pem" is not the key of the certificate/],
 ] as const) {
   test(`a problem: ${name}`, (t) => {
@@ -109,4 +115,13 @@ test('a warning: a certificate that ran out, or that does not name a host of the
   assert.deepEqual(unnamed.warnings, [
     'sites-enabled/a.ini:4: [site] certificate: "../tls/cert.pem" does not name www.a.test: browsers will refuse it there',
   ])
+})
+
+test('sites that have one certificate share it', (t) => {
+  const { site, folder } = load(t, BOTH)
+  folder.put({ 'sites-enabled/b.ini': `[site]\ndomains = x.b.test\nroot = ../public\n${BOTH}\n` })
+  const other = loadSite(folder.path('sites-enabled/b.ini'), folder.server())
+
+  assert.ok(site.config?.certificate !== undefined)
+  assert.equal(other.config?.certificate, site.config.certificate)
 })

@@ -149,7 +149,9 @@ test('an answer that cannot be sent is refused as in HTTP/1.1, and one that is c
     if (req.url === '/bad') {
       assert.throws(() => res.writeHead(200, { 'x-a': 'a\r\nb: c' }), /Invalid character/)
       assert.throws(() => res.writeHead(200, ['x a', 'b']), /valid HTTP token/)
-      res.writeHead(200, { 'x-a': 'fine' }).end('fine')
+      assert.throws(() => res.writeHead(700), RangeError)
+      assert.throws(() => res.writeHead(200, [':status', '404']), /valid HTTP token/)
+      res.writeHead(200, ['X-A', 'fine', 'Content-Type', 'a/b', 'Content-Type', 'c/d']).end('fine')
     } else if (req.url === '/cut') {
       res.writeHead(200, { 'content-length': 100 }).write('part')
       ;(res.socket as unknown as { destroySoon(): void }).destroySoon()
@@ -164,7 +166,7 @@ test('an answer that cannot be sent is refused as in HTTP/1.1, and one that is c
   const [error] = (await once(cut, 'error')) as [NodeJS.ErrnoException]
   const other = await send(client, { ':path': '/' })
 
-  assert.deepEqual([bad.text, bad.headers['x-a']], ['fine', 'fine'])
+  assert.deepEqual([bad.text, bad.headers['x-a'], bad.headers['content-type']], ['fine', 'fine', 'a/b'])
   assert.match(error.message, /NGHTTP2_INTERNAL_ERROR/)
   assert.deepEqual([parts.join(''), other.text], ['part', 'other'])
 })

@@ -7,17 +7,20 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { KeyPair } from '../../src/core/key-pair.ts'
 
+const CURVE = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256']
+
 /** @param more further arguments of `openssl req` */
 export function makePair(names: readonly string[], more: readonly string[] = []): KeyPair {
   return inFolder((path) => {
-    openssl(['req', '-x509', ...subjectOf(names, path('key.pem')), '-out', path('cert.pem'), ...more])
+    const key = more.includes('-newkey') ? [] : CURVE
+    openssl(['req', '-x509', ...key, ...subjectOf(names, path('key.pem')), '-out', path('cert.pem'), ...more])
   })
 }
 
 /** A pair whose certificate ran out yesterday. */
 export function makeOldPair(names: readonly string[]): KeyPair {
   return inFolder((path) => {
-    openssl(['req', ...subjectOf(names, path('key.pem')), '-out', path('request.pem')])
+    openssl(['req', ...CURVE, ...subjectOf(names, path('key.pem')), '-out', path('request.pem')])
     const signed = ['-req', '-in', path('request.pem'), '-signkey', path('key.pem'), '-out', path('cert.pem')]
     openssl(['x509', ...signed, '-days', '-1', '-copy_extensions', 'copy'])
   })
@@ -25,8 +28,7 @@ export function makeOldPair(names: readonly string[]): KeyPair {
 
 function subjectOf(names: readonly string[], key: string): string[] {
   const san = `subjectAltName=${names.map((name) => `DNS:${name}`).join(',')}`
-  const made = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key]
-  return [...made, '-subj', `/CN=${names[0]}`, '-addext', san]
+  return ['-nodes', '-keyout', key, '-subj', `/CN=${names[0]}`, '-addext', san]
 }
 
 function inFolder(make: (path: (name: string) => string) => void): KeyPair {
