@@ -3,7 +3,7 @@
  * reason, no header of the connection, names in lower case (RFC 9113 §8.2).
  *
  * Limits: trailers are sent where the answer's head announces them or the client asks for them (RFC 9110 §6.5.1).
- * Invariant: a client that does not take what is sent to it loses its stream after `STALL_MS`, and nothing is held for it.
+ * Invariant: a client that does not take what is sent to it loses its stream within a minute, and nothing is held for it.
  */
 import type { OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
@@ -14,8 +14,13 @@ import type { StreamRequest } from './stream-request.ts'
 import type { StreamSocket } from './stream-socket.ts'
 import { H2 } from './stream-socket.ts'
 
-/** How long a client may take nothing, or send nothing of a body that is waited for, in ms. */
-const STALL_MS = 60_000
+/** How long a client may send nothing of a body that is waited for, in ms. */
+const BODY_STALL_MS = 60_000
+/**
+ * How long a client may take nothing of an answer, in ms: Node looks whether frames have left since it looked last, and says
+ * that none have only the second or third time (Node 24.21), so within a minute.
+ */
+const SEND_STALL_MS = BODY_STALL_MS / 3
 
 /** About the connection, which is not one answer's any more (RFC 9113 §8.2.2). */
 const OF_CONNECTION = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'])
@@ -40,7 +45,7 @@ export class StreamResponse extends FrontResponse<StreamRequest> {
     stream.on('finish', () => this.#finished())
     stream.on('timeout', () => this.#stalled())
     stream.on('wantTrailers', () => this.#sendTrailers())
-    if (!req.complete) stream.setTimeout(STALL_MS)
+    if (!req.complete) stream.setTimeout(BODY_STALL_MS)
   }
 
   override flushHeaders(): void {
@@ -102,7 +107,7 @@ export class StreamResponse extends FrontResponse<StreamRequest> {
       return true
     }
     const isTaken = stream.write(chunk, typeof encoding === 'string' ? encoding : 'utf8', onWritten)
-    if (!isTaken) stream.setTimeout(STALL_MS)
+    if (!isTaken) stream.setTimeout(SEND_STALL_MS)
     return isTaken
   }
 
@@ -122,7 +127,7 @@ export class StreamResponse extends FrontResponse<StreamRequest> {
     if (this.#hasBody && chunk !== undefined && typeof chunk !== 'function') {
       stream.end(chunk, typeof encoding === 'string' ? encoding : 'utf8')
     } else stream.end()
-    if (!stream.writableFinished) stream.setTimeout(STALL_MS)
+    if (!stream.writableFinished) stream.setTimeout(SEND_STALL_MS)
     return this
   }
 
