@@ -17,7 +17,7 @@ export type SiteState = 'idle' | 'loading' | 'live' | 'previous' | 'quarantined'
 export interface SiteStatus {
   name: string
   /** `undefined` where the INI file could not be understood. */
-  kind: 'module' | 'static' | undefined
+  kind: 'module' | 'static' | 'proxy' | 'command' | undefined
   /** As the person sees it: the path in the sites folder. */
   file: string
   /** As written in the INI file. */
@@ -39,8 +39,22 @@ export interface SiteStatus {
   requests: number
   /** Where it lives and what is held against it; undefined for sites that the dispatcher answers by itself. */
   residency: ResidencyStatus | undefined
+  /** The program of `kind = command`; undefined for other kinds. */
+  program?: ProgramStatus | undefined
   /** When its process, which keeps ending, is started again, Unix time in ms; requests get 503 until then. */
   throttledUntil: number | undefined
+}
+
+/** The program of a site of `kind = command`. */
+export interface ProgramStatus {
+  /** `throttled`: it keeps ending, and waits until it is started again (`SiteStatus.throttledUntil`). */
+  state: 'stopped' | 'starting' | 'running' | 'throttled'
+  /** Undefined while none runs. */
+  pid: number | undefined
+  /** Unix time in ms. */
+  startedAt: number | undefined
+  /** How often it was started. */
+  starts: number
 }
 
 export interface ThreadStatus {

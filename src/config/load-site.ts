@@ -10,6 +10,7 @@ import { readDomains } from './domain-list.ts'
 import { parseIni } from './ini.ts'
 import { linkTargets } from './links.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
+import { checkBackend } from './site-backend.ts'
 import { readEnvironment } from './site-env.ts'
 import { readOption } from './site-options.ts'
 import type { Place } from './site-place.ts'
@@ -86,11 +87,12 @@ function readSite(
   const domains = checkDomains(site)
   const place = checkPlace(site, server)
   const identity = checkResidency(site, server, place.kind)
+  const backend = checkBackend(site, place.kind)
   const environment = readEnvironment(site, env)
   if (load.problems.length > 0) return
   load.domainLines = domains.lines
   load.shareLine = document.sections.get('limits')?.keys.get('share')?.line
-  load.config = siteConfig(site, domains, { ...place, identity }, environment)
+  load.config = siteConfig(site, domains, { ...place, identity, backend }, environment)
 }
 
 function realPath(file: string): string | undefined {
@@ -119,7 +121,7 @@ const EMPTY: Record<string, never> = Object.freeze({})
 function siteConfig(
   site: SiteBeingRead,
   domains: SiteDomains,
-  place: Place & Pick<SiteConfig, 'identity'>,
+  place: Place & Pick<SiteConfig, 'identity' | 'backend'>,
   env: Record<string, string>,
 ): SiteConfig {
   const { site: keys, options, limits, static: staticFiles } = site.checked.value

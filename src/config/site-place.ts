@@ -4,6 +4,7 @@
 import { realpathSync, statSync } from 'node:fs'
 import { dirname, relative, resolve, sep } from 'node:path'
 import { quote, shownPath } from './problems.ts'
+import { kindOf } from './site-backend.ts'
 import type { SiteBeingRead, SiteSurroundings } from './site-reading.ts'
 import { addProblem } from './site-reading.ts'
 import type { SiteConfig } from './site-schema.ts'
@@ -21,8 +22,8 @@ export interface Place {
  * should be become dependencies: once they are, the outcome is another.
  */
 export function checkPlace(site: SiteBeingRead, server: SiteSurroundings): Place {
-  const { kind: said, root: rootText, module } = site.checked.value.site
-  const kind = said ?? (module === undefined ? 'static' : 'module')
+  const { root: rootText, module } = site.checked.value.site
+  const kind = kindOf(site)
   const root = resolve(dirname(site.realFile), rootText)
   if (site.checked.isBad('site', 'root')) return { kind, root, module: undefined }
   const fault = pathFault(root, 'folder')
@@ -31,6 +32,7 @@ export function checkPlace(site: SiteBeingRead, server: SiteSurroundings): Place
     site.load.dependencies.push(root)
   }
   if (kind === 'module') return { kind, root, module: checkModule(site, root, module, fault === undefined) }
+  if (kind !== 'static') return { kind, root, module: undefined }
   const written = site.document.sections.get('site')?.keys
   if (written?.has('module')) {
     addProblem(site, 'site', 'module', 'has no use with kind = static: take one of the two away')

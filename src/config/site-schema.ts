@@ -8,11 +8,13 @@ import type { Identity } from './identity.ts'
 import { duration, percent, size } from './measures.ts'
 import { quote } from './problems.ts'
 import { anySection, listSetting, optional, section, setting } from './settings.ts'
+import type { SiteBackend } from './site-backend.ts'
+import { backendKeys, proxySection } from './site-backend.ts'
 import type { Read } from './units.ts'
 import { choice, flag, integer, listType, text } from './units.ts'
 
 /** What answers for a site. */
-const KINDS = ['module', 'static'] as const
+const KINDS = ['module', 'static', 'proxy', 'command'] as const
 /** The pool of the sites that name none. */
 export const DEFAULT_POOL = 'default'
 /** Whether a site shares its process with others. */
@@ -46,8 +48,9 @@ const site = section('What the site is.', {
   domains,
   kind: optional(
     choice(KINDS),
-    'What answers: `module` runs the file named by `module`, `static` serves the files below `root`. Left out: ' +
-      '`module` where `module` is set, else `static`.',
+    'What answers: `module` runs the file named by `module`, `static` serves the files below `root`, `proxy` hands requests ' +
+      'on to `upstream`, `command` starts another program. Left out: told from which of `module`, `upstream` and `command` ' +
+      'is set; `static` where none is.',
   ),
   root: setting(
     text('path'),
@@ -56,6 +59,7 @@ const site = section('What the site is.', {
       'It is what the module sees as its working directory, and what `kind = static` serves; for that it has to be set.',
   ),
   module: optional(text('path'), 'JavaScript or TypeScript file to run. A relative path starts at `root`.'),
+  ...backendKeys,
   type: setting(
     choice(MODULE_TYPES),
     'auto',
@@ -168,7 +172,7 @@ const staticFiles = section('For `kind = static`.', {
 })
 
 /** One site's INI file. */
-export const siteSchema = z.strictObject({ site, env, options, limits, static: staticFiles })
+export const siteSchema = z.strictObject({ site, env, options, limits, static: staticFiles, proxy: proxySection })
 
 /** The file as checked, with keys as they are written. */
 export type SiteFile = z.output<typeof siteSchema>
@@ -202,6 +206,8 @@ export interface SiteConfig {
   options: Record<string, unknown>
   limits: SiteLimits
   static: { index: string[] }
+  /** Set where `kind` is `proxy` or `command`. */
+  backend: SiteBackend | undefined
 }
 
 /** [limits] of a site. Frozen and shared between sites that have the same. */
@@ -228,4 +234,4 @@ export interface SiteLimits {
 /** Sections whose keys can also be set for all sites, in [defaults]. */
 export const DEFAULTABLE_SECTIONS = ['site', 'limits', 'static'] as const
 /** Keys of those sections that only a site itself can set. */
-export const OWN_KEYS: readonly string[] = ['domains']
+export const OWN_KEYS: readonly string[] = ['domains', 'upstream', 'command']

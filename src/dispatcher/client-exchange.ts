@@ -201,13 +201,13 @@ export class ClientExchange implements ExchangeListener {
 }
 
 /** What Node refuses to send is as the site made it. */
-function asInvalid(error: unknown): AnswerInvalid {
+export function asInvalid(error: unknown): AnswerInvalid {
   if (error instanceof AnswerInvalid) return error
   return new AnswerInvalid(`what the site answered cannot be sent: ${error instanceof Error ? error.message : error}`)
 }
 
 /** Ends the connection in the middle of an answer, but not before what the site has sent of it has left. */
-function cut(res: FrontResponse): void {
+export function cut(res: FrontResponse): void {
   const { socket } = res
   if (socket === null) {
     res.destroy()
@@ -219,7 +219,7 @@ function cut(res: FrontResponse): void {
 }
 
 /** Early hints and the like, by the one public way that Node has for each. */
-function writeInformational(res: FrontResponse, head: ResponseHead): void {
+export function writeInformational(res: FrontResponse, head: ResponseHead): void {
   if (head.status === 102) return res.writeProcessing()
   if (head.status !== 103) return
   const hints: Record<string, string | string[]> = {}
@@ -232,7 +232,8 @@ function writeInformational(res: FrontResponse, head: ResponseHead): void {
   if (hints.link !== undefined) res.writeEarlyHints(hints)
 }
 
-function inPairs(flat: string[]): [string, string][] {
+/** Headers or trailers in a row as pairs of name and value. */
+export function inPairs(flat: string[]): [string, string][] {
   const pairs: [string, string][] = []
   for (let at = 0; at + 1 < flat.length; at += 2) pairs.push([flat[at] as string, flat[at + 1] as string])
   return pairs

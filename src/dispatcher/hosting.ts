@@ -88,7 +88,8 @@ export class Hosting {
 
   /** Which generation of each site is wanted now; a failed one does not count. */
   generations(): Map<string, number | undefined> {
-    return new Map([...this.#sites.values()].map((site) => [site.name, site.pooled?.order?.generation]))
+    const ofCode = ({ pooled, service }: Site) => pooled?.order?.generation ?? service.backend?.generation()
+    return new Map([...this.#sites.values()].map((site) => [site.name, ofCode(site)]))
   }
 
   /** A site's place in the pool; undefined where it has none. */
@@ -99,7 +100,8 @@ export class Hosting {
   /** Sites that are loaded, or should be and cannot. */
   inUse(): string[] {
     const used = [...this.#sites.values()].filter(
-      ({ pooled, codeFault }) => pooled !== undefined && (pooled.lane.warm.size > 0 || codeFault !== undefined),
+      ({ pooled, codeFault, service }) =>
+        service.backend?.isInUse() || (pooled !== undefined && (pooled.lane.warm.size > 0 || codeFault !== undefined)),
     )
     return used.map((site) => site.name)
   }
@@ -127,7 +129,7 @@ export class Hosting {
   /** Loads a new generation of a site with the settings it has; what became of it shows in its status. */
   async reloadCode(name: string): Promise<void> {
     const site = this.#sites.get(name)
-    if (site?.pooled === undefined) return
+    if (site?.pooled === undefined) return site?.service.backend?.reload()
     await this.#renewal.replace(site.pooled, this.#order(site.config))
   }
 
@@ -224,7 +226,8 @@ export class Hosting {
     if (pooled === undefined || config.kind !== 'module') {
       if (site.config.kind !== config.kind) this.#leave(site)
       if (pooled === undefined) this.#enter(site, config)
-      return this.#take(site, config)
+      this.#take(site, config)
+      return site.service.backend?.settled()
     }
     const order = this.#order(config)
     if (pooled.order !== undefined && isSameCode(pooled.order, order)) return this.#take(site, config)
@@ -288,7 +291,8 @@ export class Hosting {
   }
 }
 
-function passedOn(env: NodeJS.ProcessEnv): Record<string, string> {
+/** What the environment of every site has of the server's. */
+export function passedOn(env: NodeJS.ProcessEnv): Record<string, string> {
   const picked: Record<string, string> = {}
   for (const name of PASSED_ON) {
     const value = env[name]

@@ -17,17 +17,19 @@ import { VERSION } from '../core/version.ts'
 import { Isolation } from '../pool/isolation.ts'
 import type { PoolHandlers } from '../pool/pool.ts'
 import { Pool } from '../pool/pool.ts'
-import type { PoolSite } from '../pool/pool-site.ts'
 import { Renewal } from '../pool/renewal.ts'
 import { thisMachine } from '../pool/sizing.ts'
 import { Upkeep } from '../pool/upkeep.ts'
 import type { LogLevel } from '../protocol/frames.ts'
+import { Backends } from './backends.ts'
+import { GroupWatch } from './command/group-watch.ts'
+import { clearLeftPlaces } from './command/listen-place.ts'
 import { Configuration, serverConfigFor } from './configuration.ts'
 import { Front } from './front.ts'
 import type { RequestContext } from './handle-request.ts'
 import { RequestHandler } from './handle-request.ts'
 import { buildHostTable } from './host-table.ts'
-import { Hosting } from './hosting.ts'
+import { Hosting, passedOn } from './hosting.ts'
 import { matchReport } from './match.ts'
 import { ModuleAnswers } from './module-answers.ts'
 import { groupSettings } from './pool-settings.ts'
@@ -86,7 +88,8 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   const renewal = stack.adopt(new Renewal(pool, log), (it) => it.close())
   const context: RequestContext = { hosts: buildHostTable<Site>([]) }
   const isolation = stack.adopt(new Isolation(pool, log), (it) => it.close())
-  const services = { modules: new ModuleAnswers(pool, log) }
+  const backends = stack.adopt(openBackends(config.run, env, log), (it) => it.close())
+  const services = { modules: new ModuleAnswers(pool, log), backends }
   const hosting = new Hosting(context, { pool, renewal, isolation, services }, { dir: config.dir, env }, log)
   const upkeep = stack.adopt(new Upkeep({ pool, renewal, isolation }, log), (it) => it.close())
   Object.assign(late, { hosting, renewal, isolation, upkeep })
@@ -109,6 +112,12 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
 
   const running = stack.move()
   return { actions, log, close: () => running.disposeAsync() }
+}
+
+function openBackends(run: string, env: NodeJS.ProcessEnv, log: Log): Backends {
+  clearLeftPlaces(run)
+  const output = (name: string, level: LogLevel, text: string): void => logLine(log, { name }, level, text)
+  return new Backends({ watch: new GroupWatch(log), run, env: passedOn(env), log, output })
 }
 
 /** What a site does, it does as the user that the processes run as. */
@@ -147,7 +156,7 @@ const PINO_LEVELS = { out: 'info', err: 'error', warn: 'warn', fatal: 'error' } 
   'info' | 'error' | 'warn'
 >
 
-function logLine(log: Log, site: PoolSite | undefined, level: LogLevel, text: string): void {
+function logLine(log: Log, site: { readonly name: string } | undefined, level: LogLevel, text: string): void {
   log[PINO_LEVELS[level]]({ site: site?.name }, text)
 }
 

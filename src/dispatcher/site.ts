@@ -8,6 +8,7 @@ import type { SiteState, SiteStatus } from '../admin/reports.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { Isolation } from '../pool/isolation.ts'
 import type { PoolSite } from '../pool/pool-site.ts'
+import type { BackendStatus } from './backends.ts'
 import type { SiteService } from './site-service.ts'
 
 export interface Site {
@@ -26,7 +27,10 @@ export interface Site {
 }
 
 /** Where the site stands now; see `SiteState`. */
-function stateOf({ pooled, iniProblems, codeFault }: Site, isQuarantined: boolean): SiteState {
+function stateOf(site: Site, isQuarantined: boolean): SiteState {
+  const { pooled, iniProblems, codeFault } = site
+  const ofProgram = stateOfProgram(site.service.backend?.status())
+  if (ofProgram !== undefined) return ofProgram
   const isWarm = pooled === undefined || pooled.lane.warm.size > 0
   const isLoading = !isWarm && pooled.lane.loading !== undefined
   if (!isWarm && !isLoading && pooled.failure !== undefined) return 'failed'
@@ -36,8 +40,18 @@ function stateOf({ pooled, iniProblems, codeFault }: Site, isQuarantined: boolea
   return isWarm ? 'live' : 'idle'
 }
 
+/** Where the program of a site stands; undefined where there is none, or it is well. */
+function stateOfProgram(status: BackendStatus | undefined): SiteState | undefined {
+  const { program, problem } = status ?? {}
+  if (program === undefined) return undefined
+  if (program.state === 'running') return problem === undefined ? undefined : 'previous'
+  if (program.state === 'starting') return 'loading'
+  return problem === undefined ? 'idle' : 'failed'
+}
+
 /** When the process of a site's own is started again, Unix time in ms; undefined where nothing waits for that. */
-function throttledUntil({ pooled }: Site): number | undefined {
+function throttledUntil({ pooled, service }: Site): number | undefined {
+  if (service.backend !== undefined) return service.backend.status().throttledUntil
   const leftMs = pooled === undefined ? 0 : pooled.throttledUntil - performance.now()
   return leftMs > 0 ? Math.round(Date.now() + leftMs) : undefined
 }
@@ -45,6 +59,7 @@ function throttledUntil({ pooled }: Site): number | undefined {
 /** @param ports the TCP ports that the front listens on */
 export function statusOf(site: Site, ports: readonly number[], isolation: Isolation): SiteStatus {
   const { pooled, config } = site
+  const backend = site.service.backend?.status()
   const residency = pooled === undefined ? undefined : isolation.statusOf(pooled)
   return {
     name: site.name,
@@ -53,14 +68,19 @@ export function statusOf(site: Site, ports: readonly number[], isolation: Isolat
     domains: sources(config),
     urls: urlsOf(config, ports),
     state: stateOf(site, residency?.quarantinedSince !== undefined),
-    problems: site.codeFault === undefined ? site.iniProblems : [...site.iniProblems, site.codeFault.text],
+    problems: [
+      ...site.iniProblems,
+      ...(site.codeFault ? [site.codeFault.text] : []),
+      ...(backend?.problem ? [backend.problem] : []),
+    ],
     shape: pooled?.loaded?.shape,
     generation: pooled?.loaded === undefined ? 0 : (pooled.order?.generation ?? 0),
     threads: pooled?.lane.warm.size ?? 0,
-    inFlight: pooled?.lane.inFlight ?? 0,
-    waiting: pooled?.lane.waiting.size ?? 0,
+    inFlight: pooled?.lane.inFlight ?? backend?.inFlight ?? 0,
+    waiting: pooled?.lane.waiting.size ?? backend?.waiting ?? 0,
     requests: site.requests,
     residency,
+    program: backend?.program,
     throttledUntil: throttledUntil(site),
   }
 }

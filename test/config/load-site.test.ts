@@ -91,6 +91,7 @@ test('a site that says only what it must has every default', (t) => {
       max: 1,
     },
     static: { index: ['index.html'] },
+    backend: undefined,
   })
 })
 

@@ -1,0 +1,65 @@
+/**
+ * What the visits of one proxied site share: its settings in force, its upstreams, and the lines about what fails.
+ */
+import type { SiteConfig } from '../../config/site-schema.ts'
+import { UpstreamFailed, UpstreamTimeout } from '../../core/errors.ts'
+import type { Log } from '../../core/log.ts'
+import type { FailureLog } from '../failure-log.ts'
+import type { Visit } from '../visit.ts'
+import type { Target } from './target.ts'
+import type { UpstreamGroup } from './upstream-group.ts'
+
+export interface BackendSite {
+  readonly config: SiteConfig
+  readonly group: UpstreamGroup
+  /** Whether a request that an upstream lost may be sent to another; never to a program that it may have ended. */
+  readonly mayRepeat: boolean
+  readonly failures: FailureLog
+  readonly log: Log
+}
+
+/** Why no answer came. `wasSent`: the upstream had the connection, and may have worked on the request. */
+export interface Failure {
+  error: Error
+  wasSent: boolean
+}
+
+const TIMEOUTS = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'ETIMEDOUT'])
+
+/** A line of the log for a request that failed. */
+export function writeFailure({ config, failures }: BackendSite, { req }: Visit, error: Error): void {
+  failures.write({ site: config, head: { method: req.method ?? '', url: req.url ?? '' } }, error)
+}
+
+/** What the client is answered, and the log told. */
+export function asUpstreamError(site: string, target: Target, { error, wasSent }: Failure): Error {
+  const { code = '' } = error as NodeJS.ErrnoException
+  if (TIMEOUTS.has(code)) {
+    return new UpstreamTimeout(site, target.label, wasSent ? 'begin its answer' : 'take the connection')
+  }
+  const what = wasSent ? 'ended the connection before its answer' : 'cannot be reached'
+  return new UpstreamFailed(
+    site,
+    target.label,
+    `${what} (${code === '' || code.startsWith('UND_') ? error.message : code})`,
+  )
+}
+
+/** An upstream gave no answer: it is passed over for a while, which is told once. */
+export function noteFailed({ config, group, log }: BackendSite, target: Target, { error, wasSent }: Failure): void {
+  const isSlow = wasSent && TIMEOUTS.has(String((error as NodeJS.ErrnoException).code))
+  // One that is slow with one request is there for others.
+  if (isSlow) return
+  const wasWell = target.failures === 0
+  const restMs = group.failed(target)
+  if (!wasWell || restMs === 0) return
+  log.warn({ site: config.name, upstream: target.label, why: error.message, restMs }, 'upstream failed')
+}
+
+/** An upstream began an answer. */
+export function noteAnswered({ config, log }: BackendSite, target: Target): void {
+  if (target.failures === 0) return
+  target.failures = 0
+  target.restUntil = 0
+  log.info({ site: config.name, upstream: target.label }, 'upstream is back')
+}
