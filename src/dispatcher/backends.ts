@@ -105,8 +105,9 @@ export class Backends {
     if (isSameKind) {
       const { config: old } = kept
       kept.config = config
-      kept.group.limits = groupLimits(config)
+      // Upstreams first: larger limits let those who wait go on at once.
       if (config.kind === 'proxy') setTargets(kept.group, config, old)
+      kept.group.limits = groupLimits(config)
       kept.command?.configure(config)
     }
     this.#kept.set(config.name, kept)
@@ -138,9 +139,8 @@ export class Backends {
 }
 
 function statusOf({ group, command }: Kept): BackendStatus {
-  const inFlight = group.targets.reduce((sum, { busy, tunnels }) => sum + busy + tunnels, 0)
   const none = { program: undefined, problem: undefined, throttledUntil: undefined }
-  return { inFlight, waiting: group.waiting, ...none, ...command?.status() }
+  return { inFlight: group.inFlight, waiting: group.waiting, ...none, ...command?.status() }
 }
 
 /** Those that are there already stay, with their connections. */

@@ -22,7 +22,14 @@ test('a command is split as sh splits it, and its place is filled in without bei
     'app:application',
   ])
   assert.deepEqual(words(`php -S "127.0.0.1:\${PORT}" 'a b'"c d"e\\ f`), ['php', '-S', '127.0.0.1:8123', 'a bc de f'])
-  assert.deepEqual(words(`x "" '' '$PORT' "\\$PORT \\" \\\\ \\n" $$PORT`), ['x', '', '', '$PORT', '$PORT " \\ \\n', '$PORT'])
+  assert.deepEqual(words(`x "" '' '$PORT' "\\$PORT \\" \\\\ \\n" $$PORT`), [
+    'x',
+    '',
+    '',
+    '$PORT',
+    '$PORT " \\ \\n',
+    '$PORT',
+  ])
   assert.deepEqual(words('x a#b a~b [::1]:$PORT {a,b} a=b'), ['x', 'a#b', 'a~b', '[::1]:8123', '{a,b}', 'a=b'])
 })
 
@@ -33,7 +40,10 @@ test('a command listens on what is written in it, and on a port where nothing is
 })
 
 test('what cannot be meant as it is written is told', () => {
-  assert.match(fault('a $HOME'), /\$HOME is not known: only \$SOCKET and \$PORT are filled in; write \$\$ for a dollar sign/)
+  assert.match(
+    fault('a $HOME'),
+    /\$HOME is not known: only \$SOCKET and \$PORT are filled in; write \$\$ for a dollar sign/,
+  )
   assert.match(fault('a $ b'), /a \$ stands for nothing/)
   assert.match(fault('a $SOCKET $PORT'), /listens on one of them/)
   assert.match(fault("a 'b"), /a ' is not closed/)

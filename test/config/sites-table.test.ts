@@ -34,6 +34,7 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
     identity: undefined,
     preload: false,
     idleMs: 0,
+    env: {},
     options: { version },
     limits: {
       timeoutMs: 1,
@@ -50,7 +51,6 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
       share: 0,
       max: 1,
     },
-    backend: undefined,
     static: { index: [] },
     backend: undefined,
   }

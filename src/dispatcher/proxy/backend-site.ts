@@ -26,15 +26,21 @@ export interface Failure {
 
 const TIMEOUTS = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'ETIMEDOUT'])
 
+/** Whether the time was up, and the upstream may still be at it. */
+export function isTimeout({ error }: Failure): boolean {
+  return TIMEOUTS.has(String((error as NodeJS.ErrnoException).code))
+}
+
 /** A line of the log for a request that failed. */
 export function writeFailure({ config, failures }: BackendSite, { req }: Visit, error: Error): void {
   failures.write({ site: config, head: { method: req.method ?? '', url: req.url ?? '' } }, error)
 }
 
 /** What the client is answered, and the log told. */
-export function asUpstreamError(site: string, target: Target, { error, wasSent }: Failure): Error {
+export function asUpstreamError(site: string, target: Target, failure: Failure): Error {
+  const { error, wasSent } = failure
   const { code = '' } = error as NodeJS.ErrnoException
-  if (TIMEOUTS.has(code)) {
+  if (isTimeout(failure)) {
     return new UpstreamTimeout(site, target.label, wasSent ? 'begin its answer' : 'take the connection')
   }
   const what = wasSent ? 'ended the connection before its answer' : 'cannot be reached'
@@ -46,10 +52,10 @@ export function asUpstreamError(site: string, target: Target, { error, wasSent }
 }
 
 /** An upstream gave no answer: it is passed over for a while, which is told once. */
-export function noteFailed({ config, group, log }: BackendSite, target: Target, { error, wasSent }: Failure): void {
-  const isSlow = wasSent && TIMEOUTS.has(String((error as NodeJS.ErrnoException).code))
+export function noteFailed({ config, group, log }: BackendSite, target: Target, failure: Failure): void {
+  const { error, wasSent } = failure
   // One that is slow with one request is there for others.
-  if (isSlow) return
+  if (wasSent && isTimeout(failure)) return
   const wasWell = target.failures === 0
   const restMs = group.failed(target)
   if (!wasWell || restMs === 0) return

@@ -8,13 +8,14 @@
  * Invariant: a place at an upstream is held from `run` until the attempt has ended, and given back once.
  * Invariant: a client gets a whole answer, or an error page, or its connection is cut in the middle.
  */
+import type { IncomingMessage } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { AnswerInvalid, answerFraming } from '../answer-framing.ts'
 import { asInvalid, cut, inPairs, writeInformational } from '../client-exchange.ts'
 import { sendError } from '../send-error.ts'
 import type { Visit } from '../visit.ts'
-import type { BackendSite } from './backend-site.ts'
-import { asUpstreamError, noteAnswered, noteFailed, writeFailure } from './backend-site.ts'
+import type { BackendSite, Failure } from './backend-site.ts'
+import { asUpstreamError, isTimeout, noteAnswered, noteFailed, writeFailure } from './backend-site.ts'
 import { answerHeaders, answerTrailers, clientOf, requestHeaders } from './forwarding.ts'
 import { RequestBody } from './request-body.ts'
 import type { Target } from './target.ts'
@@ -101,9 +102,10 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     try {
       if (status < 200) return this.#inform(status, answerHeaders(raw))
       const head = { status, reason: reason ?? '', headers: answerHeaders(raw) }
-      const { headers } = answerFraming(req.method, head)
+      const { headers, length } = answerFraming(req.method, head)
       if (this.#target !== undefined) noteAnswered(this.#site, this.#target)
-      res.writeHead(status, head.reason, headers)
+      const hasTrailers = length === undefined && hasChunks(req, status)
+      res.writeHead(status, head.reason, hasTrailers ? headers : withoutTrailer(headers))
     } catch (error) {
       const invalid = asInvalid(error)
       this.fail(invalid)
@@ -157,16 +159,17 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     }
     noteFailed(this.#site, target, failure)
     this.tried.add(target)
-    if (this.#mayGoOn()) return this.#site.group.take(this)
+    if (this.#mayGoOn(failure)) return this.#site.group.take(this)
     this.fail(asUpstreamError(this.#site.config.name, target, failure))
   }
 
   // ---- inside --------------------------------------------------------------------------------------------------------
 
   /** Whether another upstream may be asked after this one failed. */
-  #mayGoOn(): boolean {
-    if (!this.#wasSent) return this.#site.group.hasOther(this)
+  #mayGoOn(failure: Failure): boolean {
+    if (!failure.wasSent) return this.#site.group.hasOther(this)
     const { req } = this.#visit
+    if (isTimeout(failure)) return false
     const isRepeatable = this.#site.mayRepeat && !this.#hasBody && SAFE_METHODS.has(req.method ?? '')
     return isRepeatable && this.#repeats++ < MAX_REPEATS
   }
@@ -220,4 +223,15 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     this.#target = undefined
     if (target !== undefined) this.#site.group.release(this, target)
   }
+}
+
+/** Whether the answer to a request is chunked where its length is not known. */
+function hasChunks({ method, httpVersionMinor }: IncomingMessage, status: number): boolean {
+  return httpVersionMinor > 0 && method !== 'HEAD' && status !== 204 && status !== 304
+}
+
+/** Trailers go with chunks only; Node refuses a head that announces them otherwise. */
+function withoutTrailer(headers: string[]): string[] {
+  const isTrailer = (at: number): boolean => (headers[at - (at % 2)] as string).toLowerCase() === 'trailer'
+  return headers.some((_, at) => isTrailer(at)) ? headers.filter((_, at) => !isTrailer(at)) : headers
 }

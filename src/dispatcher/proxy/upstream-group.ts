@@ -38,6 +38,7 @@ export class UpstreamGroup {
   #targets: Target[] = []
   readonly #waiting = new Map<Job, NodeJS.Timeout>()
   #turn = 0
+  #inFlight = 0
 
   constructor(site: string, limits: GroupLimits) {
     this.#site = site
@@ -46,6 +47,11 @@ export class UpstreamGroup {
 
   get targets(): readonly Target[] {
     return this.#targets
+  }
+
+  /** Requests and tunnels that have a place, also at upstreams that get no more. */
+  get inFlight(): number {
+    return this.#inFlight
   }
 
   get waiting(): number {
@@ -86,6 +92,7 @@ export class UpstreamGroup {
 
   /** The job's place is free again. */
   release(job: Job, target: Target): void {
+    this.#inFlight--
     if (job.isTunnel) target.tunnels--
     else target.busy--
     if (target.busy + target.tunnels === 0) target.idle()
@@ -128,6 +135,7 @@ export class UpstreamGroup {
   }
 
   #give(job: Job, target: Target): void {
+    this.#inFlight++
     if (job.isTunnel) target.tunnels++
     else target.busy++
     job.run(target)
