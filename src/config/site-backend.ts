@@ -146,7 +146,7 @@ export function checkBackend(site: SiteBeingRead, kind: SiteConfig['kind']): Sit
     const cure = 'kind = proxy needs to know who answers (such as upstream = http://127.0.0.1:8000)'
     addProblem(site, 'site', 'upstream', `${written?.has('upstream') ? 'is empty' : 'is missing'}: ${cure}`)
   }
-  if (kind === 'command' && command === undefined && !site.checked.isBad('site', 'command')) {
+  if (kind === 'command' && command === undefined && !written?.has('command')) {
     const cure = 'kind = command needs the program to run (such as command = gunicorn -b unix:$SOCKET app:application)'
     addProblem(site, 'site', 'command', `is missing: ${cure}`)
   }

@@ -60,6 +60,11 @@ async function exchangeBytes(box: Box, bytes: string): Promise<string> {
   return Buffer.concat(chunks).toString('latin1')
 }
 
+/** The log is written a moment after what it tells. */
+function logged(box: Box, line: RegExp): Promise<void> {
+  return box.waitFor(String(line), () => line.test(box.output))
+}
+
 async function bodyOf(req: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = []
   for await (const chunk of req) chunks.push(chunk as Buffer)
@@ -298,12 +303,11 @@ test('a dead upstream is a 502 and a line, and the site is back by itself; other
   const page = await box.ask('dead', '/', { headers: { accept: 'text/html' } })
   assert.equal(page.status, 502)
   assert.match(page.text, /<h1>502 Bad Gateway<\/h1>/)
-  assert.match(
-    box.output,
+  await logged(
+    box,
     /"site":"dead","upstream":"http:\/\/127\.0\.0\.1:\d+","why":"connect ECONNREFUSED [^"]*","restMs":1000,"msg":"upstream failed"/,
   )
-  await box.waitFor('the line', () => box.output.includes('request failed'))
-  assert.match(box.output, /site 'dead': http:\/\/127\.0\.0\.1:\d+ cannot be reached \(ECONNREFUSED\)/)
+  await logged(box, /site 'dead': http:\/\/127\.0\.0\.1:\d+ cannot be reached \(ECONNREFUSED\)/)
 
   const replies = await Promise.all(
     Array.from({ length: 20 }, () => box.ask('two', '/', { method: 'POST', body: 'x' })),
@@ -320,7 +324,7 @@ test('a dead upstream is a 502 and a line, and the site is back by itself; other
   await once(again, 'listening')
   t.after(() => again.close())
   assert.equal((await box.ask('dead')).text, 'back')
-  assert.match(box.output, /"site":"dead","upstream":"[^"]*","msg":"upstream is back"/)
+  await logged(box, /"site":"dead","upstream":"[^"]*","msg":"upstream is back"/)
 })
 
 test('requests go to the least busy upstream, wait when all are busy, and other settings keep what runs', async (t) => {

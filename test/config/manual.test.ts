@@ -61,6 +61,7 @@ test('etc-example loads without a problem, and so does each of its sites once it
     ...Object.fromEntries(SITES.map((file) => [file.replace('available', 'enabled'), { link: `../${file}` }])),
     'www/module/server.js': '',
     'www/static/index.html': '',
+    'www/command/hello.txt': '',
   })
 
   const all = await loadAll(folder.path('vhostel.ini'), {})
@@ -86,6 +87,7 @@ test('every line of etc-example that is commented out is good once it is not', a
     'sites-available/.env': '',
     'www/module/server.js': '',
     'www/static/index.html': '',
+    'www/command/hello.txt': '',
   })
 
   const { problems, server } = await loadAll(folder.path('vhostel.ini'), { DATABASE_URL: 'x' })
@@ -122,10 +124,11 @@ test('etc-example names every key, with its default', () => {
       sections.some((lines) => lines.has(section.name)),
       `[${section.name}] is missing`,
     )
-    const text = SITES.map(example).find((file) => {
-      const named = linesOf(file).get(section.name)
-      return [...section.keys.keys()].every((key) => named?.has(key))
-    })
-    assertNamed(section, siteDefault, text ?? '')
+    // Each kind of site has a file of its own: together they name all.
+    const named = sections.flatMap((lines) => [...(lines.get(section.name) ?? [])])
+    // What stands in one of them as its default does.
+    named.sort(([key, value], [other, its]) => +(value === siteDefault(key)) - +(its === siteDefault(other)))
+    const text = [`[${section.name}]`, ...named.map(([key, value]) => `${key} = ${value}`)].join('\n')
+    assertNamed(section, siteDefault, text)
   }
 })

@@ -22,9 +22,9 @@ while read -r what group; do
   esac
 done
 [ -z "$groups" ] && exit 0
-for one in $groups; do kill -TERM -- "-$one"; done
+for one in $groups; do kill -s TERM -- "-$one"; done
 sleep 2
-for one in $groups; do kill -KILL -- "-$one"; done
+for one in $groups; do kill -s KILL -- "-$one"; done
 `
 /** A shell that ended sooner is not started again at once. */
 const LIVED_MS = 1_000
