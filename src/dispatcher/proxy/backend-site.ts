@@ -31,6 +31,11 @@ export function isTimeout({ error }: Failure): boolean {
   return TIMEOUTS.has(String((error as NodeJS.ErrnoException).code))
 }
 
+/** Whether it did answer, with what is no HTTP or too large a head. */
+function isNonsense(error: NodeJS.ErrnoException): boolean {
+  return error.code?.startsWith('HPE_') === true || error.code === 'UND_ERR_HEADERS_OVERFLOW'
+}
+
 /** A line of the log for a request that failed. */
 export function writeFailure({ config, failures }: BackendSite, { req }: Visit, error: Error): void {
   failures.write({ site: config, head: { method: req.method ?? '', url: req.url ?? '' } }, error)
@@ -54,11 +59,11 @@ export function asUpstreamError(site: string, target: Target, failure: Failure):
 /** An upstream gave no answer: it is passed over for a while, which is told once. */
 export function noteFailed({ config, group, log }: BackendSite, target: Target, failure: Failure): void {
   const { error, wasSent } = failure
-  // One that is slow with one request is there for others.
-  if (wasSent && isTimeout(failure)) return
+  // One that is slow with one request, or answers it with nonsense, is there for others.
+  if (wasSent && (isTimeout(failure) || isNonsense(error))) return
   const wasWell = target.failures === 0
   const restMs = group.failed(target)
-  if (!wasWell || restMs === 0) return
+  if (!wasWell) return
   log.warn({ site: config.name, upstream: target.label, why: error.message, restMs }, 'upstream failed')
 }
 

@@ -146,6 +146,19 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Controller | null, error: Error): void {
+    try {
+      this.#attemptFailed(error)
+    } catch (unforeseen) {
+      // What is thrown here would be an error event of undici's that nobody listens to.
+      this.#site.log.error({ site: this.#site.config.name, err: unforeseen }, 'a failed request could not be answered')
+      this.#isDone = true
+      this.#visit.res.destroy()
+    }
+  }
+
+  // ---- inside --------------------------------------------------------------------------------------------------------
+
+  #attemptFailed(error: Error): void {
     const target = this.#target
     this.#release()
     if (this.#isDone || target === undefined) return
@@ -162,8 +175,6 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     if (this.#mayGoOn(failure)) return this.#site.group.take(this)
     this.fail(asUpstreamError(this.#site.config.name, target, failure))
   }
-
-  // ---- inside --------------------------------------------------------------------------------------------------------
 
   /** Whether another upstream may be asked after this one failed. */
   #mayGoOn(failure: Failure): boolean {

@@ -23,6 +23,8 @@ export class RequestBody extends Readable {
     this.#res = res
     this.#maxBytes = maxBytes
     this.#onTooLarge = onTooLarge
+    // Who takes it hears of an error too; with nobody left to hear, it must not end the server.
+    this.on('error', () => {})
   }
 
   /** Whether anything of the body was asked for; then it cannot be sent to another upstream. */
