@@ -5,6 +5,7 @@ import type { SiteConfig } from '../../config/site-schema.ts'
 import { UpstreamFailed, UpstreamTimeout } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { FailureLog } from '../failure-log.ts'
+import type { FrontResponse } from '../front-response.ts'
 import type { Visit } from '../visit.ts'
 import type { Target } from './target.ts'
 import type { UpstreamGroup } from './upstream-group.ts'
@@ -73,4 +74,9 @@ export function noteAnswered({ config, log }: BackendSite, target: Target): void
   target.failures = 0
   target.restUntil = 0
   log.info({ site: config.name, upstream: target.label }, 'upstream is back')
+}
+
+/** Node keeps a reason that it has refused, and would refuse the next head because of it. */
+export function forgetReason(res: FrontResponse): void {
+  res.statusMessage = ''
 }

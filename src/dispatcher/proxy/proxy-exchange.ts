@@ -15,7 +15,7 @@ import { asInvalid, cut, inPairs, writeInformational } from '../client-exchange.
 import { sendError } from '../send-error.ts'
 import type { Visit } from '../visit.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
-import { asUpstreamError, isTimeout, noteAnswered, noteFailed, writeFailure } from './backend-site.ts'
+import { asUpstreamError, forgetReason, isTimeout, noteAnswered, noteFailed, writeFailure } from './backend-site.ts'
 import { answerHeaders, answerTrailers, clientOf, requestHeaders } from './forwarding.ts'
 import { RequestBody } from './request-body.ts'
 import type { Target } from './target.ts'
@@ -84,6 +84,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     if (res.headersSent) return cut(res)
     // A client that was not asked for its body, or is in the middle of it, and the server would not be in step.
     if (this.#hasBody && !req.complete) Object.assign(error, { closes: true })
+    forgetReason(res)
     sendError(req, res, error)
   }
 

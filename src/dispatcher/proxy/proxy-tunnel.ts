@@ -16,7 +16,7 @@ import type { FrontResponse } from '../front-response.ts'
 import { sendError } from '../send-error.ts'
 import type { Upgrade, Visit } from '../visit.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
-import { asUpstreamError, noteAnswered, noteFailed, writeFailure } from './backend-site.ts'
+import { asUpstreamError, forgetReason, noteAnswered, noteFailed, writeFailure } from './backend-site.ts'
 import { answerHeaders, clientOf, requestHeaders } from './forwarding.ts'
 import type { Target } from './target.ts'
 import type { Job } from './upstream-group.ts'
@@ -91,7 +91,10 @@ export class ProxyTunnel implements Job {
     writeFailure(this.#site, this.#visit, error)
     if (this.#client.destroyed) return
     if (res.headersSent) cut(res)
-    else sendError(req, res, error)
+    else {
+      forgetReason(res)
+      sendError(req, res, error)
+    }
   }
 
   #attemptFailed(failure: Failure): void {
