@@ -81,15 +81,20 @@ const site = section('What the site is.', {
   pool: setting(text('name of a pool'), DEFAULT_POOL, 'The pool of vhostel.ini that it shares: `[pool NAME]`.'),
   user: optional(
     text('user, by name or number'),
-    'Whom the module runs as, with `isolation = process`. vhostel has to be started as root for that; without it, as its ' +
+    'Whom the module runs as, with `isolation = process`, or the program of `kind = command`. vhostel has to be started as root for that; without it, as its ' +
       'pool does.',
   ),
   group: optional(text('group, by name or number'), "The group that it runs as; without it, the user's own."),
-  preload: setting(flag, 'no', 'Whether the module is loaded before its first request, and never dropped from memory.'),
+  preload: setting(
+    flag,
+    'no',
+    'Whether the module is loaded, or the program started, before its first request, and never dropped from memory.',
+  ),
   idle: setting(
     duration(0),
     '30m',
-    'Unused for so long, the module is dropped from memory; its next request loads it again. `0s`: never.',
+    'Unused for so long, the module is dropped from memory, or the program stopped; its next request loads it again. `0s`: ' +
+      'never.',
   ),
   env_file: optional(
     text('path'),
@@ -125,7 +130,11 @@ const limits = section('What one site may take.', {
     '30s',
     'Longest wait for a free thread, loading of the site included; then 503 with `Retry-After`.',
   ),
-  start_timeout: setting(duration(1), '30s', 'Time in which the module must be loaded (and have called `listen()`).'),
+  start_timeout: setting(
+    duration(1),
+    '30s',
+    'Time in which the module must be loaded (and have called `listen()`), and a program must listen.',
+  ),
   stop_timeout: setting(
     duration(0),
     '30s',

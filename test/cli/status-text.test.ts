@@ -167,3 +167,17 @@ test('a time of another day has its date, and a long time is told in days', () =
     '12 days',
   ])
 })
+
+test('of a site that another program answers for it says which program, and where it stands', () => {
+  const program = { state: 'running', pid: 4711, startedAt: NOW, starts: 2 } as const
+  const none = { shape: undefined, generation: 0, threads: 0, residency: undefined }
+  const command = site({ kind: 'command', program, ...none })
+  const braked = site({ kind: 'command', program: { ...program, state: 'throttled', pid: undefined }, ...none })
+  const proxy = site({ kind: 'proxy', ...none })
+  const livesIn = (one: SiteStatus): string =>
+    siteLines(one, report([one], []), NOW).find((line) => line.startsWith('lives in')) ?? ''
+
+  assert.match(livesIn(command), /^lives in +a program of its own \(4711\): running, started 2 times$/)
+  assert.match(livesIn(braked), /^lives in +a program of its own: throttled, started 2 times$/)
+  assert.match(livesIn(proxy), /^lives in +other servers, as its file says$/)
+})
