@@ -12,7 +12,7 @@ import { SiteGone } from '../core/errors.ts'
 import type { CommandParts } from './command/command-site.ts'
 import { CommandSite } from './command/command-site.ts'
 import { FailureLog } from './failure-log.ts'
-import { forward } from './proxy/proxy-backend.ts'
+import { announcesBody, forward } from './proxy/proxy-backend.ts'
 import { Target } from './proxy/target.ts'
 import type { GroupLimits } from './proxy/upstream-group.ts'
 import { UpstreamGroup } from './proxy/upstream-group.ts'
@@ -75,7 +75,7 @@ export class Backends {
     const answer: Answerer = (visit) => {
       const refusal = command?.ask()
       if (refusal === undefined) return forward(visit, site)
-      sendError(visit.req, visit.res, refusal)
+      sendError(visit.req, visit.res, Object.assign(refusal, { closes: announcesBody(visit.req) }))
     }
     return {
       answer,
