@@ -27,6 +27,9 @@ type Controller = Dispatcher.DispatchController
 const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 /** How often a request that was sent is sent again. */
 const MAX_REPEATS = 1
+/** How often a program that cannot be reached is tried again, and after which time first, in ms; each is twice as long. */
+const MAX_LOOKS = 5
+const FIRST_LOOK_MS = 20
 /** Up to this size a whole body is written as a latin1 string, which Node joins to the head; see client-exchange.ts. */
 const JOIN_BYTES = 16 * 1024
 
@@ -42,6 +45,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   #controller: Controller | undefined
   #wasSent = false
   #repeats = 0
+  #looks = 0
   /** The first bytes of the answer, until the end or the next turn of the event loop: they may be all. */
   #held: Buffer | undefined
   #isHolding = false
@@ -174,7 +178,16 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     noteFailed(this.#site, target, failure)
     this.tried.add(target)
     if (this.#mayGoOn(failure)) return this.#site.group.take(this)
+    if (!failure.wasSent && !this.#site.mayRepeat && this.#looks < MAX_LOOKS) return this.#lookAgain()
     this.fail(asUpstreamError(this.#site.config.name, target, failure))
+  }
+
+  /** A program that cannot be reached has probably just ended, which is not known yet: then the next one gets the request. */
+  #lookAgain(): void {
+    const again = (): void => {
+      if (!this.#isDone) this.#site.group.take(this)
+    }
+    setTimeout(again, FIRST_LOOK_MS * 2 ** this.#looks++)
   }
 
   /** Whether another upstream may be asked after this one failed. */
