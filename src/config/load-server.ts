@@ -15,6 +15,7 @@ import type { PoolsRead } from './load-pools.ts'
 import { readPools, splitPools } from './load-pools.ts'
 import type { Problem } from './problems.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
+import { frontFault, frontSettings } from './server-front.ts'
 import type { ServerConfig, SiteDefaults } from './server-schema.ts'
 import { loggingSchema, serverSchema } from './server-schema.ts'
 import type { FileSchema } from './settings.ts'
@@ -37,7 +38,15 @@ const MAX_RUN_PATH_BYTES = 80
 const MAX_SOCKET_PATH_BYTES = 107
 
 const OWN_FILE = "a site's own file"
-const SITE_SECTIONS = { site: OWN_FILE, env: OWN_FILE, options: OWN_FILE, limits: OWN_FILE, static: OWN_FILE }
+const DOOR_SECTIONS = { door: OWN_FILE, headers: OWN_FILE, errors: OWN_FILE }
+const SITE_SECTIONS = {
+  site: OWN_FILE,
+  env: OWN_FILE,
+  options: OWN_FILE,
+  limits: OWN_FILE,
+  static: OWN_FILE,
+  ...DOOR_SECTIONS,
+}
 const serverChecker = createChecker(serverSchema, { log: 'logging.ini', ...SITE_SECTIONS }, ['pool'])
 const loggingChecker = createChecker(loggingSchema, {
   server: 'vhostel.ini',
@@ -120,6 +129,7 @@ function serverConfig(
     defaultSite,
     pools,
     concurrency: pool.concurrency,
+    front: frontSettings(server),
     log: { ...log, file: log.file === undefined ? undefined : resolve(dir, log.file) },
     defaults: siteDefaults(document, checked),
     defaultSiteLine: defaultSite === undefined ? undefined : lineOf(document, 'server', 'default_site'),
@@ -128,7 +138,7 @@ function serverConfig(
 
 /** [defaults] by the sections of a site, as texts. Values that are not right are left out. */
 function siteDefaults(document: IniDocument, checked: Checked<unknown>): SiteDefaults {
-  const defaults: SiteDefaults = { site: {}, limits: {}, static: {} }
+  const defaults: SiteDefaults = { site: {}, limits: {}, static: {}, door: {} }
   for (const [key, { values }] of document.sections.get('defaults')?.keys ?? []) {
     if (checked.isBad('defaults', key) || values.length === 0 || OWN_KEYS.includes(key)) continue
     for (const name of DEFAULTABLE_SECTIONS) {
@@ -145,6 +155,8 @@ function checkPaths(read: FileRead<typeof serverSchema>, config: ServerConfig): 
   if (config.listen.length === 0 && !read.checked.isBad('server', 'listen')) {
     problems.push(problem('listen', 'is empty: name at least one address, or take the line away'))
   }
+  const fault = frontFault(config.front)
+  if (fault !== undefined) problems.push(problem('proxy_protocol', fault))
   const bytes = Buffer.byteLength(config.run)
   if (bytes > MAX_RUN_PATH_BYTES) {
     const cure = `at most ${MAX_RUN_PATH_BYTES}, because the path of a socket in it may have ${MAX_SOCKET_PATH_BYTES}`

@@ -10,6 +10,7 @@ import { readDomains } from './domain-list.ts'
 import { parseIni } from './ini.ts'
 import { linkTargets } from './links.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
+import { readDoors } from './site-doors.ts'
 import { readEnvironment } from './site-env.ts'
 import { readOption } from './site-options.ts'
 import type { Place } from './site-place.ts'
@@ -87,10 +88,11 @@ function readSite(
   const place = checkPlace(site, server)
   const identity = checkResidency(site, server, place.kind)
   const environment = readEnvironment(site, env)
+  const doors = readDoors(site, place.root, place.kind)
   if (load.problems.length > 0) return
   load.domainLines = domains.lines
   load.shareLine = document.sections.get('limits')?.keys.get('share')?.line
-  load.config = siteConfig(site, domains, { ...place, identity }, environment)
+  load.config = siteConfig(site, domains, { ...place, identity, doors }, environment)
 }
 
 function realPath(file: string): string | undefined {
@@ -119,7 +121,7 @@ const EMPTY: Record<string, never> = Object.freeze({})
 function siteConfig(
   site: SiteBeingRead,
   domains: SiteDomains,
-  place: Place & Pick<SiteConfig, 'identity'>,
+  place: Place & Pick<SiteConfig, 'identity' | 'doors'>,
   env: Record<string, string>,
 ): SiteConfig {
   const { site: keys, options, limits, static: staticFiles } = site.checked.value
@@ -151,6 +153,8 @@ function siteLimits(limits: SiteFile['limits']): SiteLimits {
     startTimeoutMs: limits.start_timeout,
     stopTimeoutMs: limits.stop_timeout,
     maxBodyBytes: limits.max_body,
+    bodyTimeoutMs: limits.body_timeout,
+    sendTimeoutMs: limits.send_timeout,
     slowMs: limits.slow,
     softLimitMs: limits.soft_limit,
     hardLimitMs: limits.hard_limit,

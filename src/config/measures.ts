@@ -80,6 +80,21 @@ export function sizeFrom(minBytes: number) {
   )
 }
 
+/** A size between two bounds, in bytes. */
+export function sizeRange(minBytes: number, maxBytes: number) {
+  const least = sizeFrom(minBytes)
+  return textType<number>(
+    `size, ${formatSize(minBytes)} to ${formatSize(maxBytes)}`,
+    (found) => {
+      const bytes = least.safeParse(found)
+      if (!bytes.success) return { problem: bytes.error.issues[0]?.message ?? 'is not a size' }
+      if (bytes.data <= maxBytes) return { value: bytes.data }
+      return { problem: `${quote(found)} is too large: at most ${formatSize(maxBytes)}` }
+    },
+    formatSize,
+  )
+}
+
 function readSize(found: string): Read<number> {
   const parts = SIZE.exec(found)
   if (parts === null) return { problem: `${quote(found)} is not a size (such as 512KB, 10MB, 1GB)` }

@@ -8,6 +8,8 @@ import type { Identity } from './identity.ts'
 import type { ListenAddress } from './listen.ts'
 import { formatListenAddress, readListenAddress } from './listen.ts'
 import { duration, sizeFrom } from './measures.ts'
+import type { FrontSettings } from './server-front.ts'
+import { frontKeys } from './server-front.ts'
 import { listSetting, optional, section, setting, shapeOf, withoutDefault } from './settings.ts'
 import { DEFAULTABLE_SECTIONS, OWN_KEYS, siteSchema } from './site-schema.ts'
 import type { Range } from './units.ts'
@@ -38,6 +40,7 @@ const server = section('Where the server listens, and where its files are.', {
     text('name of a site'),
     'Site that answers for hosts that no site names. Without it they get 421.',
   ),
+  ...frontKeys,
 })
 
 /** With less, an empty process or thread would be replaced again and again (docs/sizing.md). */
@@ -111,7 +114,7 @@ function defaultableKeys(): Record<string, z.ZodType> {
 }
 
 const defaults = section(
-  "For every site that does not say otherwise: any key of a site's [site], [limits] and [static], except `domains`. It is " +
+  "For every site that does not say otherwise: any key of a site's [site], [limits], [static] and [door], except `domains`. It is " +
     "as if the line stood in each site's own file.",
   defaultableKeys(),
 )
@@ -171,6 +174,7 @@ export interface ServerConfig {
   pools: [PoolConfig, ...PoolConfig[]]
   /** Most requests in one thread. */
   concurrency: number
+  front: FrontSettings
   /** `file` absolute. */
   log: LoggingFile['log']
   /** Values of [defaults] by the section of a site that they belong to, as texts: they are read with the site's own. */

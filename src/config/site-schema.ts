@@ -8,6 +8,8 @@ import type { Identity } from './identity.ts'
 import { duration, percent, size } from './measures.ts'
 import { quote } from './problems.ts'
 import { anySection, listSetting, optional, section, setting } from './settings.ts'
+import type { SiteDoors } from './site-doors.ts'
+import { doorSection, errorsSection, headersSection } from './site-doors.ts'
 import type { Read } from './units.ts'
 import { choice, flag, integer, listType, text } from './units.ts'
 
@@ -157,6 +159,16 @@ const limits = section('What one site may take.', {
   ),
   max: setting(percent, '100%', "Most of its pool's places and threads that the site may take."),
   max_body: setting(size, '1GB', 'Largest body of a request; larger ones are answered with 413.'),
+  body_timeout: setting(
+    duration(100),
+    '60s',
+    'Longest pause between two parts of a body that the client sends; then 408, and the connection is closed.',
+  ),
+  send_timeout: setting(
+    duration(100),
+    '60s',
+    'Longest time in which the client takes nothing of an answer that waits for it; then the connection is closed.',
+  ),
 })
 
 const staticFiles = section('For `kind = static`.', {
@@ -168,7 +180,16 @@ const staticFiles = section('For `kind = static`.', {
 })
 
 /** One site's INI file. */
-export const siteSchema = z.strictObject({ site, env, options, limits, static: staticFiles })
+export const siteSchema = z.strictObject({
+  site,
+  env,
+  options,
+  limits,
+  static: staticFiles,
+  door: doorSection,
+  headers: headersSection,
+  errors: errorsSection,
+})
 
 /** The file as checked, with keys as they are written. */
 export type SiteFile = z.output<typeof siteSchema>
@@ -202,6 +223,7 @@ export interface SiteConfig {
   options: Record<string, unknown>
   limits: SiteLimits
   static: { index: string[] }
+  doors: SiteDoors
 }
 
 /** [limits] of a site. Frozen and shared between sites that have the same. */
@@ -213,6 +235,9 @@ export interface SiteLimits {
   startTimeoutMs: number
   stopTimeoutMs: number
   maxBodyBytes: number
+  /** How long a client may pause in its body, or take nothing of an answer. */
+  bodyTimeoutMs: number
+  sendTimeoutMs: number
   /** How long a thread may be kept until that is logged, the thread retired, and ended. */
   slowMs: number
   softLimitMs: number
@@ -226,6 +251,6 @@ export interface SiteLimits {
 }
 
 /** Sections whose keys can also be set for all sites, in [defaults]. */
-export const DEFAULTABLE_SECTIONS = ['site', 'limits', 'static'] as const
+export const DEFAULTABLE_SECTIONS = ['site', 'limits', 'static', 'door'] as const
 /** Keys of those sections that only a site itself can set. */
 export const OWN_KEYS: readonly string[] = ['domains']

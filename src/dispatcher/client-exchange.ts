@@ -30,6 +30,10 @@ export interface ClientExchangeHandlers {
   onGone(exchange: Exchange): void
   /** The answer is not what the site wanted to say. */
   onFailed(exchange: Exchange, error: Error): void
+  /** The client does not take what waits for it. */
+  onBlocked(exchange: Exchange, res: FrontResponse): void
+  /** It has, or is gone. */
+  onUnblocked(exchange: Exchange): void
 }
 
 export class ClientExchange implements ExchangeListener {
@@ -140,8 +144,9 @@ export class ClientExchange implements ExchangeListener {
     if (!this.res.write(chunk)) {
       if (this.#blocked) return
       this.#blocked = true
+      if (this.exchange !== undefined) this.#handlers.onBlocked(this.exchange, this.res)
       this.res.once('drain', () => {
-        this.#blocked = false
+        this.#unblock()
         this.#pay(0)
       })
     } else if (!this.#blocked) {
@@ -194,8 +199,15 @@ export class ClientExchange implements ExchangeListener {
     if (this.exchange?.sendBody(chunk) === false) this.req.pause()
   }
 
+  #unblock(): void {
+    if (!this.#blocked) return
+    this.#blocked = false
+    if (this.exchange !== undefined) this.#handlers.onUnblocked(this.exchange)
+  }
+
   #closed(): void {
     const { exchange } = this
+    this.#unblock()
     if (exchange !== undefined && exchange.state !== 'done') this.#handlers.onGone(exchange)
   }
 }

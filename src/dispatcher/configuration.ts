@@ -21,7 +21,7 @@ import type { Log } from '../core/log.ts'
 import type { Hosting } from './hosting.ts'
 
 /** Settings that a running server cannot take over: what they name is bound or started once. */
-const AT_START_ONLY = ['listen', 'run', 'pools', 'concurrency', 'log'] as const
+const AT_START_ONLY = ['listen', 'run', 'pools', 'concurrency', 'log', 'front'] as const
 
 /** The settings of the server for its start. @throws VHOSTEL_CONFIG_INVALID with every problem */
 export function serverConfigFor(file: string): ServerConfig {
@@ -141,8 +141,8 @@ export class Configuration {
       if (isDeepStrictEqual(config[name], this.#server[name])) continue
       this.#log.warn({ setting: name }, 'a setting was changed that takes effect at the next start')
     }
-    const { listen, run, pools, concurrency, log } = this.#server
-    this.#server = { ...config, listen, run, pools, concurrency, log }
+    const { listen, run, pools, concurrency, log, front } = this.#server
+    this.#server = { ...config, listen, run, pools, concurrency, log, front }
   }
 
   /** Tells the log and the sites what is wrong with their files now. */

@@ -6,6 +6,7 @@
  * final answer once, before any byte of it has left, and then every byte of its body, in the order in which it was written.
  */
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
+import type { OwnPage } from '../config/site-doors.ts'
 import { ServerResponse } from '../core/node-http.ts'
 
 /** The head of a final answer; a filter may change all of it. */
@@ -39,6 +40,8 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   headAt = 0
   /** Bytes of body on their way to the client, as it gets them. */
   bodyBytes = 0
+  /** The site's own pages for errors that are answered in its place, by `404` or `4xx`. */
+  errorPages: Readonly<Record<string, OwnPage>> | undefined
   #filters: AnswerFilter[] | undefined
   /** Where the body goes first; undefined where it goes to the client at once. */
   #sink: BodySink | undefined

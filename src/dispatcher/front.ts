@@ -7,12 +7,16 @@ import type { IncomingMessage, Server, ServerOptions } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Server as NetServer } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { FrontSettings } from '../config/server-front.ts'
 import type { ListenAddress } from '../config/server-schema.ts'
 import { AddressInUse } from '../core/errors.ts'
 import { listenUnix } from '../core/listen-unix.ts'
 import { createServer } from '../core/node-http.ts'
+import { connectionOf } from './connection.ts'
 import { FrontResponse } from './front-response.ts'
+import { Guard } from './guard.ts'
 import type { RequestHandler } from './handle-request.ts'
+import { sendError } from './send-error.ts'
 import { responseOn } from './tunnel.ts'
 
 /** Permissions of a unix socket that a proxy in front connects to: who may, is decided by its folder. */
@@ -26,10 +30,6 @@ const OPTIONS: ServerOptions<typeof IncomingMessage, typeof FrontResponse> = {
   noDelay: true,
   // A request without a body need not be read to its end: nothing here looks at that end.
   optimizeEmptyRequests: true,
-  keepAliveTimeout: 65_000,
-  headersTimeout: 60_000,
-  // An upload may take as long as it makes progress.
-  requestTimeout: 0,
   shouldUpgradeCallback: wantsUpgrade,
 }
 
@@ -41,18 +41,28 @@ interface Listener {
 
 export class Front {
   readonly #listeners: Listener[] = []
+  readonly #guard: Guard
   #closing = false
+
+  constructor(settings: FrontSettings) {
+    this.#guard = new Guard(settings)
+  }
 
   /**
    * Listens on every address.
    *
    * @throws VHOSTEL_ADDRESS_IN_USE, or what the kernel says, with all listeners closed again
    */
-  static async start(addresses: readonly ListenAddress[], handler: RequestHandler): Promise<Front> {
-    const front = new Front()
+  static async start(
+    addresses: readonly ListenAddress[],
+    handler: RequestHandler,
+    settings: FrontSettings,
+  ): Promise<Front> {
+    const front = new Front(settings)
     try {
       for (const address of addresses) {
-        const server = createServer(OPTIONS)
+        const server = createServer({ ...OPTIONS, ...front.#guard.options })
+        front.#guard.watch(server)
         front.#serve(server, handler)
         await bind(server, address)
         front.#listeners.push({ server, address })
@@ -80,26 +90,45 @@ export class Front {
   async close(graceMs: number): Promise<void> {
     this.#closing = true
     await Promise.all(this.#listeners.map(({ server }) => closeServer(server, graceMs)))
+    this.#guard.close()
   }
 
   #serve(server: Server, handler: RequestHandler): void {
     const handle = (req: IncomingMessage, res: FrontResponse): void => {
       // The client is told not to use the connection again; http.Server.close() would cut it between two requests.
       if (this.#closing) res.setHeader('connection', 'close')
-      handler.handle(req, res)
+      if (this.#guard.lets(req, res)) handler.handle(req, res)
     }
     server.on('request', handle)
     // `Expect: 100-continue` goes to the site, whose answer may be 100 or a final one.
     server.on('checkContinue', handle)
     server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
       socket.on('error', () => socket.destroy())
-      handler.handle(req, responseOn(req, socket), { socket, head })
+      const res = responseOn(req, socket)
+      if (this.#guard.lets(req, res)) handler.handle(req, res, { socket, head })
+    })
+    // Node destroys the connection of a CONNECT that nobody listens for.
+    server.on('connect', (req: IncomingMessage, socket: Duplex) => {
+      socket.on('error', () => socket.destroy())
+      this.#guard.lets(req, responseOn(req, socket))
+    })
+    server.on('checkExpectation', (req: IncomingMessage, res: FrontResponse) => {
+      if (this.#guard.lets(req, res)) sendError(req, res, { statusCode: 417, closes: true })
     })
   }
 }
 
-/** HTTP/2 is not offered in clear text, so `Upgrade: h2c` is answered as if it were not there (RFC 9110 §7.8). */
+/**
+ * HTTP/2 is not offered in clear text, so `Upgrade: h2c` is answered as if it were not there (RFC 9110 §7.8); nor is one with
+ * a body, which Node would take for the first bytes of the other protocol.
+ */
 function wantsUpgrade(req: IncomingMessage): boolean {
+  const { 'content-length': length = '0', 'transfer-encoding': coding } = req.headers
+  if (Number(length) > 0 || coding !== undefined) {
+    // The parser does not come back to requests behind that body.
+    connectionOf(req.socket)?.endWithNext()
+    return false
+  }
   return req.method === 'GET' && !/(^|[,\s])h2c($|[,\s])/i.test(String(req.headers.upgrade))
 }
 

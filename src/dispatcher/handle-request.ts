@@ -4,6 +4,8 @@
  * Invariant: a request is answered by the site that the host table names for its host, or by none.
  */
 import type { IncomingMessage } from 'node:http'
+import type { SiteConfig } from '../config/site-schema.ts'
+import { connectionOf } from './connection.ts'
 import type { FrontResponse } from './front-response.ts'
 import type { HostTable } from './host-table.ts'
 import { hostOfRequest } from './request-host.ts'
@@ -30,6 +32,15 @@ export class RequestHandler {
     const match = this.context.hosts.lookup(asked.host)
     if (match === undefined) return sendError(req, res, { statusCode: 421 })
     match.site.requests++
+    holdTo(req, match.site.config.limits)
     match.site.service.answer({ req, res, asked, match, upgrade, arrivedAt: performance.now() })
   }
+}
+
+/** How long the client may take is the site's to say from here on. */
+function holdTo(req: IncomingMessage, { bodyTimeoutMs, sendTimeoutMs }: SiteConfig['limits']): void {
+  const connection = connectionOf(req.socket)
+  if (connection === undefined) return
+  connection.bodyTimeoutMs = bodyTimeoutMs
+  connection.sendTimeoutMs = sendTimeoutMs
 }

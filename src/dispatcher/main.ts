@@ -23,6 +23,7 @@ import { thisMachine } from '../pool/sizing.ts'
 import { Upkeep } from '../pool/upkeep.ts'
 import type { LogLevel } from '../protocol/frames.ts'
 import { Configuration, serverConfigFor } from './configuration.ts'
+import { DoorKeeper } from './doors.ts'
 import { Front } from './front.ts'
 import type { RequestContext } from './handle-request.ts'
 import { RequestHandler } from './handle-request.ts'
@@ -86,14 +87,14 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   const renewal = stack.adopt(new Renewal(pool, log), (it) => it.close())
   const context: RequestContext = { hosts: buildHostTable<Site>([]) }
   const isolation = stack.adopt(new Isolation(pool, log), (it) => it.close())
-  const services = { modules: new ModuleAnswers(pool, log) }
+  const services = { modules: new ModuleAnswers(pool, log), doors: new DoorKeeper() }
   const hosting = new Hosting(context, { pool, renewal, isolation, services }, { dir: config.dir, env }, log)
   const upkeep = stack.adopt(new Upkeep({ pool, renewal, isolation }, log), (it) => it.close())
   Object.assign(late, { hosting, renewal, isolation, upkeep })
   const configuration = new Configuration(config, hosting, env, log)
   await configuration.refresh()
   const handler = new RequestHandler(context)
-  const front = stack.adopt(await Front.start(config.listen, handler), (it) => it.close(CLOSE_GRACE_MS))
+  const front = stack.adopt(await Front.start(config.listen, handler, config.front), (it) => it.close(CLOSE_GRACE_MS))
   const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, concurrency }
   hosting.codeWatch = stack.use(watchCode((site) => hosting.codeChanged(site), log))
   const watch = stack.use(

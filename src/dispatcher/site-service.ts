@@ -5,6 +5,8 @@
  * Invariant: `config` never changes; other settings are another service, and the one before is closed once it is replaced.
  */
 import type { SiteConfig } from '../config/site-schema.ts'
+import type { DoorKeeper } from './doors.ts'
+import { doorSteps } from './doors.ts'
 import type { ModuleAnswers } from './module-answers.ts'
 import { staticAnswers } from './static-files.ts'
 import type { Answerer, Step } from './visit.ts'
@@ -19,16 +21,17 @@ export interface SiteService {
 /** What all services share. */
 export interface ServiceParts {
   readonly modules: ModuleAnswers
+  readonly doors: DoorKeeper
 }
 
 /** Makes what answers for a site with these settings. */
 export function createService(config: SiteConfig, parts: ServiceParts): SiteService {
-  return { answer: through(stepsOf(config), answererOf(config, parts)), close: () => {} }
+  return { answer: through(stepsOf(config, parts), answererOf(config, parts)), close: () => {} }
 }
 
 /** In the order in which a visit goes through them. */
-function stepsOf(_config: SiteConfig): Step[] {
-  return []
+function stepsOf(config: SiteConfig, parts: ServiceParts): Step[] {
+  return doorSteps(config.name, config.doors, parts.doors)
 }
 
 function answererOf(config: SiteConfig, parts: ServiceParts): Answerer {

@@ -5,12 +5,14 @@
  * Invariant: when either side ends with an error the other is destroyed, so no half of a tunnel outlives the other.
  */
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Exchange, ExchangeListener } from '../pool/exchange.ts'
 import type { ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
 import type { ClientExchange, ClientExchangeHandlers } from './client-exchange.ts'
 import { FrontResponse } from './front-response.ts'
+import { linger } from './linger.ts'
 
 const CREDIT_PORTION_BYTES = BODY_WINDOW_BYTES / 4
 
@@ -22,7 +24,8 @@ export function responseOn(req: IncomingMessage, socket: Duplex): FrontResponse 
   res.assignSocket(socket as Parameters<typeof res.assignSocket>[0])
   res.on('finish', () => {
     res.detachSocket(socket as Parameters<typeof res.detachSocket>[0])
-    socket.end()
+    // Half closed, and not read, it would stay for as long as the client likes.
+    linger(socket as Socket)
   })
   return res
 }

@@ -289,6 +289,11 @@ export class Pool {
     for (const assignment of this.scheduler.drain(slot)) this.#assign(assignment.request, slot)
   }
 
+  /** An answer waits for nobody but its client: others may have its place in the thread, though it stays open there. */
+  yieldPlace(exchange: Exchange): void {
+    if (exchange.state === 'answering') this.#leave(exchange)
+  }
+
   /** The exchange holds a place in a thread no more. */
   #leave(exchange: Exchange): void {
     const slot = exchange.leaveSlot()

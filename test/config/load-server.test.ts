@@ -35,7 +35,16 @@ test('an empty vhostel.ini gives every default', (t) => {
     ],
     concurrency: 500,
     log: { level: 'info', format: 'auto', file: undefined },
-    defaults: { site: {}, limits: {}, static: {} },
+    defaults: { site: {}, limits: {}, static: {}, door: {} },
+    front: {
+      trustedProxies: undefined,
+      proxyProtocol: false,
+      headerBytes: 32 * 1024,
+      headerCount: 200,
+      headerTimeoutMs: 30_000,
+      idleTimeoutMs: 65_000,
+      connectionsPerAddress: 1000,
+    },
     defaultSiteLine: undefined,
   })
 })
@@ -85,6 +94,7 @@ index = c.html
     site: { watch: 'on' },
     limits: { timeout: '5s' },
     static: { index: ['a.html, b.html', 'c.html'] },
+    door: {},
   })
 })
 

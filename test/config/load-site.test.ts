@@ -82,6 +82,8 @@ test('a site that says only what it must has every default', (t) => {
       startTimeoutMs: 30_000,
       stopTimeoutMs: 30_000,
       maxBodyBytes: 1024 ** 3,
+      bodyTimeoutMs: 60_000,
+      sendTimeoutMs: 60_000,
       slowMs: 1000,
       softLimitMs: 2000,
       hardLimitMs: 10_000,
@@ -91,6 +93,14 @@ test('a site that says only what it must has every default', (t) => {
       max: 1,
     },
     static: { index: ['index.html'] },
+    doors: {
+      allow: undefined,
+      deny: undefined,
+      rate: undefined,
+      auth: undefined,
+      headers: undefined,
+      errors: undefined,
+    },
   })
 })
 

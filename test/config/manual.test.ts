@@ -84,6 +84,7 @@ test('every line of etc-example that is commented out is good once it is not', a
     ...Object.fromEntries(SITES.map((file) => [file, uncommented(file)])),
     ...Object.fromEntries(SITES.map((file) => [file.replace('available', 'enabled'), { link: `../${file}` }])),
     'sites-available/.env': '',
+    htpasswd: 'admin:$2y$04$GPNzp4u3NwDc0wPB3rEo1u5RlA/1SnSlg9b8ipivaTq3hwRZh6qfa\n',
     'www/module/server.js': '',
     'www/static/index.html': '',
   })

@@ -43,6 +43,8 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
       startTimeoutMs: 1,
       stopTimeoutMs: 1,
       maxBodyBytes: 1,
+      bodyTimeoutMs: 1,
+      sendTimeoutMs: 1,
       slowMs: 1,
       softLimitMs: 1,
       hardLimitMs: 1,
@@ -52,6 +54,14 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
       max: 1,
     },
     static: { index: [] },
+    doors: {
+      allow: undefined,
+      deny: undefined,
+      rate: undefined,
+      auth: undefined,
+      headers: undefined,
+      errors: undefined,
+    },
   }
   return { ...base, config, problems: [], domainLines: lines }
 }
