@@ -33,7 +33,7 @@ export function refuseConnection(error: ParseError, socket: Socket): void {
 }
 
 /** The status for what the parser met. */
-export function statusOf({ code, message }: ParseError): number {
+function statusOf({ code, message }: ParseError): number {
   switch (code) {
     case 'HPE_HEADER_OVERFLOW':
       return 431
