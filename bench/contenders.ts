@@ -64,6 +64,23 @@ export async function nginxToNode(sites: number): Promise<Contender> {
   return owned(stack.move(), { name, port: nginx.port, sitePorts: [], pids })
 }
 
+/** One file, sent by nginx itself. @param folder holds `index.html` */
+export async function nginxFiles(folder: string): Promise<Contender> {
+  await using stack = new AsyncDisposableStack()
+  const nginx = stack.use(await startNginx([], folder))
+  return owned(stack.move(), { name: 'nginx', port: nginx.port, sitePorts: [], pids: [nginx.pid] })
+}
+
+/** One file, sent by a Node process that has it in memory, behind nginx. */
+export async function nginxToFile(file: string): Promise<Contender> {
+  await using stack = new AsyncDisposableStack()
+  const { child, port } = await startServer('file.mjs', [file])
+  stack.use(child)
+  const nginx = stack.use(await startNginx([port]))
+  const pids = [nginx.pid, child.pid]
+  return owned(stack.move(), { name: 'nginx → one Node process', port: nginx.port, sitePorts: [], pids })
+}
+
 /** The sites in vhostel's pool, everything as it comes. @param note what is special, for the name */
 export async function vhostel(sites: number, options: Omit<VhostelOptions, 'sites'>, note = ''): Promise<Contender> {
   const running = await startVhostel({ ...options, sites })
@@ -114,8 +131,8 @@ async function startServers(count: number): Promise<Server[]> {
   return servers
 }
 
-async function startServer(file: string): Promise<Server> {
-  const child = await startChild(process.execPath, [join(SERVERS, file)])
+async function startServer(file: string, args: string[] = []): Promise<Server> {
+  const child = await startChild(process.execPath, [join(SERVERS, file), ...args])
   const port = await until('its port', child, START_DEADLINE_MS, () => /^(\d+)\n/.exec(child.output)?.[1])
   return { child, port: Number(port) }
 }

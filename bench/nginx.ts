@@ -17,8 +17,12 @@ export interface Nginx extends AsyncDisposable {
   readonly port: number
 }
 
-/** Starts nginx on one port; `Host: siteN.test` goes to the N-th of the ports (from 1 on). */
-export async function startNginx(sitePorts: readonly number[]): Promise<Nginx> {
+/**
+ * Starts nginx on one port; `Host: siteN.test` goes to the N-th of the ports (from 1 on).
+ *
+ * @param root a folder that it serves by itself
+ */
+export async function startNginx(sitePorts: readonly number[], root?: string): Promise<Nginx> {
   const command = pathOf('nginx')
   if (command === undefined) throw new Error('nginx is not installed')
   await using stack = new AsyncDisposableStack()
@@ -26,14 +30,14 @@ export async function startNginx(sitePorts: readonly number[]): Promise<Nginx> {
   stack.defer(() => removeFolder(folder))
   const port = await freePort()
   const config = join(folder, 'nginx.conf')
-  writeFileSync(config, configText(folder, port, sitePorts))
+  writeFileSync(config, configText(folder, port, sitePorts, root))
   const child = stack.use(await startChild(command, ['-c', config, '-p', folder, '-e', join(folder, 'error.log')]))
   await until('nginx to listen', child, START_DEADLINE_MS, () => accepts(port))
   const running = stack.move()
   return { pid: child.pid, port, [Symbol.asyncDispose]: () => running.disposeAsync() }
 }
 
-function configText(folder: string, port: number, sitePorts: readonly number[]): string {
+function configText(folder: string, port: number, sitePorts: readonly number[], root: string | undefined): string {
   // As root, nginx would work as `nobody`, who may not enter the folder.
   const user = process.getuid?.() === 0 ? 'user root;\n' : ''
   return `${user}daemon off;
@@ -46,8 +50,19 @@ http {
   keepalive_requests 1000000000;
 ${TEMPORARY.map((name) => `  ${name}_temp_path ${folder}/${name};`).join('\n')}
 ${sitePorts.map((sitePort, at) => siteText(at + 1, port, sitePort)).join('\n')}
+${root === undefined ? '' : filesText(port, root)}
 }
 `
+}
+
+function filesText(port: number, root: string): string {
+  return `  sendfile on;
+  tcp_nopush on;
+  types { text/html html; }
+  server {
+    listen 127.0.0.1:${port} backlog=4096;
+    root ${root};
+  }`
 }
 
 /** `keepalive_requests` is 1,000 by itself: a new connection after so many requests would cost nginx some speed. */

@@ -1,9 +1,9 @@
 /**
  * The figures of docs/performance.md:
  *
- *     node bench/run.ts [throughput] [sites] [memory] [many] [cold] [--quick] [--vhostel path/to/bin/vhostel.js]
+ *     node bench/run.ts [throughput] [sites] [memory] [many] [cold] [cache] [static] [--quick] [--vhostel path/to/vhostel.js]
  *
- * Without a name, all five, in some 30 minutes; `--quick` in some 5. What is measured is this checkout, compiled as it is
+ * Without a name, all, in some 30 minutes; `--quick` in some 5. What is measured is this checkout, compiled as it is
  * published; `--vhostel` takes another one, as it is. Prints tables, writes bench/results/*.json. Linux only. What was
  * wanted and not reached is said; it is no failure, because a figure of one run on one machine is none.
  *
@@ -14,16 +14,18 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { BenchOptions, Verdict } from './bench-options.ts'
 import { buildVhostel } from './built.ts'
+import { cache } from './cache.ts'
 import { cold } from './cold.ts'
 import { describeMachine, missingTools, thisMachine } from './machine.ts'
 import { many } from './many.ts'
 import { memory } from './memory.ts'
+import { staticFiles } from './static.ts'
 import { printTable } from './table.ts'
 import { sites, throughput } from './throughput.ts'
 
 type Bench = (options: BenchOptions) => Promise<{ figures: object[]; verdicts: Verdict[] }>
 
-const BENCHES: Record<string, Bench> = { throughput, sites, memory, many, cold }
+const BENCHES: Record<string, Bench> = { throughput, sites, memory, many, cold, cache, static: staticFiles }
 const RESULTS = join(import.meta.dirname, 'results')
 
 async function main(): Promise<void> {

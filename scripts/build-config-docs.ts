@@ -81,7 +81,7 @@ module = server.js
 DATABASE_URL = $BLOG_DATABASE_URL
 \`\`\`
 
-A site needs \`domains\`, and either \`module\` (a file to run) or \`root\` (a folder to serve).
+A site needs \`domains\`, and one of \`module\` (a file to run), \`root\` (a folder to serve) and \`[redirect] to\`.
 
 Which site answers for a host: the exact name before the longest \`*.example.com\`, that before the longest \`www.*\`, that
 before the first \`~regex\`, that before the default site; else 421. A regex matches the whole host only if it says \`^\` and
@@ -118,6 +118,7 @@ function sectionText(section: SectionMeta): string {
   const rows = [...section.keys].map(
     ([key, meta]) => `| ${code(key)} | ${meta.type} | ${standard(meta)} | ${meta.doc} |`,
   )
+  if (section.pathKeys !== undefined) rows.push(`| \`/…\` | path | | ${section.pathKeys} |`)
   return `${head}\n| key | type | default | |\n|---|---|---|---|\n${rows.join('\n')}\n`
 }
 

@@ -18,6 +18,8 @@ const START_DEADLINE_MS = 60_000
 const ADMIN_DEADLINE_MS = 5_000
 /** Of each size that the machine has: the trial is about what is shared, so there is more than one of both. */
 const POOL = '[pool]\nprocesses = 2\nthreads = 2\n'
+/** All visitors come from one address. */
+const SERVER = '[server]\nlisten = 127.0.0.1:0\nmax_connections_per_address = 0\n'
 const LOG = 'vhostel.log'
 
 /** Starts it. @param command path of its `bin/vhostel.js` */
@@ -58,7 +60,7 @@ function writeFolder(folder: string, neighbours: readonly NeighbourSite[], fault
   mkdirSync(join(folder, 'sites-enabled'))
   writeFileSync(join(folder, 'journal'), '')
   writeFileSync(join(folder, LOG), '')
-  writeFileSync(join(folder, 'vhostel.ini'), `[server]\nlisten = 127.0.0.1:0\n${POOL}`)
+  writeFileSync(join(folder, 'vhostel.ini'), `${SERVER}${POOL}`)
   writeFileSync(join(folder, 'logging.ini'), `[log]\nformat = json\nfile = ${LOG}\n`)
   for (const { name, files } of neighbours) writeSite(folder, name, files, 'module = site.mjs')
   for (const { name, code, files } of faults) {

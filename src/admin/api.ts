@@ -10,7 +10,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { listenUnix } from '../core/listen-unix.ts'
 import { createServer } from '../core/node-http.ts'
-import type { AdminActions, ReloadReport, StackReport } from './reports.ts'
+import type { AdminActions, PurgeReport, ReloadReport, StackReport } from './reports.ts'
 import { unknownSite } from './unknown-site.ts'
 
 type Handle = (req: IncomingMessage, res: ServerResponse) => void
@@ -47,6 +47,9 @@ async function buildRoutes(actions: AdminActions): Promise<Handle> {
   app.post<{ Body: { site?: string } }>('/reload', { schema: RELOAD }, ({ body }) => reload(actions, body.site))
   app.get<{ Querystring: { url: string } }>('/match', { schema: MATCH }, ({ query }) => actions.match(query.url))
   app.get<{ Querystring: { site: string } }>('/stack', { schema: STACK }, ({ query }) => stack(actions, query.site))
+  app.post<{ Body: { site: string; url?: string } }>('/cache/purge', { schema: PURGE }, ({ body }) =>
+    purge(actions, body.site, body.url),
+  )
   app.get<{ Querystring: { windowMs: number } }>('/advice', { schema: ADVICE }, ({ query }) =>
     actions.advice(query.windowMs),
   )
@@ -74,12 +77,27 @@ function stack(actions: AdminActions, site: string): Promise<StackReport> {
   return actions.stack(site)
 }
 
+/** Forgets what is stored of a site. A site that stores nothing has nothing to forget. */
+function purge(actions: AdminActions, site: string, url: string | undefined): PurgeReport {
+  const names = namesOf(actions)
+  if (!names.includes(site)) throw unknownSite(site, names)
+  return actions.purge(site, url)
+}
+
 function namesOf(actions: AdminActions): string[] {
   return actions.status().sites.map(({ name }) => name)
 }
 
 const RELOAD = {
   body: { type: 'object', properties: { site: { type: 'string' } }, additionalProperties: false },
+}
+const PURGE = {
+  body: {
+    type: 'object',
+    properties: { site: { type: 'string' }, url: { type: 'string' } },
+    required: ['site'],
+    additionalProperties: false,
+  },
 }
 const MATCH = { querystring: { type: 'object', properties: { url: { type: 'string' } }, required: ['url'] } }
 const STACK = { querystring: { type: 'object', properties: { site: { type: 'string' } }, required: ['site'] } }

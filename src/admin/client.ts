@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import type { AdviceSnapshot } from '../core/advice-report.ts'
 import { AdminAnswerInvalid, AdminDenied, AdminTimeout, NotRunning } from '../core/errors.ts'
 import { request } from '../core/node-http.ts'
-import type { MatchReport, ReloadReport, StackReport, StatusReport } from './reports.ts'
+import type { MatchReport, PurgeReport, ReloadReport, StackReport, StatusReport } from './reports.ts'
 
 /** Every method throws VHOSTEL_NOT_RUNNING, VHOSTEL_ADMIN_DENIED, VHOSTEL_ADMIN_TIMEOUT, VHOSTEL_ADMIN_ANSWER_INVALID. */
 export interface AdminClient {
@@ -19,6 +19,8 @@ export interface AdminClient {
   match(url: string): Promise<MatchReport>
   /** What runs in the threads of a site now. @throws VHOSTEL_SITE_UNKNOWN */
   stack(site: string): Promise<StackReport>
+  /** Forgets stored answers of a site. @throws VHOSTEL_SITE_UNKNOWN */
+  purge(site: string, url?: string): Promise<PurgeReport>
   /** What was recorded of the last `windowMs`. */
   advice(windowMs: number): Promise<AdviceSnapshot>
 }
@@ -45,6 +47,8 @@ export function adminClient(runFolder: string, { statusMs, reloadMs } = TIMEOUTS
     reload: (site) => ask(runFolder, 'POST', '/reload', reloadMs, site === undefined ? {} : { site }),
     match: (url) => ask(runFolder, 'GET', `/match?url=${encodeURIComponent(url)}`, statusMs),
     advice: (windowMs) => ask(runFolder, 'GET', `/advice?windowMs=${windowMs}`, statusMs),
+    purge: (site, url) =>
+      ask(runFolder, 'POST', '/cache/purge', statusMs, url === undefined ? { site } : { site, url }),
     stack: (site) => ask(runFolder, 'GET', `/stack?site=${encodeURIComponent(site)}`, statusMs),
   }
 }

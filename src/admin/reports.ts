@@ -4,6 +4,7 @@
  */
 
 import type { AdviceSnapshot } from '../core/advice-report.ts'
+import type { CertificateStatus } from '../core/certificate-status.ts'
 import type { ResidencyStatus } from '../core/residency.ts'
 
 /**
@@ -17,7 +18,7 @@ export type SiteState = 'idle' | 'loading' | 'live' | 'previous' | 'quarantined'
 export interface SiteStatus {
   name: string
   /** `undefined` where the INI file could not be understood. */
-  kind: 'module' | 'static' | undefined
+  kind: 'module' | 'static' | 'redirect' | 'proxy' | 'command' | undefined
   /** As the person sees it: the path in the sites folder. */
   file: string
   /** As written in the INI file. */
@@ -39,8 +40,55 @@ export interface SiteStatus {
   requests: number
   /** Where it lives and what is held against it; undefined for sites that the dispatcher answers by itself. */
   residency: ResidencyStatus | undefined
+  /** The program of `kind = command`; undefined for other kinds. */
+  program?: ProgramStatus | undefined
   /** When its process, which keeps ending, is started again, Unix time in ms; requests get 503 until then. */
   throttledUntil: number | undefined
+  /** Undefined for sites that store nothing. */
+  cache?: CacheStatus | undefined
+  /** Of `tls = auto`; undefined for sites without. */
+  certificate?: CertificateStatus | undefined
+}
+
+/** What a site with `cache = on` has stored, and what became of its requests since the store was opened. */
+export interface CacheStatus {
+  urls: number
+  bytes: number
+  /** Answered with what was stored, the site not asked. */
+  hits: number
+  /** Answered with what was stored, once the site had confirmed it or because it failed. */
+  revalidated: number
+  /** Answered by the site. */
+  misses: number
+  /** Of methods that are not stored. */
+  passed: number
+  /** Answered with what another request brought. */
+  collapsed: number
+  /** Answers that were stored. */
+  stored: number
+  /** Bytes of body that were sent out of the store. */
+  hitBytes: number
+}
+
+/** Answer to a purge. */
+export interface PurgeReport {
+  site: string
+  /** How many URLs were forgotten. */
+  urls: number
+  /** What that freed. */
+  bytes: number
+}
+
+/** The program of a site of `kind = command`. */
+export interface ProgramStatus {
+  /** `throttled`: it keeps ending, and waits until it is started again (`SiteStatus.throttledUntil`). */
+  state: 'stopped' | 'starting' | 'running' | 'throttled'
+  /** Undefined while none runs. */
+  pid: number | undefined
+  /** Unix time in ms. */
+  startedAt: number | undefined
+  /** How often it was started. */
+  starts: number
 }
 
 export interface ThreadStatus {
@@ -145,6 +193,12 @@ export interface AdminActions {
   match(url: string): MatchReport
   /** What runs in the threads that have a site loaded; none for one that is loaded nowhere. */
   stack(site: string): Promise<StackReport>
+  /**
+   * Forgets stored answers of a site, all or those of a URL.
+   *
+   * @param url absolute, or a path for every host of the site; with `*` at its end all that begin so
+   */
+  purge(site: string, url?: string): PurgeReport
   /** What was recorded of the last `windowMs`. */
   advice(windowMs: number): AdviceSnapshot
 }

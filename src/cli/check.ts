@@ -22,13 +22,15 @@ export function addCheck(program: Command): void {
 
 async function check(command: Command, json: boolean): Promise<number> {
   const configuration = await readFiles(settingsOf(command))
-  const { problems, server } = configuration
-  if (json) printJson({ ok: problems.length === 0, configFile: server.file, ...totals(configuration), problems })
+  const { problems, warnings, server } = configuration
+  const ok = problems.length === 0
+  if (json) printJson({ ok, configFile: server.file, ...totals(configuration), problems, warnings })
   else {
     for (const problem of problems) complain(renderProblem(problem, server.dir))
+    for (const warning of warnings) complain(`${paint('yellow', 'warning:')} ${renderProblem(warning, server.dir)}`)
     print(summary(configuration))
   }
-  return problems.length === 0 ? EXIT.ok : EXIT.wrong
+  return ok ? EXIT.ok : EXIT.wrong
 }
 
 function totals({ table }: WholeConfiguration): { sites: number; refused: number } {

@@ -7,8 +7,9 @@ import type { WholeConfiguration } from '../config/load-all.ts'
 import { loadAll } from '../config/load-all.ts'
 import { loadServer } from '../config/load-server.ts'
 import { renderProblem } from '../config/problems.ts'
-import type { ServerConfig } from '../config/server-schema.ts'
+import type { ListenAddress, ServerConfig } from '../config/server-schema.ts'
 import type { SiteEntry } from '../config/sites-table.ts'
+import type { FrontPorts } from '../dispatcher/site.ts'
 import { sources, urlsOf } from '../dispatcher/site.ts'
 import type { ListedSite } from './site-table.ts'
 
@@ -46,13 +47,20 @@ function siteOf(entry: SiteEntry, server: ServerConfig): FileSite {
     kind: config?.kind,
     file: entry.file,
     domains: config === undefined ? [] : sources(config),
-    urls: entry.config === undefined ? [] : urlsOf(entry.config, portsOf(server)),
+    urls:
+      entry.config === undefined
+        ? []
+        : urlsOf(entry.config, frontPorts(server), entry.config.certificate !== undefined),
     state: entry.status === 'refused' ? 'refused' : 'not running',
     problems: entry.problems.map((problem) => renderProblem(problem, server.dir)),
   }
 }
 
+function frontPorts({ listen, listenTls }: ServerConfig): FrontPorts {
+  return { ports: portsOf(listen), securePorts: portsOf(listenTls) }
+}
+
 /** Port 0 is any that is free: which one, only a running server knows. */
-function portsOf(server: ServerConfig): number[] {
-  return server.listen.flatMap((address) => (address.kind === 'tcp' && address.port !== 0 ? [address.port] : []))
+function portsOf(addresses: readonly ListenAddress[]): number[] {
+  return addresses.flatMap((address) => (address.kind === 'tcp' && address.port !== 0 ? [address.port] : []))
 }

@@ -32,6 +32,16 @@ const LOGGING = `; What vhostel itself and the sites write.
 ; text for people, json for programs; auto: text on a terminal, else json
 ; format = auto
 ; file = log/vhostel.log
+
+; Every request, of all sites: combined, vhost_combined or json
+[access]
+file = log/access.log
+; format = vhost_combined
+
+; How large a log file may become before it is moved aside, and how many of those are kept
+[files]
+; rotate = 100MB
+; keep = 5
 `
 
 const SITE = `; One site, one file: its name is the name of the site. Copy it for the next one, then: vhostel enable NAME

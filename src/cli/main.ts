@@ -7,6 +7,7 @@
 import { Command, CommanderError } from 'commander'
 import { VERSION } from '../core/version.ts'
 import { addAdvise } from './advise.ts'
+import { addCache } from './cache.ts'
 import { addCheck } from './check.ts'
 import { addDisable } from './disable.ts'
 import { addEnable } from './enable.ts'
@@ -52,6 +53,7 @@ function program(): Command {
     addList,
     addStatus,
     addStack,
+    addCache,
     addMatch,
     addEnable,
     addDisable,

@@ -10,7 +10,7 @@ import type { RunningServer } from '../dispatcher/main.ts'
 import { settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
 import { complain, count, paint, print } from './output.ts'
-import { untilToldToEnd } from './signals.ts'
+import { untilToldToEnd, whenToldToReopen } from './signals.ts'
 import { siteTable } from './site-table.ts'
 
 /** The server itself gives open requests 30 s, and its threads a few more. */
@@ -38,9 +38,12 @@ async function serve(command: Command): Promise<number> {
     )
     return EXIT.wrong
   }
+  const running: { server?: RunningServer } = {}
+  whenToldToReopen(() => running.server?.reopenLogs())
   // Loaded here, so that the other commands are spared the server.
   const { startServer } = await import('../dispatcher/main.ts')
   const server = await startServer({ configFile: settings.file })
+  running.server = server
   showStart(server)
   await untilToldToEnd(() => reload(server))
   if (process.stderr.isTTY) complain('closing: what is open has 30 s to end; press Ctrl-C again to end at once')
@@ -75,7 +78,8 @@ const HELP = `
 While it runs: a link put into sites-enabled/ makes a site live, a file edited is read again, a link removed takes the site
 away. A site whose file or code is wrong is shown with the reason, and the others are served.
 
-Signals: SIGINT and SIGTERM let open requests end (30 s at most), a second one ends at once; SIGHUP reloads everything.
+Signals: SIGINT and SIGTERM let open requests end (30 s at most), a second one ends at once; SIGHUP reloads everything;
+SIGUSR1 opens the log files again.
 
 Exit codes: 0 ended as told, 1 it could not start (address in use …), 78 vhostel.ini or logging.ini cannot be used.
 

@@ -1,5 +1,6 @@
 /**
- * What the signals mean to a serving process: SIGINT and SIGTERM end it, SIGHUP reloads it.
+ * What the signals mean to a serving process: SIGINT and SIGTERM end it, SIGHUP reloads it, SIGUSR1 opens its
+ * log files again.
  */
 import { closeSync, openSync } from 'node:fs'
 import { constants } from 'node:os'
@@ -26,6 +27,11 @@ export function untilToldToEnd(onReload: () => void): Promise<void> {
       else onReload()
     })
   })
+}
+
+/** Calls back at each SIGUSR1. From now on: until then Node answers it by listening for a debugger. */
+export function whenToldToReopen(onReopen: () => void): void {
+  process.on('SIGUSR1', onReopen)
 }
 
 /** A terminal that is closed sends SIGHUP too; by then the process has no controlling terminal any more. */

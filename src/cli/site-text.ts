@@ -1,7 +1,8 @@
 /**
  * `vhostel status SITE` as a person reads it: everything that the server knows of one site.
  */
-import type { SiteStatus, StatusReport } from '../admin/reports.ts'
+import type { ProgramStatus, SiteStatus, StatusReport } from '../admin/reports.ts'
+import { certificateLines } from './certificate-text.ts'
 import type { Cell } from './output.ts'
 import { columns, count, paint } from './output.ts'
 import { groupName, lateText, memoryText } from './pool-text.ts'
@@ -20,7 +21,12 @@ export function siteLines(site: SiteStatus, status: StatusReport, nowMs: number)
     ...problemLines(site).map((line) => paint('red', line)),
     ...quarantineLines(site, status.pool.groups, ALL_OFFENCES, nowMs).map((line) => `    ${line}`),
     '',
-    ...columns([...aboutRows(site), ...threadRows(site, status, nowMs), ...offenceRows(site, nowMs)]),
+    ...columns([
+      ...aboutRows(site),
+      ...rows('certificate', certificateLines(site, nowMs)),
+      ...threadRows(site, status, nowMs),
+      ...offenceRows(site, nowMs),
+    ]),
   ]
 }
 
@@ -45,10 +51,17 @@ function aboutRows(site: SiteStatus): Cell[][] {
 
 function livesIn(site: SiteStatus): string {
   if (site.kind === undefined) return 'nowhere: its file is refused'
+  if (site.kind === 'proxy') return 'other servers, as its file says'
+  if (site.program !== undefined) return programText(site.program)
   if (site.residency === undefined) return 'the dispatcher: its files are served without a thread'
   const { group } = site.residency
   const why = group === `site:${site.name}` && !isQuarantined(site) ? ', as its file says' : ''
   return groupName(group) + why
+}
+
+function programText({ state, pid, starts }: ProgramStatus): string {
+  const place = pid === undefined ? '' : ` (${pid})`
+  return `a program of its own${place}: ${state}, started ${count(starts, 'time')}`
 }
 
 function threadRows(site: SiteStatus, status: StatusReport, nowMs: number): Cell[][] {

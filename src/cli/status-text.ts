@@ -4,6 +4,7 @@
  * Limit: of each kind of trouble the first `MAX_SHOWN` sites are shown.
  */
 import type { SiteState, SiteStatus, StatusReport } from '../admin/reports.ts'
+import { certificateLines } from './certificate-text.ts'
 import { clock, lasting } from './moments.ts'
 import type { Style } from './output.ts'
 import { count, oneLine, paint } from './output.ts'
@@ -27,6 +28,7 @@ export function statusLines(status: StatusReport, troubles: Troubles, nowMs: num
     ...lateLines(troubles, nowMs),
     ...shortLines(troubles),
     ...faultyLines(troubles),
+    ...uncertifiedLines(troubles, nowMs),
     ...problemsOfServer(troubles),
     summary(status, troubles),
   ]
@@ -78,6 +80,14 @@ function problemsOfServer({ problems }: Troubles): string[] {
   ])
 }
 
+function uncertifiedLines({ uncertified }: Troubles, nowMs: number): string[] {
+  const headline = `${isOrAre(uncertified.length, 'site')} without the certificate that ${uncertified.length === 1 ? 'it' : 'they'} should have:`
+  return section('yellow', headline, uncertified, (site) => [
+    title(site),
+    ...certificateLines(site, nowMs).map((line) => `    ${line}`),
+  ])
+}
+
 /** `1 site is`, `2 sites are` */
 function isOrAre(number: number, one: string): string {
   return `${count(number, one)} ${number === 1 ? 'is' : 'are'}`
@@ -99,7 +109,7 @@ function section<T>(style: Style, headline: string, all: readonly T[], linesOf: 
 
 /** `All else is well: 20 sites (17 live, 3 idle).` */
 function summary({ sites }: StatusReport, troubles: Troubles): string {
-  const told = new Set([...troubles.quarantined, ...troubles.faulty])
+  const told = new Set([...troubles.quarantined, ...troubles.faulty, ...troubles.uncertified])
   const rest = sites.filter((site) => !told.has(site))
   const words = paint('green', isWell(troubles) ? 'All is well' : 'All else is well')
   if (rest.length === 0) return `${words}: ${sites.length === 0 ? 'no site is enabled' : 'there is no other site'}.`

@@ -6,6 +6,7 @@
  * thread that is late for a moment, one that is being replaced) is no trouble.
  */
 import type { GroupStatus, SiteStatus, StatusReport, ThreadStatus } from '../admin/reports.ts'
+import { isUncertified } from './certificate-text.ts'
 import { isFaulty } from './site-table.ts'
 
 /** A thread, and where it is. */
@@ -19,6 +20,8 @@ export interface Troubles {
   quarantined: SiteStatus[]
   /** The other sites whose file or code is wrong. */
   faulty: SiteStatus[]
+  /** The other sites that cannot get the certificate that they should have. */
+  uncertified: SiteStatus[]
   /** Threads that have not come round for a second or more. */
   late: PlacedThread[]
   /** Pools with fewer threads than their settings want. */
@@ -37,6 +40,7 @@ export function troublesOf({ sites, pool, problems }: StatusReport, nowMs: numbe
   return {
     quarantined,
     faulty: sites.filter((site) => isFaulty(site) && !isQuarantined(site)),
+    uncertified: sites.filter((site) => isUncertified(site) && !isFaulty(site) && !isQuarantined(site)),
     late: threadsOf(pool.groups).filter((thread) => isKept(thread, nowMs)),
     // A process of a site's own comes and goes with its requests.
     short: pool.groups.filter((group) => ownerOf(group.name) === undefined && group.ready < group.least),
@@ -50,8 +54,9 @@ function isKept({ state, lateSince }: ThreadStatus, nowMs: number): boolean {
 }
 
 /** Whether there are none. */
-export function isWell({ quarantined, faulty, late, short, problems }: Troubles): boolean {
-  return quarantined.length + faulty.length + late.length + short.length + problems.length === 0
+export function isWell({ quarantined, faulty, uncertified, late, short, problems }: Troubles): boolean {
+  const sites = quarantined.length + faulty.length + uncertified.length
+  return sites + late.length + short.length + problems.length === 0
 }
 
 /** Whether the site is kept apart because of what it did, or may have done. */

@@ -152,10 +152,10 @@ function unknownNames<S extends FileSchema>(
     const message = `the section is not known${unknownSectionHint(checker, name)}`
     return [{ ...fileProblem(file, message, section.line), section: name }]
   }
-  if (meta.anyKey !== undefined) return []
   const problems: Problem[] = []
   for (const [key, { line }] of section.keys) {
-    if (meta.keys.has(key)) continue
+    const isPath = key.startsWith('/')
+    if (isPath ? meta.pathKeys !== undefined : meta.anyKey !== undefined || meta.keys.has(key)) continue
     const message = `the key is not known${unknownKeyHint(checker, meta, key)}`
     problems.push({ file, line, section: name, key, message, code: undefined })
   }
@@ -172,7 +172,8 @@ function unknownSectionHint<S extends FileSchema>({ elsewhere, families, section
 }
 
 function unknownKeyHint<S extends FileSchema>(checker: Checker<S>, meta: SectionMeta, key: string): string {
-  const home = [...checker.sections.values()].find((other) => other.keys.has(key))
+  const isPath = key.startsWith('/')
+  const home = [...checker.sections.values()].find((other) => (isPath ? other.pathKeys : other.keys.has(key)))
   if (home !== undefined) return ` here; it belongs in [${home.name}]`
   return meaning(nearest(key, meta.keys.keys()), '', '')
 }

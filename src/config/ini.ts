@@ -53,7 +53,8 @@ export type ListMode = 'list' | 'brackets' | 'single'
 const MAX_PROBLEMS = 1000
 /** One word, or two as in `[pool shop]`. */
 const SECTION = /^\[\s*([A-Za-z0-9_-]+(?:\s+[A-Za-z0-9_-]+)?)\s*\]\s*$/
-const KEY = /^([A-Za-z0-9_][A-Za-z0-9_.-]*)(\[\])?$/
+/** A word, or the beginning of a path; which of the two a section takes is for who checks it. */
+const KEY = /^([A-Za-z0-9_][A-Za-z0-9_.-]*|\/[^\s[\]"]*)(\[\])?$/
 
 /**
  * Reads a whole file. Never throws: what is wrong is in `problems`, in line order, and everything else is still read.
@@ -112,7 +113,9 @@ class IniReader {
     if (this.#section === 'skipped') return
     const equals = raw.indexOf('=')
     const name = KEY.exec(raw.slice(0, equals === -1 ? 0 : equals).trim())
-    if (name?.[1] !== undefined) return this.#readKey(name[1], name[2] !== undefined, raw, line)
+    // A path can be a key, and can be on a list: `/index.html =404`.
+    const goesOn = this.#openList !== undefined && /^\s+\//.test(raw)
+    if (name?.[1] !== undefined && !goesOn) return this.#readKey(name[1], name[2] !== undefined, raw, line)
     if (/^\s/.test(raw) && this.#openList !== undefined) return this.#continueList(this.#openList, raw, line)
     const section = this.#section === 'none' ? undefined : this.#section.name
     this.#openList = undefined

@@ -15,6 +15,8 @@ export interface WholeConfiguration {
   table: SitesTable
   /** Every problem: vhostel.ini, logging.ini, then the sites by file name; each file's by line. Empty: all is well. */
   problems: Problem[]
+  /** What a person should know, and serves all the same. */
+  warnings: Problem[]
 }
 
 /**
@@ -36,5 +38,6 @@ export async function loadAll(file: string, env: NodeJS.ProcessEnv = process.env
     ...reading.problems,
     ...[...table.sites.values()].flatMap((entry) => entry.problems),
   ]
-  return { server, table, problems }
+  const warnings = [...reading.sites.values()].flatMap((site) => site.warnings)
+  return { server, table, problems, warnings }
 }

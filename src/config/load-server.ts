@@ -15,6 +15,8 @@ import type { PoolsRead } from './load-pools.ts'
 import { readPools, splitPools } from './load-pools.ts'
 import type { Problem } from './problems.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
+import { acmeConfig, caFileFault } from './server-acme.ts'
+import { frontFault, frontSettings } from './server-front.ts'
 import type { ServerConfig, SiteDefaults } from './server-schema.ts'
 import { loggingSchema, serverSchema } from './server-schema.ts'
 import type { FileSchema } from './settings.ts'
@@ -37,12 +39,24 @@ const MAX_RUN_PATH_BYTES = 80
 const MAX_SOCKET_PATH_BYTES = 107
 
 const OWN_FILE = "a site's own file"
-const SITE_SECTIONS = { site: OWN_FILE, env: OWN_FILE, options: OWN_FILE, limits: OWN_FILE, static: OWN_FILE }
-const serverChecker = createChecker(serverSchema, { log: 'logging.ini', ...SITE_SECTIONS }, ['pool'])
+const DOOR_SECTIONS = { door: OWN_FILE, headers: OWN_FILE, errors: OWN_FILE }
+const SITE_SECTIONS = {
+  site: OWN_FILE,
+  env: OWN_FILE,
+  options: OWN_FILE,
+  limits: OWN_FILE,
+  static: OWN_FILE,
+  cache: OWN_FILE,
+  redirect: OWN_FILE,
+  ...DOOR_SECTIONS,
+}
+const LOGGING_SECTIONS = { log: 'logging.ini', access: 'logging.ini', files: 'logging.ini' }
+const serverChecker = createChecker(serverSchema, { ...LOGGING_SECTIONS, ...SITE_SECTIONS }, ['pool'])
 const loggingChecker = createChecker(loggingSchema, {
   server: 'vhostel.ini',
   pool: 'vhostel.ini',
   'pool NAME': 'vhostel.ini',
+  acme: 'vhostel.ini',
   defaults: 'vhostel.ini',
   ...SITE_SECTIONS,
 })
@@ -62,7 +76,7 @@ export function loadServer(path: string): ServerLoad {
   const logging = existsSync(loggingFile)
     ? readFile(loggingChecker, loggingFile)
     : checkText(loggingChecker, '', loggingFile)
-  const draft = serverConfig(file, dir, server, pools, logging.checked.value.log)
+  const draft = serverConfig(file, dir, server, pools, logging.checked.value)
   const problems = [
     ...inLineOrder([
       ...server.problems,
@@ -105,7 +119,7 @@ function serverConfig(
   dir: string,
   { document, checked }: FileRead<typeof serverSchema>,
   { pools }: PoolsRead,
-  log: ServerConfig['log'],
+  { log, access, files }: z.output<typeof loggingSchema>,
 ): ServerConfig {
   const { server, pool } = checked.value
   const defaultSite = server.default_site
@@ -115,20 +129,30 @@ function serverConfig(
     listen: server.listen.map((address) =>
       address.kind === 'unix' ? { ...address, path: resolve(dir, address.path) } : address,
     ),
+    listenTls: server.listen_tls.map((address) =>
+      address.kind === 'unix' ? { ...address, path: resolve(dir, address.path) } : address,
+    ),
     sites: resolve(dir, server.sites),
     run: resolve(dir, server.run),
     defaultSite,
+    cacheMemoryBytes: server.cache_memory,
     pools,
     concurrency: pool.concurrency,
-    log: { ...log, file: log.file === undefined ? undefined : resolve(dir, log.file) },
+    log: { ...log, file: inFolder(dir, log.file), access: { ...access, file: inFolder(dir, access.file) }, files },
+    front: frontSettings(server),
+    acme: acmeConfig(checked.value.acme, dir),
     defaults: siteDefaults(document, checked),
     defaultSiteLine: defaultSite === undefined ? undefined : lineOf(document, 'server', 'default_site'),
   }
 }
 
+function inFolder(dir: string, file: string | undefined): string | undefined {
+  return file === undefined ? undefined : resolve(dir, file)
+}
+
 /** [defaults] by the sections of a site, as texts. Values that are not right are left out. */
 function siteDefaults(document: IniDocument, checked: Checked<unknown>): SiteDefaults {
-  const defaults: SiteDefaults = { site: {}, limits: {}, static: {} }
+  const defaults: SiteDefaults = { site: {}, limits: {}, static: {}, door: {} }
   for (const [key, { values }] of document.sections.get('defaults')?.keys ?? []) {
     if (checked.isBad('defaults', key) || values.length === 0 || OWN_KEYS.includes(key)) continue
     for (const name of DEFAULTABLE_SECTIONS) {
@@ -142,16 +166,27 @@ function siteDefaults(document: IniDocument, checked: Checked<unknown>): SiteDef
 function checkPaths(read: FileRead<typeof serverSchema>, config: ServerConfig): Problem[] {
   const problem = (key: string, message: string) => keyProblem(read.document, read.file, 'server', key, message)
   const problems = listenFaults(config.listen).map((message) => problem('listen', message))
+  problems.push(...listenFaults(config.listenTls).map((message) => problem('listen_tls', message)))
+  const both = config.listenTls.map(formatListenAddress).find((address) => isTakenBy(config.listen, address))
+  if (both !== undefined) problems.push(problem('listen_tls', `${both} is in listen too: one of the two can have it`))
   if (config.listen.length === 0 && !read.checked.isBad('server', 'listen')) {
     problems.push(problem('listen', 'is empty: name at least one address, or take the line away'))
   }
+  const fault = frontFault(config.front)
+  if (fault !== undefined) problems.push(problem('proxy_protocol', fault))
   const bytes = Buffer.byteLength(config.run)
   if (bytes > MAX_RUN_PATH_BYTES) {
     const cure = `at most ${MAX_RUN_PATH_BYTES}, because the path of a socket in it may have ${MAX_SOCKET_PATH_BYTES}`
     problems.push(problem('run', `the path ${quote(config.run)} has ${bytes} bytes: ${cure}`))
   }
+  const caFile = caFileFault(config.acme)
+  if (caFile !== undefined) problems.push(keyProblem(read.document, read.file, 'acme', 'ca_file', caFile))
   if (isFile(config.sites)) problems.push(problem('sites', `${quote(config.sites)} is a file, not a folder`))
   return problems
+}
+
+function isTakenBy(addresses: readonly ListenAddress[], address: string): boolean {
+  return !address.endsWith(':0') && addresses.some((other) => formatListenAddress(other) === address)
 }
 
 function isFile(path: string): boolean {

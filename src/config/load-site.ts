@@ -9,16 +9,24 @@ import type { SiteDomains } from './domain-list.ts'
 import { readDomains } from './domain-list.ts'
 import { parseIni } from './ini.ts'
 import { linkTargets } from './links.ts'
+import { readCertificate } from './load-certificate.ts'
+import { siteLogs } from './log-schema.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
+import { checkAcme } from './site-acme.ts'
+import { checkBackend } from './site-backend.ts'
+import { cacheSettings } from './site-cache.ts'
+import { readDoors } from './site-doors.ts'
 import { readEnvironment } from './site-env.ts'
 import { readOption } from './site-options.ts'
 import type { Place } from './site-place.ts'
 import { checkPlace } from './site-place.ts'
 import type { SiteBeingRead, SiteLoad, SiteSurroundings } from './site-reading.ts'
 import { addProblem } from './site-reading.ts'
+import { readCanonical, readRedirect } from './site-redirect.ts'
 import { checkResidency } from './site-residency.ts'
 import type { SiteConfig, SiteFile, SiteLimits } from './site-schema.ts'
 import { siteSchema } from './site-schema.ts'
+import { readStatic } from './site-static.ts'
 import { readTextFile } from './text-file.ts'
 
 export type { SiteLoad, SiteSurroundings } from './site-reading.ts'
@@ -29,8 +37,10 @@ const checker = createChecker(siteSchema, {
   server: 'vhostel.ini',
   pool: 'vhostel.ini',
   'pool NAME': 'vhostel.ini',
+  acme: 'vhostel.ini',
   defaults: 'vhostel.ini',
-  log: 'logging.ini',
+  access: 'logging.ini',
+  files: 'logging.ini',
 })
 
 /**
@@ -46,6 +56,7 @@ export function loadSite(file: string, server: SiteSurroundings, env: NodeJS.Pro
     file,
     config: undefined,
     problems: [],
+    warnings: [],
     domainLines: [],
     shareLine: undefined,
     linkTargets: [],
@@ -86,11 +97,26 @@ function readSite(
   const domains = checkDomains(site)
   const place = checkPlace(site, server)
   const identity = checkResidency(site, server, place.kind)
+  const backend = checkBackend(site, place.kind)
+  const acme = checkAcme(site, domains, server)
   const environment = readEnvironment(site, env)
+  const answers: Answers = {
+    static: readStatic(site, place, server),
+    redirect: readRedirect(site, place, domains.patterns),
+    canonical: domains.problems.length > 0 ? undefined : readCanonical(site, domains.patterns),
+  }
+  const log = siteLogs(site, place)
+  const certificate = readCertificate(site, domains.patterns)
+  const doors = readDoors(site, place.root, place.kind)
   if (load.problems.length > 0) return
   load.domainLines = domains.lines
   load.shareLine = document.sections.get('limits')?.keys.get('share')?.line
-  load.config = siteConfig(site, domains, { ...place, identity }, environment)
+  load.config = siteConfig(
+    site,
+    domains,
+    { ...place, identity, acme, log, certificate, backend, doors, ...answers },
+    environment,
+  )
 }
 
 function realPath(file: string): string | undefined {
@@ -114,15 +140,18 @@ function checkDomains(site: SiteBeingRead): SiteDomains {
   return domains
 }
 
+/** What is answered without a module. */
+type Answers = Pick<SiteConfig, 'static' | 'redirect' | 'canonical'>
+
 const EMPTY: Record<string, never> = Object.freeze({})
 
 function siteConfig(
   site: SiteBeingRead,
   domains: SiteDomains,
-  place: Place & Pick<SiteConfig, 'identity'>,
+  place: Place & Pick<SiteConfig, 'identity' | 'acme' | 'log' | 'certificate' | 'backend' | 'doors'> & Answers,
   env: Record<string, string>,
 ): SiteConfig {
-  const { site: keys, options, limits, static: staticFiles } = site.checked.value
+  const { site: keys, options, limits } = site.checked.value
   return {
     name: site.load.name,
     file: site.load.file,
@@ -139,7 +168,10 @@ function siteConfig(
     env: Object.keys(env).length === 0 ? EMPTY : env,
     options: Object.keys(options).length === 0 ? EMPTY : options,
     limits: shared(lastLimits, siteLimits(limits)),
-    static: shared(lastStatic, staticFiles),
+    compress: keys.compress,
+    cache: keys.cache ? cacheSettings(site.checked.value.cache) : undefined,
+    static: shared(lastStatic, place.static),
+    tls: shared(lastTls, { httpsOnly: keys.https_only, hstsSeconds: Math.floor(keys.hsts / 1000) }),
   }
 }
 
@@ -151,6 +183,8 @@ function siteLimits(limits: SiteFile['limits']): SiteLimits {
     startTimeoutMs: limits.start_timeout,
     stopTimeoutMs: limits.stop_timeout,
     maxBodyBytes: limits.max_body,
+    bodyTimeoutMs: limits.body_timeout,
+    sendTimeoutMs: limits.send_timeout,
     slowMs: limits.slow,
     softLimitMs: limits.soft_limit,
     hardLimitMs: limits.hard_limit,
@@ -169,6 +203,7 @@ interface Last<T> {
 
 const lastLimits: Last<SiteLimits> = { value: undefined, json: '' }
 const lastStatic: Last<SiteConfig['static']> = { value: undefined, json: '' }
+const lastTls: Last<SiteConfig['tls']> = { value: undefined, json: '' }
 
 function shared<T extends object>(last: Last<T>, value: T): T {
   const json = JSON.stringify(value)

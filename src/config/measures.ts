@@ -19,16 +19,21 @@ const DURATION_UNITS = [
 /** A timer takes no more (2^31 - 1 ms, nearly 25 days); with more, Node fires it at once. */
 const MAX_DURATION_MS = 24 * 86_400_000
 
-/** A duration, in ms. @param minMs the least that makes sense */
-export function duration(minMs: number) {
+/**
+ * A duration, in ms.
+ *
+ * @param minMs the least that makes sense
+ * @param maxMs the most; more than a timer takes only for what no timer waits for
+ */
+export function duration(minMs: number, maxMs = MAX_DURATION_MS) {
   return textType<number>(
     minMs === 0 ? 'duration' : `duration, at least ${formatDuration(minMs)}`,
-    (found) => readDuration(found, minMs),
+    (found) => readDuration(found, minMs, maxMs),
     formatDuration,
   )
 }
 
-function readDuration(found: string, minMs: number): Read<number> {
+function readDuration(found: string, minMs: number, maxMs: number): Read<number> {
   const parts = DURATION.exec(found)
   if (parts === null || found === '') {
     return { problem: `${quote(found)} is not a duration (such as 500ms, 30s, 5m)` }
@@ -36,8 +41,7 @@ function readDuration(found: string, minMs: number): Read<number> {
   let value = 0
   for (const [index, [, unitMs]] of DURATION_UNITS.entries()) value += Number(parts[index + 1] ?? 0) * unitMs
   if (value < minMs) return { problem: `${quote(found)} is too short: at least ${formatDuration(minMs)}` }
-  if (value > MAX_DURATION_MS)
-    return { problem: `${quote(found)} is too long: at most ${formatDuration(MAX_DURATION_MS)}` }
+  if (value > maxMs) return { problem: `${quote(found)} is too long: at most ${formatDuration(maxMs)}` }
   return { value }
 }
 
@@ -75,6 +79,21 @@ export function sizeFrom(minBytes: number) {
       const read = readSize(found)
       const isSmall = 'value' in read && read.value < minBytes
       return isSmall ? { problem: `${quote(found)} is too small: at least ${formatSize(minBytes)}` } : read
+    },
+    formatSize,
+  )
+}
+
+/** A size between two bounds, in bytes. */
+export function sizeRange(minBytes: number, maxBytes: number) {
+  const least = sizeFrom(minBytes)
+  return textType<number>(
+    `size, ${formatSize(minBytes)} to ${formatSize(maxBytes)}`,
+    (found) => {
+      const bytes = least.safeParse(found)
+      if (!bytes.success) return { problem: bytes.error.issues[0]?.message ?? 'is not a size' }
+      if (bytes.data <= maxBytes) return { value: bytes.data }
+      return { problem: `${quote(found)} is too large: at most ${formatSize(maxBytes)}` }
     },
     formatSize,
   )

@@ -42,7 +42,7 @@ export class PoolShares {
   }
 }
 
-/** A static site, and one with a process of its own, take nothing of a pool. */
+/** A site without a module, and one with a process of its own, take nothing of a pool. */
 function unitsOf({ kind, isolation, limits }: ShareTaker): number {
-  return kind === 'static' || isolation === 'process' ? 0 : Math.round(limits.share * WHOLE)
+  return kind !== 'module' || isolation === 'process' ? 0 : Math.round(limits.share * WHOLE)
 }

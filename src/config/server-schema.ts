@@ -7,8 +7,13 @@ import type { RawSection } from './check.ts'
 import type { Identity } from './identity.ts'
 import type { ListenAddress } from './listen.ts'
 import { formatListenAddress, readListenAddress } from './listen.ts'
-import { duration, sizeFrom } from './measures.ts'
-import { listSetting, optional, section, setting, shapeOf, withoutDefault } from './settings.ts'
+import { accessSection, filesSection } from './log-schema.ts'
+import { duration, size, sizeFrom } from './measures.ts'
+import type { AcmeConfig } from './server-acme.ts'
+import { acmeSection } from './server-acme.ts'
+import type { FrontSettings } from './server-front.ts'
+import { frontKeys } from './server-front.ts'
+import { listSetting, optional, optionalList, section, setting, shapeOf, withoutDefault } from './settings.ts'
 import { DEFAULTABLE_SECTIONS, OWN_KEYS, siteSchema } from './site-schema.ts'
 import type { Range } from './units.ts'
 import { autoOrRange, choice, integer, listType, text } from './units.ts'
@@ -21,6 +26,11 @@ const server = section('Where the server listens, and where its files are.', {
     '127.0.0.1:8080',
     'Addresses: `127.0.0.1:8080`, `[::1]:8080`, `8080` or `*:8080` (all interfaces), `unix:run/web.sock`. Separated as ' +
       'domains are.',
+  ),
+  listen_tls: optionalList(
+    listType('list of addresses', readListenAddress, formatListenAddress),
+    'Addresses for TLS (HTTPS, with HTTP/2), written as those of `listen`: `443` for all interfaces. None by default. Sites ' +
+      'that have a `certificate` are answered there.',
   ),
   sites: setting(
     text('path'),
@@ -38,6 +48,13 @@ const server = section('Where the server listens, and where its files are.', {
     text('name of a site'),
     'Site that answers for hosts that no site names. Without it they get 421.',
   ),
+  cache_memory: setting(
+    size,
+    '256MB',
+    'What the stored answers of all sites with `cache = on` may take together. Beyond it, the site that stores most gives up ' +
+      'what was not asked for longest.',
+  ),
+  ...frontKeys,
 })
 
 /** With less, an empty process or thread would be replaced again and again (docs/sizing.md). */
@@ -111,13 +128,14 @@ function defaultableKeys(): Record<string, z.ZodType> {
 }
 
 const defaults = section(
-  "For every site that does not say otherwise: any key of a site's [site], [limits] and [static], except `domains`. It is " +
+  "For every site that does not say otherwise: any key of a site's [site], [limits], [static] and [door], except `domains`, " +
+    '`canonical`, `upstream` and `command`. It is ' +
     "as if the line stood in each site's own file.",
   defaultableKeys(),
 )
 
 /** vhostel.ini. */
-export const serverSchema = z.strictObject({ server, pool, defaults })
+export const serverSchema = z.strictObject({ server, pool, acme: acmeSection, defaults })
 
 /** One [pool NAME] of vhostel.ini, as a file that has only that, called [pool]. */
 export const namedPoolSchema = z.strictObject({ pool: namedPool })
@@ -136,7 +154,7 @@ const log = section('What vhostel itself and the sites write.', {
 })
 
 /** logging.ini. */
-export const loggingSchema = z.strictObject({ log })
+export const loggingSchema = z.strictObject({ log, access: accessSection, files: filesSection })
 
 /** A [pool], ready for use. */
 export interface PoolConfig {
@@ -163,16 +181,21 @@ export interface ServerConfig {
   /** Its folder, where relative paths start. */
   dir: string
   listen: ListenAddress[]
+  listenTls: ListenAddress[]
   /** Folders, absolute. */
   sites: string
   run: string
   defaultSite: string | undefined
+  /** What the stored answers of all sites may take together. */
+  cacheMemoryBytes: number
   /** The first is the default one. */
   pools: [PoolConfig, ...PoolConfig[]]
   /** Most requests in one thread. */
   concurrency: number
-  /** `file` absolute. */
-  log: LoggingFile['log']
+  /** All of logging.ini; each `file` absolute. */
+  log: LoggingFile['log'] & Pick<LoggingFile, 'access' | 'files'>
+  front: FrontSettings
+  acme: AcmeConfig
   /** Values of [defaults] by the section of a site that they belong to, as texts: they are read with the site's own. */
   defaults: SiteDefaults
   /** Where `default_site` is written, for the problem that there is no such site. */

@@ -26,6 +26,8 @@ export interface SectionMeta {
   keys: Map<string, SettingMeta>
   /** Set where any key may be set. */
   anyKey: ListMode | undefined
+  /** Set where a key that begins with `/` is the beginning of a path: what it means. Its values are not in the schema. */
+  pathKeys: string | undefined
 }
 
 /** A schema of whole files: sections, each with its keys. */
@@ -46,12 +48,17 @@ export function optional<T extends z.ZodType>(type: T, doc: string) {
   return z.optional(type).meta({ ...metaOf(type), doc })
 }
 
-/** A section with the keys named. */
-export function section<T extends z.core.$ZodLooseShape>(doc: string, shape: T) {
+/** A list that can be left out, and is empty then. */
+export function optionalList<T extends z.ZodType<unknown, string[]>>(type: T, doc: string) {
+  return z.prefault(type, [] as never).meta({ ...metaOf(type), doc })
+}
+
+/** A section with the keys named. @param pathKeys what keys that begin with `/` mean, where there can be such */
+export function section<T extends z.core.$ZodLooseShape>(doc: string, shape: T, pathKeys?: string) {
   return z
     .strictObject(shape)
     .prefault({} as never)
-    .meta({ doc })
+    .meta({ doc, pathKeys })
 }
 
 /** A section in which any key may be set. @param lists whether `key[] = value` makes a list there */
@@ -67,7 +74,8 @@ export function describeSchema(schema: FileSchema): Map<string, SectionMeta> {
     const keys = new Map<string, SettingMeta>()
     for (const [key, type] of Object.entries(shapeOf(sectionSchema))) keys.set(key, metaOf(type))
     const anyKey = meta?.anyKey as ListMode | undefined
-    sections.set(name, { name, doc: String(meta?.doc ?? ''), keys, anyKey })
+    const pathKeys = meta?.pathKeys as string | undefined
+    sections.set(name, { name, doc: String(meta?.doc ?? ''), keys, anyKey, pathKeys })
   }
   return sections
 }

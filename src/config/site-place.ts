@@ -4,6 +4,7 @@
 import { realpathSync, statSync } from 'node:fs'
 import { dirname, relative, resolve, sep } from 'node:path'
 import { quote, shownPath } from './problems.ts'
+import { kindOf } from './site-backend.ts'
 import type { SiteBeingRead, SiteSurroundings } from './site-reading.ts'
 import { addProblem } from './site-reading.ts'
 import type { SiteConfig } from './site-schema.ts'
@@ -21,16 +22,17 @@ export interface Place {
  * should be become dependencies: once they are, the outcome is another.
  */
 export function checkPlace(site: SiteBeingRead, server: SiteSurroundings): Place {
-  const { kind: said, root: rootText, module } = site.checked.value.site
-  const kind = said ?? (module === undefined ? 'static' : 'module')
+  const { root: rootText, module } = site.checked.value.site
+  const kind = kindOf(site)
   const root = resolve(dirname(site.realFile), rootText)
-  if (site.checked.isBad('site', 'root')) return { kind, root, module: undefined }
+  if (kind === 'redirect' || site.checked.isBad('site', 'root')) return { kind, root, module: undefined }
   const fault = pathFault(root, 'folder')
   if (fault !== undefined) {
     addProblem(site, 'site', 'root', `${quote(rootText)} ${fault}`)
     site.load.dependencies.push(root)
   }
   if (kind === 'module') return { kind, root, module: checkModule(site, root, module, fault === undefined) }
+  if (kind !== 'static') return { kind, root, module: undefined }
   const written = site.document.sections.get('site')?.keys
   if (written?.has('module')) {
     addProblem(site, 'site', 'module', 'has no use with kind = static: take one of the two away')
@@ -59,7 +61,7 @@ function checkModule(site: SiteBeingRead, root: string, module: string | undefin
 }
 
 /** Why a path is not the folder or file that it should be. */
-function pathFault(path: string, wanted: 'folder' | 'file'): string | undefined {
+export function pathFault(path: string, wanted: 'folder' | 'file'): string | undefined {
   try {
     const stats = statSync(path, { throwIfNoEntry: false })
     if (stats === undefined) return `does not exist (looked for ${path})`
@@ -73,22 +75,30 @@ function pathFault(path: string, wanted: 'folder' | 'file'): string | undefined 
 
 /** A static site whose root holds the configuration would hand its [env] to anybody. */
 function checkExposure(site: SiteBeingRead, root: string, server: SiteSurroundings): void {
-  const exposed = [site.realFile, server.file, server.sites].find((file) => isInside(file, realRoot(root)))
-  if (exposed === undefined) return
-  const cure = 'name a folder that holds only what the site is to show'
-  addProblem(
-    site,
-    'site',
-    'root',
-    `the folder (${root}) holds ${shownPath(exposed, server.dir)}, which would be served: ${cure}`,
-  )
+  const fault = exposureFault(site, root, server)
+  if (fault !== undefined) addProblem(site, 'site', 'root', fault)
 }
 
-function realRoot(root: string): string {
+/** Why a folder may not be served: it holds the configuration, or one of the `others`, which are absolute paths. */
+export function exposureFault(
+  site: SiteBeingRead,
+  folder: string,
+  server: SiteSurroundings,
+  others: readonly string[] = [],
+): string | undefined {
+  const real = realPath(folder)
+  const secrets = [site.realFile, server.file, server.sites, ...others]
+  const exposed = secrets.find((file) => isInside(file, real) || isInside(realPath(file), real))
+  if (exposed === undefined) return undefined
+  const cure = 'name a folder that holds only what the site is to show'
+  return `the folder (${folder}) holds ${shownPath(exposed, server.dir)}, which would be served: ${cure}`
+}
+
+function realPath(path: string): string {
   try {
-    return realpathSync.native(root)
+    return realpathSync.native(path)
   } catch {
-    return root // taken away since it was looked at
+    return path // taken away since it was looked at
   }
 }
 

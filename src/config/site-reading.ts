@@ -9,7 +9,10 @@ import type { ServerConfig } from './server-schema.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
 
 /** What of the server's configuration a site depends on. */
-export type SiteSurroundings = Pick<ServerConfig, 'file' | 'dir' | 'sites' | 'defaults' | 'pools'>
+export type SiteSurroundings = Pick<
+  ServerConfig,
+  'file' | 'dir' | 'sites' | 'defaults' | 'pools' | 'acme' | 'listenTls'
+>
 
 /** A site's file as it was found. */
 export interface SiteLoad {
@@ -21,6 +24,8 @@ export interface SiteLoad {
   config: SiteConfig | undefined
   /** In line order. */
   problems: Problem[]
+  /** What a person should know, and serves all the same. */
+  warnings: Problem[]
   /** The line of each of `config.domains`. */
   domainLines: number[]
   /** Where `share` is written; undefined where it is in [defaults] or nowhere. */

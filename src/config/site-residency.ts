@@ -16,6 +16,8 @@ import { nearest } from './suggest.ts'
 
 /** Keys that are about a running module. */
 const OF_MODULES = ['isolation', 'pool', 'user', 'group', 'preload', 'idle']
+/** Those of them that are about the pool. */
+const OF_THE_POOL = ['isolation', 'pool']
 
 /** Checks `pool`, `user`, `group`, and that the limits go together; problems are added to the site's. */
 export function checkResidency(
@@ -25,27 +27,28 @@ export function checkResidency(
 ): Identity | undefined {
   const written = site.document.sections.get('site')?.keys
   checkLimits(site)
-  if (kind === 'static') {
-    for (const key of OF_MODULES) {
-      if (written?.has(key)) addProblem(site, 'site', key, 'has no use with kind = static: take the line away')
+  if (kind !== 'module') {
+    for (const key of kind === 'command' ? OF_THE_POOL : OF_MODULES) {
+      if (written?.has(key)) addProblem(site, 'site', key, `has no use with kind = ${kind}: take the line away`)
     }
-    return undefined
+    return kind === 'command' ? checkIdentity(site, true) : undefined
   }
   const unknownPool = poolFault(site.checked.value.site.pool, server.pools)
   if (unknownPool !== undefined) addProblem(site, 'site', 'pool', unknownPool)
-  return checkIdentity(site)
+  return checkIdentity(site, site.checked.value.site.isolation === 'process')
 }
 
-function checkIdentity(site: SiteBeingRead): Identity | undefined {
+/** @param isAlone whether it has a process of its own, which can run as somebody else */
+function checkIdentity(site: SiteBeingRead, isAlone: boolean): Identity | undefined {
   const written = site.document.sections.get('site')?.keys
-  const { user, group, isolation } = site.checked.value.site
+  const { user, group } = site.checked.value.site
   if (user === undefined) {
     if (group !== undefined && written?.has('group')) {
       addProblem(site, 'site', 'group', 'has no use without user: name the user too')
     }
     return undefined
   }
-  if (isolation !== 'process') {
+  if (!isAlone) {
     const cure = 'needs a process of its own: write isolation = process, or take the line away'
     if (written?.has('user')) addProblem(site, 'site', 'user', cure)
     return undefined

@@ -3,27 +3,38 @@
  * docs/configuration.md.
  */
 import { z } from 'zod'
+import type { KeyPair } from '../core/key-pair.ts'
 import type { DomainPattern } from './domains.ts'
 import type { Identity } from './identity.ts'
+import type { SiteLogConfig } from './log-schema.ts'
+import { siteLogSection } from './log-schema.ts'
 import { duration, percent, size } from './measures.ts'
-import { quote } from './problems.ts'
-import { anySection, listSetting, optional, section, setting } from './settings.ts'
-import type { Read } from './units.ts'
-import { choice, flag, integer, listType, text } from './units.ts'
+import { redirect } from './redirect-schema.ts'
+import { anySection, optional, section, setting } from './settings.ts'
+import type { SiteAcme } from './site-acme.ts'
+import { tlsKey } from './site-acme.ts'
+import type { CacheSettings } from './site-cache.ts'
+import { cacheSection, deliveryKeys } from './site-cache.ts'
+import type { SiteDoors } from './site-doors.ts'
+import { doorSection, errorsSection, headersSection } from './site-doors.ts'
+import type { RedirectSettings } from './site-redirect.ts'
+import type { StaticSettings } from './site-static.ts'
+import type { SiteTls } from './site-tls.ts'
+import { tlsKeys } from './site-tls.ts'
+import { staticFiles } from './static-schema.ts'
+import { choice, flag, integer, text } from './units.ts'
 
 /** What answers for a site. */
-const KINDS = ['module', 'static'] as const
+const KINDS = ['module', 'static', 'redirect', 'proxy', 'command'] as const
+
+import type { SiteBackend } from './site-backend.ts'
+import { backendKeys, proxySection } from './site-backend.ts'
 /** The pool of the sites that name none. */
 export const DEFAULT_POOL = 'default'
 /** Whether a site shares its process with others. */
 const ISOLATIONS = ['shared', 'process'] as const
 /** What a site module can be said to be. */
 const MODULE_TYPES = ['auto', 'fastify', 'fetch', 'handler', 'listen'] as const
-
-const fileName = (found: string): Read<string> =>
-  /[/\\]/.test(found) || found.startsWith('.')
-    ? { problem: `${quote(found)} is not the name of a file: write it without a folder (such as index.html)` }
-    : { value: found }
 
 /**
  * The lines of `domains` as written: domains.ts reads each, and load-site.ts says which are wrong, because a regular
@@ -46,8 +57,13 @@ const site = section('What the site is.', {
   domains,
   kind: optional(
     choice(KINDS),
-    'What answers: `module` runs the file named by `module`, `static` serves the files below `root`. Left out: ' +
-      '`module` where `module` is set, else `static`.',
+    'What answers: `module` runs the file named by `module`, `static` serves the files below `root`, `proxy` hands requests ' +
+      'on to `upstream`, `command` starts another program, `redirect` sends visitors elsewhere. Left out: told from which of ' +
+      '`module`, `upstream`, `command` and `[redirect] to` is set; `static` where none is.',
+  ),
+  canonical: optional(
+    text('host'),
+    'One of `domains`: requests for the others are redirected to it, with path and query.',
   ),
   root: setting(
     text('path'),
@@ -56,6 +72,7 @@ const site = section('What the site is.', {
       'It is what the module sees as its working directory, and what `kind = static` serves; for that it has to be set.',
   ),
   module: optional(text('path'), 'JavaScript or TypeScript file to run. A relative path starts at `root`.'),
+  ...backendKeys,
   type: setting(
     choice(MODULE_TYPES),
     'auto',
@@ -77,21 +94,29 @@ const site = section('What the site is.', {
   pool: setting(text('name of a pool'), DEFAULT_POOL, 'The pool of vhostel.ini that it shares: `[pool NAME]`.'),
   user: optional(
     text('user, by name or number'),
-    'Whom the module runs as, with `isolation = process`. vhostel has to be started as root for that; without it, as its ' +
+    'Whom the module runs as, with `isolation = process`, or the program of `kind = command`. vhostel has to be started as root for that; without it, as its ' +
       'pool does.',
   ),
   group: optional(text('group, by name or number'), "The group that it runs as; without it, the user's own."),
-  preload: setting(flag, 'no', 'Whether the module is loaded before its first request, and never dropped from memory.'),
+  preload: setting(
+    flag,
+    'no',
+    'Whether the module is loaded, or the program started, before its first request, and never dropped from memory.',
+  ),
+  ...deliveryKeys,
   idle: setting(
     duration(0),
     '30m',
-    'Unused for so long, the module is dropped from memory; its next request loads it again. `0s`: never.',
+    'Unused for so long, the module is dropped from memory, or the program stopped; its next request loads it again. `0s`: ' +
+      'never.',
   ),
   env_file: optional(
     text('path'),
     'File with `NAME=value` lines (as `.env` files are) for the environment of the site; [env] wins over it. A relative ' +
       'path starts at the folder of this file.',
   ),
+  tls: tlsKey,
+  ...tlsKeys,
 })
 
 const env = anySection(
@@ -121,7 +146,11 @@ const limits = section('What one site may take.', {
     '30s',
     'Longest wait for a free thread, loading of the site included; then 503 with `Retry-After`.',
   ),
-  start_timeout: setting(duration(1), '30s', 'Time in which the module must be loaded (and have called `listen()`).'),
+  start_timeout: setting(
+    duration(1),
+    '30s',
+    'Time in which the module must be loaded (and have called `listen()`), and a program must listen.',
+  ),
   stop_timeout: setting(
     duration(0),
     '30s',
@@ -157,18 +186,33 @@ const limits = section('What one site may take.', {
   ),
   max: setting(percent, '100%', "Most of its pool's places and threads that the site may take."),
   max_body: setting(size, '1GB', 'Largest body of a request; larger ones are answered with 413.'),
-})
-
-const staticFiles = section('For `kind = static`.', {
-  index: listSetting(
-    listType('list of file names', fileName, String),
-    'index.html',
-    'Files that answer for a folder: the first that is there.',
+  body_timeout: setting(
+    duration(100),
+    '60s',
+    'Longest pause between two parts of a body that the client sends; then 408, and the connection is closed.',
+  ),
+  send_timeout: setting(
+    duration(100),
+    '60s',
+    'Longest time in which the client takes nothing of an answer that waits for it; then the connection is closed.',
   ),
 })
 
 /** One site's INI file. */
-export const siteSchema = z.strictObject({ site, env, options, limits, static: staticFiles })
+export const siteSchema = z.strictObject({
+  site,
+  env,
+  options,
+  limits,
+  static: staticFiles,
+  redirect,
+  proxy: proxySection,
+  cache: cacheSection,
+  log: siteLogSection,
+  door: doorSection,
+  headers: headersSection,
+  errors: errorsSection,
+})
 
 /** The file as checked, with keys as they are written. */
 export type SiteFile = z.output<typeof siteSchema>
@@ -201,7 +245,24 @@ export interface SiteConfig {
   env: Record<string, string>
   options: Record<string, unknown>
   limits: SiteLimits
-  static: { index: string[] }
+  /** Whether text is compressed on its way to the client. */
+  compress: boolean
+  /** Undefined where answers are not stored. */
+  cache: CacheSettings | undefined
+  static: StaticSettings
+  /** Set where `kind` is `redirect`. */
+  redirect: RedirectSettings | undefined
+  /** One of the exact domains, to which requests for the others are redirected. */
+  canonical: string | undefined
+  log: SiteLogConfig
+  /** The certificate to be had by ACME; undefined without `tls = auto`. */
+  acme: SiteAcme | undefined
+  /** What the files `certificate` and `key` hold; undefined where they are not set. */
+  certificate: KeyPair | undefined
+  tls: SiteTls
+  /** Set where `kind` is `proxy` or `command`. */
+  backend: SiteBackend | undefined
+  doors: SiteDoors
 }
 
 /** [limits] of a site. Frozen and shared between sites that have the same. */
@@ -213,6 +274,9 @@ export interface SiteLimits {
   startTimeoutMs: number
   stopTimeoutMs: number
   maxBodyBytes: number
+  /** How long a client may pause in its body, or take nothing of an answer. */
+  bodyTimeoutMs: number
+  sendTimeoutMs: number
   /** How long a thread may be kept until that is logged, the thread retired, and ended. */
   slowMs: number
   softLimitMs: number
@@ -226,6 +290,6 @@ export interface SiteLimits {
 }
 
 /** Sections whose keys can also be set for all sites, in [defaults]. */
-export const DEFAULTABLE_SECTIONS = ['site', 'limits', 'static'] as const
+export const DEFAULTABLE_SECTIONS = ['site', 'limits', 'static', 'door'] as const
 /** Keys of those sections that only a site itself can set. */
-export const OWN_KEYS: readonly string[] = ['domains']
+export const OWN_KEYS: readonly string[] = ['domains', 'canonical', 'upstream', 'command']

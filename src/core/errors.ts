@@ -107,6 +107,37 @@ export const SiteThrottled = createError<[string, number]>(
   503,
 )
 
+/** No upstream of a site of `kind = proxy`, or not its program, gave an answer. Arguments: site, upstream, what it did. */
+export const UpstreamFailed = createError<[string, string, string]>('VHOSTEL_UPSTREAM_FAILED', "site '%s': %s %s", 502)
+
+/** An upstream did not take the connection, or did not begin its answer, in time. Arguments: site, upstream, which. */
+export const UpstreamTimeout = createError<[string, string, string]>(
+  'VHOSTEL_UPSTREAM_TIMEOUT',
+  "site '%s': %s did not %s in time; raise [limits] timeout or [proxy] connect_timeout if that is expected",
+  504,
+)
+
+/** Every upstream of a site has as many requests as it may, and as many wait as may. Arguments: site, how many wait. */
+export const UpstreamsBusy = createError<[string, number]>(
+  'VHOSTEL_UPSTREAMS_BUSY',
+  "site '%s' already has %d requests waiting for an upstream; raise [limits] queue, or [proxy] connections or tunnels",
+  503,
+)
+
+/** A request waited too long for an upstream or for the start of the site's program. Arguments: site, ms. */
+export const UpstreamWaitTimeout = createError<[string, number]>(
+  'VHOSTEL_UPSTREAM_WAIT_TIMEOUT',
+  "site '%s': no upstream was free within %d ms; raise [limits] queue_timeout, or [proxy] connections",
+  503,
+)
+
+/** The program of a site of `kind = command` did not come up. Arguments: site, why. Answered as 502. */
+export const CommandFailed = createError<[string, string]>(
+  'VHOSTEL_COMMAND_FAILED',
+  "site '%s': its command %s; what it printed stands in the log",
+  502,
+)
+
 /** The site was taken away while a request waited for it. Argument: site. */
 export const SiteGone = createError<[string]>('VHOSTEL_SITE_GONE', "site '%s' was disabled", 503)
 
@@ -175,4 +206,13 @@ export const SiteUnknown = createError<[string, string]>(
   'VHOSTEL_SITE_UNKNOWN',
   "there is no site '%s' in the sites folder%s",
   404,
+)
+
+// ---- logs ------------------------------------------------------------------------------------------------------
+
+/** The server's log cannot be opened. Arguments: its path, what the system says. */
+export const LogNotOpened = createError<[string, string]>(
+  'VHOSTEL_LOG_NOT_OPENED',
+  "the server's log %s cannot be opened (%s); name another [log] file in logging.ini, or take the line away",
+  500,
 )

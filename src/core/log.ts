@@ -2,11 +2,16 @@
  * The server's log: pino's lines, as JSON for machines or as text for a person at a terminal. One line says one thing: a
  * constant sentence with fields, so that it can be searched.
  *
- * Limit: nothing here waits for a slow reader; pino's destination buffers.
+ * Limit: nothing here waits for a slow reader; pino's destination buffers, and a file is written by log-files.ts.
  */
+import { closeSync, mkdirSync, openSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { styleText } from 'node:util'
 import type { DestinationStream, Logger } from 'pino'
-import { destination, pino } from 'pino'
+import { destination, pino, symbols } from 'pino'
+import { LogNotOpened } from './errors.ts'
+import { OPEN_FLAGS, OPEN_MODE } from './log-file.ts'
+import type { LogFiles, LogTrouble } from './log-files.ts'
 
 export type Log = Logger
 
@@ -18,13 +23,84 @@ export interface LogSettings {
   file?: string | undefined
 }
 
-/** Opens the log. @throws when `file` cannot be opened for appending */
-export function openLog(settings: LogSettings): Log {
-  const target = destination({ dest: settings.file ?? 2, append: true, mkdir: true, sync: false })
-  const text = settings.format === 'text' || (settings.format === 'auto' && !settings.file && process.stderr.isTTY)
-  const colour = text && !settings.file && process.stderr.isTTY
-  const stream: DestinationStream = text ? { write: (line) => target.write(toText(line, colour)) } : target
-  return pino({ level: settings.level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` }, stream)
+/** Hears of each warning and error that is about one site. @param line in JSON, with its line feed */
+export type OnSiteLine = (site: string, line: string) => void
+
+/** pino says what each line is made of to a stream that wants to know. */
+interface Described extends DestinationStream {
+  [symbols.needsMetadataGsym]: true
+  lastLevel?: number
+  lastObj?: unknown
+}
+
+/**
+ * Opens the log.
+ *
+ * @throws VHOSTEL_LOG_NOT_OPENED when `file` cannot be opened for appending
+ */
+export function openLog(settings: LogSettings, files: LogFiles, onSiteLine: OnSiteLine): Log {
+  const { file, format, level } = settings
+  const target: DestinationStream =
+    file === undefined ? openStandardError() : { write: (line) => files.write(file, line) }
+  if (file !== undefined) tryToOpen(file)
+  const text = format === 'text' || (format === 'auto' && !file && process.stderr.isTTY)
+  const colour = text && !file && process.stderr.isTTY
+  const stream: Described = {
+    [symbols.needsMetadataGsym]: true,
+    write(line) {
+      target.write(text ? toText(line, colour) : line)
+      const site = (stream.lastObj as { site?: unknown } | null | undefined)?.site
+      if (typeof site === 'string' && Number(stream.lastLevel) >= WARN) onSiteLine(site, line)
+    },
+  }
+  const log = pino({ level, base: null, timestamp: () => `,"time":"${new Date().toISOString()}"` }, stream)
+  files.onTrouble = (trouble) => tellTrouble(log, trouble, file)
+  return log
+}
+
+const WARN = 40
+
+/** What may wait for whoever reads standard error, in bytes. */
+const MAX_UNREAD_BYTES = 8 * 1024 * 1024
+
+/** Standard error may be a file on a full disk, or a pipe that nobody reads: neither is a reason to end. */
+function openStandardError(): DestinationStream {
+  const target = destination({ dest: 2, sync: false, maxLength: MAX_UNREAD_BYTES })
+  let dropped = 0
+  target.on('error', () => {})
+  target.on('drop', () => dropped++)
+  target.on('write', () => {
+    if (dropped === 0) return
+    const lost = dropped
+    dropped = 0
+    target.write(`${JSON.stringify({ level: WARN, time: new Date().toISOString(), dropped: lost, msg: UNREAD })}\n`)
+  })
+  return target
+}
+
+const UNREAD = 'standard error is read more slowly than its lines come; some were dropped'
+
+/** A name that is wrong is told at the start. */
+function tryToOpen(file: string): void {
+  try {
+    mkdirSync(dirname(file), { recursive: true })
+    closeSync(openSync(file, OPEN_FLAGS, OPEN_MODE))
+  } catch (error) {
+    throw new LogNotOpened(file, (error as Error).message)
+  }
+}
+
+const TROUBLES = {
+  failing: 'a log file cannot be written; its lines are kept as far as there is room, then dropped',
+  slow: 'a log file is written more slowly than its lines come; some were dropped',
+  over: 'a log file is written again',
+} as const satisfies Record<LogTrouble['kind'], string>
+
+/** @param ownFile of the server's log: what is wrong with that is told on standard error */
+function tellTrouble(log: Log, { kind, path, dropped, reason }: LogTrouble, ownFile: string | undefined): void {
+  const fields = { file: path, dropped, ...(reason === undefined ? {} : { reason }) }
+  log[kind === 'over' ? 'info' : 'warn'](fields, TROUBLES[kind])
+  if (path === ownFile) process.stderr.write(`vhostel: ${TROUBLES[kind]} ${JSON.stringify(fields)}\n`)
 }
 
 const LEVELS: Record<number, ['dim' | 'green' | 'yellow' | 'red', string]> = {

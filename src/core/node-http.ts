@@ -8,7 +8,11 @@ import type * as Http from 'node:http'
 const http = process.getBuiltinModule('node:http')
 
 /** As in `node:http`. */
-export const { STATUS_CODES, createServer, request } = http
+export const { STATUS_CODES, createServer, request, validateHeaderName, validateHeaderValue } = http
+
+/** As in `node:http`. */
+export const IncomingMessage = http.IncomingMessage
+export type IncomingMessage = Http.IncomingMessage
 
 /** As in `node:http`. */
 export const ServerResponse = http.ServerResponse

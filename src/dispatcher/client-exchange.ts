@@ -30,6 +30,10 @@ export interface ClientExchangeHandlers {
   onGone(exchange: Exchange): void
   /** The answer is not what the site wanted to say. */
   onFailed(exchange: Exchange, error: Error): void
+  /** The client does not take what waits for it. */
+  onBlocked(exchange: Exchange, res: FrontResponse): void
+  /** It has, or is gone. */
+  onUnblocked(exchange: Exchange): void
 }
 
 export class ClientExchange implements ExchangeListener {
@@ -140,8 +144,9 @@ export class ClientExchange implements ExchangeListener {
     if (!this.res.write(chunk)) {
       if (this.#blocked) return
       this.#blocked = true
+      if (this.exchange !== undefined) this.#handlers.onBlocked(this.exchange, this.res)
       this.res.once('drain', () => {
-        this.#blocked = false
+        this.#unblock()
         this.#pay(0)
       })
     } else if (!this.#blocked) {
@@ -194,20 +199,27 @@ export class ClientExchange implements ExchangeListener {
     if (this.exchange?.sendBody(chunk) === false) this.req.pause()
   }
 
+  #unblock(): void {
+    if (!this.#blocked) return
+    this.#blocked = false
+    if (this.exchange !== undefined) this.#handlers.onUnblocked(this.exchange)
+  }
+
   #closed(): void {
     const { exchange } = this
+    this.#unblock()
     if (exchange !== undefined && exchange.state !== 'done') this.#handlers.onGone(exchange)
   }
 }
 
 /** What Node refuses to send is as the site made it. */
-function asInvalid(error: unknown): AnswerInvalid {
+export function asInvalid(error: unknown): AnswerInvalid {
   if (error instanceof AnswerInvalid) return error
   return new AnswerInvalid(`what the site answered cannot be sent: ${error instanceof Error ? error.message : error}`)
 }
 
 /** Ends the connection in the middle of an answer, but not before what the site has sent of it has left. */
-function cut(res: FrontResponse): void {
+export function cut(res: FrontResponse): void {
   const { socket } = res
   if (socket === null) {
     res.destroy()
@@ -219,7 +231,7 @@ function cut(res: FrontResponse): void {
 }
 
 /** Early hints and the like, by the one public way that Node has for each. */
-function writeInformational(res: FrontResponse, head: ResponseHead): void {
+export function writeInformational(res: FrontResponse, head: ResponseHead): void {
   if (head.status === 102) return res.writeProcessing()
   if (head.status !== 103) return
   const hints: Record<string, string | string[]> = {}
@@ -232,7 +244,8 @@ function writeInformational(res: FrontResponse, head: ResponseHead): void {
   if (hints.link !== undefined) res.writeEarlyHints(hints)
 }
 
-function inPairs(flat: string[]): [string, string][] {
+/** Headers or trailers in a row as pairs of name and value. */
+export function inPairs(flat: string[]): [string, string][] {
   const pairs: [string, string][] = []
   for (let at = 0; at + 1 < flat.length; at += 2) pairs.push([flat[at] as string, flat[at + 1] as string])
   return pairs

@@ -21,7 +21,17 @@ import type { Log } from '../core/log.ts'
 import type { Hosting } from './hosting.ts'
 
 /** Settings that a running server cannot take over: what they name is bound or started once. */
-const AT_START_ONLY = ['listen', 'run', 'pools', 'concurrency', 'log'] as const
+const AT_START_ONLY = [
+  'listen',
+  'listenTls',
+  'run',
+  'pools',
+  'concurrency',
+  'log',
+  'cacheMemoryBytes',
+  'front',
+  'acme',
+] as const satisfies (keyof ServerConfig)[]
 
 /** The settings of the server for its start. @throws VHOSTEL_CONFIG_INVALID with every problem */
 export function serverConfigFor(file: string): ServerConfig {
@@ -114,6 +124,7 @@ export class Configuration {
     this.#readServer()
     const isStart = this.#table === undefined
     this.#reading = await readSites(this.#server, this.#reading, this.#env)
+    this.#warn(this.#reading)
     const table = nextSitesTable(this.#table, this.#reading.sites.values(), this.#server.dir)
     this.#table = table
     this.#onRead()
@@ -141,8 +152,8 @@ export class Configuration {
       if (isDeepStrictEqual(config[name], this.#server[name])) continue
       this.#log.warn({ setting: name }, 'a setting was changed that takes effect at the next start')
     }
-    const { listen, run, pools, concurrency, log } = this.#server
-    this.#server = { ...config, listen, run, pools, concurrency, log }
+    const kept = Object.fromEntries(AT_START_ONLY.map((name) => [name, this.#server[name]]))
+    this.#server = { ...config, ...(kept as Pick<ServerConfig, (typeof AT_START_ONLY)[number]>) }
   }
 
   /** Tells the log and the sites what is wrong with their files now. */
@@ -154,6 +165,16 @@ export class Configuration {
       this.#hosting.setIniProblems(name, lines)
       if (lines.length === 0) this.#log.info({ site: name }, 'INI file is good again')
       for (const line of lines) this.#log.error({ site: name, standing: entry.status }, line)
+    }
+  }
+
+  /** What serves all the same and should not stay so, once for each reading of a file. */
+  #warn({ sites }: SitesReading): void {
+    for (const reading of sites.values()) {
+      if (reading.warnings.length === 0 || this.#table?.sites.get(reading.name)?.reading === reading) continue
+      for (const warning of reading.warnings) {
+        this.#log.warn({ site: reading.name }, renderProblem(warning, this.#server.dir))
+      }
     }
   }
 

@@ -15,18 +15,26 @@ export interface ErrorPage {
 /** What a visitor is told; for any other status its name says all. */
 const SENTENCES: Record<number, string> = {
   400: 'The server could not understand the request.',
+  401: 'This page asks for a name and a password.',
   403: 'This page may not be read.',
   404: 'There is no such page here.',
   405: 'This page cannot be asked for in this way.',
   408: 'The request took too long to arrive.',
   412: 'The page has changed, or is not there, so the condition of the request does not hold.',
   413: 'The request is larger than is allowed here.',
+  414: 'The address of the page is longer than is allowed here.',
   416: 'The file does not have the part that was asked for.',
+  417: 'What the request expects of the server is not known here.',
   421: 'No site is served here under this name.',
+  429: 'Too many requests came from this address. Please try again shortly.',
+  431: 'The head of the request is larger than is allowed here.',
   500: 'Something went wrong while the page was being made.',
+  501: 'The request is in a form that is not known here.',
   502: 'The site ended without an answer.',
   503: 'The site is too busy at the moment. Please try again shortly.',
   504: 'The site did not answer in time.',
+  505: 'The request is in a version of HTTP that is not spoken here.',
+  508: 'The site sends its visitors back to where they are.',
 }
 
 /**

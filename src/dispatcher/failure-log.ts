@@ -5,10 +5,15 @@
  * Limit: `MAX_LINES` a site and kind of error in `WINDOW_MS`. Invariant: every failure is in a line or counted in one.
  */
 import type { Log } from '../core/log.ts'
-import type { Exchange } from '../pool/exchange.ts'
 
 const MAX_LINES = 5
 const WINDOW_MS = 1_000
+
+/** What is said of a request in its line; an `Exchange` is one. */
+export interface FailedRequest {
+  readonly site: { readonly name: string }
+  readonly head: { readonly method: string; readonly url: string }
+}
 
 export class FailureLog {
   readonly #log: Log
@@ -19,7 +24,7 @@ export class FailureLog {
     this.#log = log
   }
 
-  write({ site, head }: Exchange, error: Error): void {
+  write({ site, head }: FailedRequest, error: Error): void {
     const { statusCode, code = error.name } = error as { statusCode?: number; code?: string }
     const kind = `${site.name} ${code}`
     const count = (this.#counts.get(kind) ?? 0) + 1

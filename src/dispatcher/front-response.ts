@@ -6,7 +6,9 @@
  * final answer once, before any byte of it has left, and then every byte of its body, in the order in which it was written.
  */
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
+import type { OwnPage } from '../config/site-doors.ts'
 import { ServerResponse } from '../core/node-http.ts'
+import type { AccessRecord } from './access-record.ts'
 
 /** The head of a final answer; a filter may change all of it. */
 export interface AnswerHead {
@@ -31,14 +33,20 @@ export interface AnswerFilter {
   onHead(head: AnswerHead, response: FrontResponse): BodyFilter | undefined
 }
 
-type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[]
-type Written = (error?: Error | null) => void
+/** As `http.ServerResponse.writeHead` takes them. */
+export type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[]
+/** Called when a part was taken. */
+export type Written = (error?: Error | null) => void
 
 export class FrontResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
   /** When the head was written, as `performance.now()`; 0 before. */
   headAt = 0
   /** Bytes of body on their way to the client, as it gets them. */
   bodyBytes = 0
+  /** What the access logs know of the request; undefined where there is none. */
+  access: AccessRecord | undefined
+  /** The site's own pages for errors that are answered in its place, by `404` or `4xx`. */
+  errorPages: Readonly<Record<string, OwnPage>> | undefined
   #filters: AnswerFilter[] | undefined
   /** Where the body goes first; undefined where it goes to the client at once. */
   #sink: BodySink | undefined
@@ -50,6 +58,12 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     else this.#filters.push(filter)
   }
 
+  /** Puts a filter before those that are there: it sees what was answered, and not what they make of it. */
+  addInnerFilter(filter: AnswerFilter): void {
+    if (this.#filters === undefined) this.#filters = [filter]
+    else this.#filters.unshift(filter)
+  }
+
   /** As `writableEnded`, and also true while what was ended is still in a filter. */
   get isEnded(): boolean {
     return this.#isEnded || this.writableEnded
@@ -57,11 +71,15 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
 
   override writeHead(status: number, reason?: string | Headers, headers?: Headers): this {
     if (this.headAt === 0) this.headAt = performance.now()
-    if (this.#filters === undefined || status < 200) return super.writeHead(status, reason as string, headers)
-    const head = this.#headOf(status, reason, headers)
+    if (this.#filters === undefined || status < 200) {
+      if (this.access !== undefined) this.access.cache = this.#cacheStatus(optionalHeaders(reason, headers))
+      return this.sendHead(status, reason, headers)
+    }
+    const head = this.headOf(status, reason, headers)
     const filters = this.#filters.flatMap((filter) => filter.onHead(head, this) ?? [])
     this.#filters = undefined
-    super.writeHead(head.status, head.reason, head.headers)
+    if (this.access !== undefined) this.access.cache = this.#cacheStatus(head.headers)
+    this.sendHead(head.status, head.reason, head.headers)
     for (const filter of filters.reverse()) this.#sink = filter(this.#sink ?? this.#toClient())
     return this
   }
@@ -70,7 +88,7 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     if (!this.headersSent) this.writeHead(this.statusCode)
     if (this.#sink !== undefined) return this.#sink.write(bytesOf(chunk, encoding))
     this.bodyBytes += chunk.length
-    return super.write(chunk, encoding as BufferEncoding, written)
+    return this.sendPart(chunk, encoding, written)
   }
 
   override end(
@@ -81,7 +99,7 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     if (this.#filters !== undefined && !this.headersSent) this.writeHead(this.statusCode)
     if (this.#sink === undefined) {
       if (chunk !== undefined && typeof chunk !== 'function') this.bodyBytes += chunk.length
-      return super.end(chunk, encoding as BufferEncoding, ended)
+      return this.sendEnd(chunk, encoding, ended)
     }
     if (this.#isEnded) return this
     if (chunk !== undefined && typeof chunk !== 'function') this.#sink.write(bytesOf(chunk, encoding))
@@ -92,26 +110,65 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     return this
   }
 
+  /** RFC 9211; '' where the answer has none. */
+  #cacheStatus(headers: Headers | undefined): string {
+    const given = Array.isArray(headers) ? headers : inTurn(headers)
+    for (let at = 0; at + 1 < given.length; at += 2) {
+      const name = String(given[at])
+      if (name.length === CACHE_STATUS.length && name.toLowerCase() === CACHE_STATUS) return String(given[at + 1])
+    }
+    return String(this.getHeader(CACHE_STATUS) ?? '')
+  }
+
+  /** The head as it leaves; what comes by here has been through the filters. As `http.ServerResponse.writeHead`. */
+  protected sendHead(status: number, reason?: string | Headers, headers?: Headers): this {
+    return super.writeHead(status, reason as string, headers)
+  }
+
+  /** A part of the body as it leaves. As `http.ServerResponse.write`. */
+  protected sendPart(chunk: string | Uint8Array, encoding?: BufferEncoding | Written, written?: Written): boolean {
+    return super.write(chunk, encoding as BufferEncoding, written)
+  }
+
+  /** The end of the answer as it leaves. As `http.ServerResponse.end`. */
+  protected sendEnd(
+    chunk?: string | Uint8Array | (() => void),
+    encoding?: BufferEncoding | (() => void),
+    ended?: () => void,
+  ): this {
+    return super.end(chunk, encoding as BufferEncoding, ended)
+  }
+
   /** What comes out of the last filter. */
   #toClient(): BodySink {
     return {
       write: (chunk) => {
         this.bodyBytes += chunk.byteLength
-        return super.write(chunk)
+        return this.sendPart(chunk)
       },
-      end: () => void super.end(),
+      end: () => void this.sendEnd(),
     }
   }
 
   /** What was set before and what is given now, as Node joins them: the latter in the place of the former. */
-  #headOf(status: number, reason: string | Headers | undefined, headers: Headers | undefined): AnswerHead {
-    const given = inTurn(typeof reason === 'string' ? headers : (headers ?? reason))
+  protected headOf(status: number, reason: string | Headers | undefined, headers: Headers | undefined): AnswerHead {
+    const given = inTurn(optionalHeaders(reason, headers))
+    if (this.getHeaderNames().length === 0) {
+      return { status, reason: typeof reason === 'string' ? reason : undefined, headers: given }
+    }
     const names = new Set(given.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()))
     const kept = this.getHeaderNames().filter((name) => !names.has(name.toLowerCase()))
     const before = kept.flatMap((name) => pairs(name, this.getHeader(name)))
     for (const name of this.getHeaderNames()) this.removeHeader(name)
     return { status, reason: typeof reason === 'string' ? reason : undefined, headers: [...before, ...given] }
   }
+}
+
+const CACHE_STATUS = 'cache-status'
+
+/** `writeHead` takes headers in the place of a reason, too. */
+function optionalHeaders(reason: string | Headers | undefined, headers: Headers | undefined): Headers | undefined {
+  return typeof reason === 'string' ? headers : (headers ?? reason)
 }
 
 /** Bytes of text are one a character where it is latin1, which is the only text that is written here in parts. */

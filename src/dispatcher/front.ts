@@ -7,29 +7,34 @@ import type { IncomingMessage, Server, ServerOptions } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Server as NetServer } from 'node:net'
 import type { Duplex } from 'node:stream'
+import type { FrontSettings } from '../config/server-front.ts'
 import type { ListenAddress } from '../config/server-schema.ts'
 import { AddressInUse } from '../core/errors.ts'
 import { listenUnix } from '../core/listen-unix.ts'
 import { createServer } from '../core/node-http.ts'
+import type { Certificates } from './certificates.ts'
+import { connectionOf } from './connection.ts'
 import { FrontResponse } from './front-response.ts'
+import { Guard } from './guard.ts'
 import type { RequestHandler } from './handle-request.ts'
+import { sendError } from './send-error.ts'
+import type { TlsFront } from './tls-front.ts'
 import { responseOn } from './tunnel.ts'
+import type { Upgrade } from './visit.ts'
 
 /** Permissions of a unix socket that a proxy in front connects to: who may, is decided by its folder. */
 const FRONT_SOCKET_MODE = 0o666
 const IDLE_GRACE_MS = 500
 
-const OPTIONS: ServerOptions<typeof IncomingMessage, typeof FrontResponse> = {
+type Options = ServerOptions<typeof IncomingMessage, typeof FrontResponse>
+
+const OPTIONS: Options = {
   ServerResponse: FrontResponse,
   // Host is checked by request-host.ts, which answers with a page.
   requireHostHeader: false,
   noDelay: true,
   // A request without a body need not be read to its end: nothing here looks at that end.
   optimizeEmptyRequests: true,
-  keepAliveTimeout: 65_000,
-  headersTimeout: 60_000,
-  // An upload may take as long as it makes progress.
-  requestTimeout: 0,
   shouldUpgradeCallback: wantsUpgrade,
 }
 
@@ -37,26 +42,40 @@ const OPTIONS: ServerOptions<typeof IncomingMessage, typeof FrontResponse> = {
 interface Listener {
   server: Server
   address: ListenAddress
+  isSecure: boolean
+}
+
+/** Where TLS is spoken, and with which certificates. */
+export interface SecureAddresses {
+  addresses: readonly ListenAddress[]
+  certificates: Certificates
 }
 
 export class Front {
   readonly #listeners: Listener[] = []
+  #tls: TlsFront | undefined
+  readonly #guard: Guard
   #closing = false
+
+  constructor(settings: FrontSettings) {
+    this.#guard = new Guard(settings)
+  }
 
   /**
    * Listens on every address.
    *
    * @throws VHOSTEL_ADDRESS_IN_USE, or what the kernel says, with all listeners closed again
    */
-  static async start(addresses: readonly ListenAddress[], handler: RequestHandler): Promise<Front> {
-    const front = new Front()
+  static async start(
+    addresses: readonly ListenAddress[],
+    handler: RequestHandler,
+    settings: FrontSettings,
+    secure?: SecureAddresses,
+  ): Promise<Front> {
+    const front = new Front(settings)
     try {
-      for (const address of addresses) {
-        const server = createServer(OPTIONS)
-        front.#serve(server, handler)
-        await bind(server, address)
-        front.#listeners.push({ server, address })
-      }
+      for (const address of addresses) await front.#listen(createServer(front.#options), address, false, handler)
+      if (secure !== undefined && secure.addresses.length > 0) await front.#listenSecure(secure, handler)
     } catch (error) {
       await front.close(0)
       throw error
@@ -64,42 +83,103 @@ export class Front {
     return front
   }
 
-  /** Addresses as bound: `http://127.0.0.1:8080`, `http://[::1]:8080` or `unix:/path`. */
+  /** Addresses as bound: `http://127.0.0.1:8080`, `https://[::1]:8443`, `unix:/path` or `tls:unix:/path`. */
   get addresses(): string[] {
-    return this.#listeners.map(({ server, address }) => describe(server, address))
+    return this.#listeners.map((listener) => describe(listener))
   }
 
-  /** Ports bound on TCP. */
+  /** Ports bound on TCP for requests in clear text. */
   get ports(): number[] {
-    return this.#listeners.flatMap(({ server, address }) =>
-      address.kind === 'tcp' ? [(server.address() as AddressInfo).port] : [],
-    )
+    return this.#portsOf(false)
+  }
+
+  /** Ports bound on TCP for TLS. */
+  get securePorts(): number[] {
+    return this.#portsOf(true)
   }
 
   /** Accepts nothing new; open requests get `graceMs`, then every connection is ended. */
   async close(graceMs: number): Promise<void> {
     this.#closing = true
-    await Promise.all(this.#listeners.map(({ server }) => closeServer(server, graceMs)))
+    const http2 = this.#tls?.close(graceMs)
+    await Promise.all([http2, ...this.#listeners.map(({ server }) => closeServer(server, graceMs))])
+    this.#guard.close()
+  }
+
+  get #options(): Options {
+    return { ...OPTIONS, ...(this.#guard.options as Options) }
+  }
+
+  #portsOf(secure: boolean): number[] {
+    return this.#listeners.flatMap(({ server, address, isSecure }) =>
+      address.kind === 'tcp' && isSecure === secure ? [(server.address() as AddressInfo).port] : [],
+    )
+  }
+
+  /** Loaded only where it is needed: TLS and HTTP/2 take some MB. */
+  async #listenSecure({ addresses, certificates }: SecureAddresses, handler: RequestHandler): Promise<void> {
+    const { TlsFront } = await import('./tls-front.ts')
+    this.#tls = new TlsFront(certificates, {
+      handle: (req, res) => {
+        handler.attempt(req, res, () => {
+          handler.open(req, res)
+          if (this.#guard.letsStream(req, res)) handler.handle(req, res)
+        })
+      },
+    })
+    for (const address of addresses) await this.#listen(this.#tls.createServer(this.#options), address, true, handler)
+  }
+
+  async #listen(server: Server, address: ListenAddress, isSecure: boolean, handler: RequestHandler): Promise<void> {
+    this.#guard.watch(server, (entry) => handler.access?.refused(entry))
+    this.#serve(server, handler)
+    await bind(server, address)
+    this.#listeners.push({ server, address, isSecure })
   }
 
   #serve(server: Server, handler: RequestHandler): void {
+    const pass = (req: IncomingMessage, res: FrontResponse, upgrade: Upgrade | undefined, onLet: () => void): void => {
+      handler.attempt(req, res, () => {
+        handler.open(req, res, upgrade)
+        if (this.#guard.lets(req, res)) onLet()
+      })
+    }
     const handle = (req: IncomingMessage, res: FrontResponse): void => {
       // The client is told not to use the connection again; http.Server.close() would cut it between two requests.
       if (this.#closing) res.setHeader('connection', 'close')
-      handler.handle(req, res)
+      pass(req, res, undefined, () => handler.handle(req, res))
     }
     server.on('request', handle)
     // `Expect: 100-continue` goes to the site, whose answer may be 100 or a final one.
     server.on('checkContinue', handle)
     server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
       socket.on('error', () => socket.destroy())
-      handler.handle(req, responseOn(req, socket), { socket, head })
+      const upgrade = { socket, head }
+      const res = responseOn(req, socket)
+      pass(req, res, upgrade, () => handler.handle(req, res, upgrade))
+    })
+    // Node destroys the connection of a CONNECT that nobody listens for; whoever looks first refuses it.
+    server.on('connect', (req: IncomingMessage, socket: Duplex) => {
+      socket.on('error', () => socket.destroy())
+      pass(req, responseOn(req, socket), undefined, () => socket.destroy())
+    })
+    server.on('checkExpectation', (req: IncomingMessage, res: FrontResponse) => {
+      pass(req, res, undefined, () => sendError(req, res, { statusCode: 417, closes: true }))
     })
   }
 }
 
-/** HTTP/2 is not offered in clear text, so `Upgrade: h2c` is answered as if it were not there (RFC 9110 §7.8). */
+/**
+ * HTTP/2 is not offered in clear text, so `Upgrade: h2c` is answered as if it were not there (RFC 9110 §7.8); nor is one with
+ * a body, which Node would take for the first bytes of the other protocol.
+ */
 function wantsUpgrade(req: IncomingMessage): boolean {
+  const { 'content-length': length = '0', 'transfer-encoding': coding } = req.headers
+  if (Number(length) > 0 || coding !== undefined) {
+    // The parser does not come back to requests behind that body.
+    connectionOf(req.socket)?.endWithNext()
+    return false
+  }
   return req.method === 'GET' && !/(^|[,\s])h2c($|[,\s])/i.test(String(req.headers.upgrade))
 }
 
@@ -113,10 +193,10 @@ async function bind(server: Server, address: ListenAddress): Promise<void> {
   })
 }
 
-function describe(server: Server, address: ListenAddress): string {
-  if (address.kind === 'unix') return `unix:${address.path}`
+function describe({ server, address, isSecure }: Listener): string {
+  if (address.kind === 'unix') return `${isSecure ? 'tls:' : ''}unix:${address.path}`
   const bound = server.address() as AddressInfo
-  return `http://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
+  return `${isSecure ? 'https' : 'http'}://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
 }
 
 /**

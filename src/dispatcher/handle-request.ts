@@ -4,14 +4,22 @@
  * Invariant: a request is answered by the site that the host table names for its host, or by none.
  */
 import type { IncomingMessage } from 'node:http'
+import type { SiteConfig } from '../config/site-schema.ts'
+import type { Log } from '../core/log.ts'
+import type { AccessLogs } from './access-logs.ts'
+import type { Certificates } from './certificates.ts'
+import { connectionOf } from './connection.ts'
 import type { FrontResponse } from './front-response.ts'
 import type { HostTable } from './host-table.ts'
 import { hostOfRequest } from './request-host.ts'
+import { answerChallenge, isReachable } from './secure-request.ts'
 import { sendError } from './send-error.ts'
 import type { Site } from './site.ts'
 import type { Upgrade } from './visit.ts'
 
 export interface RequestContext {
+  /** For what should never happen. */
+  readonly log?: Log
   /** The table in force; swapped whole. */
   hosts: HostTable<Site>
 }
@@ -19,17 +27,54 @@ export interface RequestContext {
 /** Answers requests by the tables in `context`. Never throws for what a client sent. */
 export class RequestHandler {
   readonly context: RequestContext
+  /** Set where there is one of all sites. */
+  readonly access: AccessLogs | undefined
 
-  constructor(context: RequestContext) {
+  readonly #certificates: Certificates
+
+  constructor(context: RequestContext, certificates: Certificates, access?: AccessLogs) {
     this.context = context
+    this.#certificates = certificates
+    this.access = access?.isOfAll === true ? access : undefined
+  }
+
+  /**
+   * Does what a request wants done, and answers it where that fails: a fault of ours must cost one request, never the server
+   * and with it all sites.
+   */
+  attempt(req: IncomingMessage, res: FrontResponse, work: () => void): void {
+    try {
+      work()
+    } catch (error) {
+      this.context.log?.error({ err: error, method: req.method, url: req.url }, 'handling a request failed')
+      if (res.headersSent || res.destroyed) res.destroy()
+      else sendError(req, res, { statusCode: 500, closes: true })
+    }
+  }
+
+  /** A request has come: from here on the access log knows of it, whatever becomes of it. */
+  open(req: IncomingMessage, res: FrontResponse, upgrade?: Upgrade): void {
+    this.access?.open(req, res, upgrade)
   }
 
   handle(req: IncomingMessage, res: FrontResponse, upgrade?: Upgrade): void {
     const asked = hostOfRequest(req.rawHeaders, req.url as string, req.httpVersionMinor)
+    if (this.#certificates.httpChallenges.size > 0 && answerChallenge(req, res, this.#certificates)) return
     if ('status' in asked) return sendError(req, res, { statusCode: asked.status, closes: true })
+    if (res.access !== undefined) res.access.host = asked.host
     const match = this.context.hosts.lookup(asked.host)
     if (match === undefined) return sendError(req, res, { statusCode: 421 })
+    if (!isReachable(req, asked.host, match.site, this.#certificates)) return sendError(req, res, { statusCode: 421 })
     match.site.requests++
+    holdTo(req, match.site.config.limits)
     match.site.service.answer({ req, res, asked, match, upgrade, arrivedAt: performance.now() })
   }
+}
+
+/** How long the client may take is the site's to say from here on. */
+function holdTo(req: IncomingMessage, { bodyTimeoutMs, sendTimeoutMs }: SiteConfig['limits']): void {
+  const connection = connectionOf(req.socket)
+  if (connection === undefined) return
+  connection.bodyTimeoutMs = bodyTimeoutMs
+  connection.sendTimeoutMs = sendTimeoutMs
 }

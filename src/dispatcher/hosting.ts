@@ -7,6 +7,7 @@
  * Invariant: `context.hosts` always is the table of exactly the `config`s in `#sites`.
  */
 import type { SiteStatus } from '../admin/reports.ts'
+import type { SiteLogConfig } from '../config/log-schema.ts'
 import { shownPath } from '../config/problems.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { Log } from '../core/log.ts'
@@ -19,8 +20,8 @@ import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
 import type { RequestContext } from './handle-request.ts'
 import { buildHostTable } from './host-table.ts'
 import { residencyOf, siteLimits } from './pool-settings.ts'
-import type { Site } from './site.ts'
-import { statusOf } from './site.ts'
+import type { FrontPorts, Site } from './site.ts'
+import { statusOf, urlsOf } from './site.ts'
 import type { ServiceParts } from './site-service.ts'
 import { createService } from './site-service.ts'
 
@@ -68,6 +69,7 @@ export class Hosting {
   readonly #settings: HostingSettings
   readonly #log: Log
   #code: CodeWatch | undefined
+  #onChange = (): void => {}
   #defaultSite: string | undefined
   #lastGeneration = 0
 
@@ -86,9 +88,20 @@ export class Hosting {
     this.#code = watch
   }
 
+  /** Called after each change of `configs`. */
+  set onChange(listener: () => void) {
+    this.#onChange = listener
+  }
+
+  /** The settings in force. */
+  get configs(): SiteConfig[] {
+    return [...this.#sites.values()].map(({ config }) => config)
+  }
+
   /** Which generation of each site is wanted now; a failed one does not count. */
   generations(): Map<string, number | undefined> {
-    return new Map([...this.#sites.values()].map((site) => [site.name, site.pooled?.order?.generation]))
+    const ofCode = ({ pooled, service }: Site) => pooled?.order?.generation ?? service.backend?.generation()
+    return new Map([...this.#sites.values()].map((site) => [site.name, ofCode(site)]))
   }
 
   /** A site's place in the pool; undefined where it has none. */
@@ -96,16 +109,25 @@ export class Hosting {
     return this.#sites.get(name)?.pooled
   }
 
+  /** What is written of a site, and where; undefined where there is no such site. */
+  logOf(name: string): SiteLogConfig | undefined {
+    return this.#sites.get(name)?.config.log
+  }
+
   /** Sites that are loaded, or should be and cannot. */
   inUse(): string[] {
     const used = [...this.#sites.values()].filter(
-      ({ pooled, codeFault }) => pooled !== undefined && (pooled.lane.warm.size > 0 || codeFault !== undefined),
+      ({ pooled, codeFault, service }) =>
+        service.backend?.isInUse() || (pooled !== undefined && (pooled.lane.warm.size > 0 || codeFault !== undefined)),
     )
     return used.map((site) => site.name)
   }
 
-  statuses(ports: readonly number[]): SiteStatus[] {
-    return [...this.#sites.values()].map((site) => statusOf(site, ports, this.#isolation))
+  statuses(ports: FrontPorts): SiteStatus[] {
+    const { certificates } = this.#services
+    return [...this.#sites.values()].map((site) =>
+      statusOf(site, urlsOf(site.config, ports, certificates.of(site) !== undefined), this.#isolation),
+    )
   }
 
   /**
@@ -127,8 +149,8 @@ export class Hosting {
   /** Loads a new generation of a site with the settings it has; what became of it shows in its status. */
   async reloadCode(name: string): Promise<void> {
     const site = this.#sites.get(name)
-    if (site?.pooled === undefined) return
-    await this.#renewal.replace(site.pooled, this.#order(site.config))
+    if (site?.pooled === undefined) return site?.service.backend?.reload()
+    await this.#replace(site.pooled, this.#order(site.config))
   }
 
   /** As `reloadCode`, for callers that do not wait. */
@@ -194,6 +216,7 @@ export class Hosting {
     this.#sites.delete(name)
     this.#leave(site)
     site.service.close()
+    this.#services.caches.close(name)
   }
 
   /** Gives a site its place in the pool, where its kind has one. */
@@ -224,7 +247,8 @@ export class Hosting {
     if (pooled === undefined || config.kind !== 'module') {
       if (site.config.kind !== config.kind) this.#leave(site)
       if (pooled === undefined) this.#enter(site, config)
-      return this.#take(site, config)
+      this.#take(site, config)
+      return site.service.backend?.settled()
     }
     const order = this.#order(config)
     if (pooled.order !== undefined && isSameCode(pooled.order, order)) return this.#take(site, config)
@@ -233,9 +257,16 @@ export class Hosting {
       pooled.order = order
       return this.#take(site, config)
     }
-    const report = await this.#renewal.replace(pooled, order)
+    const report = await this.#replace(pooled, order)
     // While it was loading, the site may have been removed, or made anew as another kind.
     if (report.shape !== undefined && site.pooled === pooled) this.#take(site, config)
+  }
+
+  /** Loads a generation; what the code before it has answered does not outlive it. */
+  async #replace(pooled: PoolSite, order: LoadOrder): Promise<LoadReport> {
+    const report = await this.#renewal.replace(pooled, order)
+    if (report.shape !== undefined) this.#services.caches.find(pooled.name)?.renewed()
+    return report
   }
 
   /** These settings are in force from now on. */
@@ -260,6 +291,7 @@ export class Hosting {
       patterns: site.config.domains,
     }))
     this.#context.hosts = buildHostTable(claims, this.#defaultSite)
+    this.#onChange()
   }
 
   #watch(site: Site, files: readonly string[], loadedAt?: number): void {
@@ -288,7 +320,8 @@ export class Hosting {
   }
 }
 
-function passedOn(env: NodeJS.ProcessEnv): Record<string, string> {
+/** What the environment of every site has of the server's. */
+export function passedOn(env: NodeJS.ProcessEnv): Record<string, string> {
   const picked: Record<string, string> = {}
   for (const name of PASSED_ON) {
     const value = env[name]

@@ -5,6 +5,7 @@
  */
 import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { CertificateManager } from '../acme/manager.ts'
 import { startAdmin } from '../admin/api.ts'
 import type { AdminActions, ReloadReport, SiteStatus, StatusReport } from '../admin/reports.ts'
 import { Recorder } from '../advice/recorder.ts'
@@ -13,27 +14,40 @@ import type { PoolConfig } from '../config/server-schema.ts'
 import { watchSites } from '../config/watch.ts'
 import type { Log } from '../core/log.ts'
 import { openLog } from '../core/log.ts'
+import { LogFiles } from '../core/log-files.ts'
 import { VERSION } from '../core/version.ts'
 import { Isolation } from '../pool/isolation.ts'
 import type { PoolHandlers } from '../pool/pool.ts'
 import { Pool } from '../pool/pool.ts'
-import type { PoolSite } from '../pool/pool-site.ts'
 import { Renewal } from '../pool/renewal.ts'
 import { thisMachine } from '../pool/sizing.ts'
 import { Upkeep } from '../pool/upkeep.ts'
-import type { LogLevel } from '../protocol/frames.ts'
+import { AccessLogs } from './access-logs.ts'
+import { Backends } from './backends.ts'
+import { purgeReport } from './cache-report.ts'
+import { ServerCache } from './cache-store.ts'
+import { Certificates } from './certificates.ts'
+import type { CommandParts } from './command/command-site.ts'
+import { GroupWatch } from './command/group-watch.ts'
+import { clearLeftPlaces } from './command/listen-place.ts'
 import { Configuration, serverConfigFor } from './configuration.ts'
+import { DoorKeeper } from './doors.ts'
 import { Front } from './front.ts'
 import type { RequestContext } from './handle-request.ts'
 import { RequestHandler } from './handle-request.ts'
 import { buildHostTable } from './host-table.ts'
-import { Hosting } from './hosting.ts'
+import { Hosting, passedOn } from './hosting.ts'
+import { HotFiles } from './hot-files.ts'
+import type { SecurePort } from './https-only.ts'
+import { keepCertified } from './issuance.ts'
 import { matchReport } from './match.ts'
 import { ModuleAnswers } from './module-answers.ts'
 import { groupSettings } from './pool-settings.ts'
 import { adviceSnapshot, groupStatuses, stackReport } from './pool-status.ts'
 import type { Site } from './site.ts'
 import { refusedStatus } from './site.ts'
+import { SiteErrorLog } from './site-error-log.ts'
+import type { ServiceParts } from './site-service.ts'
 
 export interface ServerOptions {
   /** Absolute path of vhostel.ini. */
@@ -45,6 +59,8 @@ export interface ServerOptions {
 export interface RunningServer {
   readonly actions: AdminActions
   readonly log: Log
+  /** Lets go of all log files: what comes next is written to whatever has their names by then. */
+  reopenLogs(): void
   /** Accepts nothing new, gives open requests 30 s, then ends everything. Within seconds when nothing is open. */
   close(): Promise<void>
 }
@@ -57,7 +73,9 @@ interface Parts {
   pool: Pool
   front: Front
   recorder: Recorder
+  caches: ServerCache
   concurrency: number
+  issuance: CertificateManager
 }
 
 /** How long open requests get when the server stops, in ms. */
@@ -66,35 +84,61 @@ const CLOSE_GRACE_MS = 30_000
 /**
  * Starts a server; resolves when it serves.
  *
- * @throws VHOSTEL_CONFIG_INVALID, VHOSTEL_ADDRESS_IN_USE, VHOSTEL_SOCKET_PATH_TOO_LONG, VHOSTEL_POOL_NOT_STARTED, or what
+ * @throws VHOSTEL_CONFIG_INVALID, VHOSTEL_ADDRESS_IN_USE, VHOSTEL_SOCKET_PATH_TOO_LONG, VHOSTEL_POOL_NOT_STARTED,
+ *   VHOSTEL_LOG_NOT_OPENED, or what
  *   the system says; everything that was started is stopped then
  */
 export async function startServer({ configFile, env = process.env }: ServerOptions): Promise<RunningServer> {
   const config = serverConfigFor(configFile)
-  const log = openLog(config.log)
+  await using stack = new AsyncDisposableStack()
+  const late: Late = {}
+  const { access, files: fileSettings, ...logSettings } = config.log
+  const files = stack.adopt(new LogFiles({ rotateBytes: fileSettings.rotate, keep: fileSettings.keep }), (it) =>
+    it.close(),
+  )
+  const errorLog = new SiteErrorLog(files, (site) => late.hosting?.logOf(site))
+  const log = openLog(logSettings, files, (site, line) => errorLog.warned(site, line))
   mkdirSync(config.run, { recursive: true, mode: 0o700 })
   chmodSync(config.run, 0o700)
   const { concurrency } = config
   const groups = config.pools.map((one) => groupSettings(one, thisMachine(), env))
   warnOfRoot(config.pools, log)
-  await using stack = new AsyncDisposableStack()
-
-  const late: Late = {}
   const recorder = new Recorder(performance.now(), Date.now())
   const settings = { groups, concurrency, recorder, runFolder: config.run }
-  const pool = stack.adopt(await Pool.start(settings, poolHandlers(late, log), log), (it) => it.close())
+  const pool = stack.adopt(await Pool.start(settings, poolHandlers(late, log, errorLog), log), (it) => it.close())
   const renewal = stack.adopt(new Renewal(pool, log), (it) => it.close())
-  const context: RequestContext = { hosts: buildHostTable<Site>([]) }
+  const context: RequestContext = { log, hosts: buildHostTable<Site>([]) }
   const isolation = stack.adopt(new Isolation(pool, log), (it) => it.close())
-  const services = { modules: new ModuleAnswers(pool, log) }
+  const accessLogs = new AccessLogs(files, access)
+  const backends = stack.adopt(openBackends(config.run, env, log, errorLog), (it) => it.close())
+  const certificates = new Certificates(context)
+  const securePort: SecurePort = { port: undefined }
+  const services: ServiceParts = {
+    access: accessLogs,
+    modules: new ModuleAnswers(pool, log),
+    caches: new ServerCache(config.cacheMemoryBytes),
+    files: new HotFiles(),
+    doors: new DoorKeeper(),
+    backends,
+    certificates,
+    securePort,
+  }
   const hosting = new Hosting(context, { pool, renewal, isolation, services }, { dir: config.dir, env }, log)
   const upkeep = stack.adopt(new Upkeep({ pool, renewal, isolation }, log), (it) => it.close())
   Object.assign(late, { hosting, renewal, isolation, upkeep })
   const configuration = new Configuration(config, hosting, env, log)
   await configuration.refresh()
-  const handler = new RequestHandler(context)
-  const front = stack.adopt(await Front.start(config.listen, handler), (it) => it.close(CLOSE_GRACE_MS))
-  const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, concurrency }
+  const issuance = new CertificateManager(config.acme, certificates, log)
+  await keepCertified(hosting, issuance, log)
+  const handler = new RequestHandler(context, certificates, accessLogs)
+  const secure = { addresses: config.listenTls, certificates }
+  const listening = Front.start(config.listen, handler, config.front, secure)
+  const front = stack.adopt(await listening, (it) => it.close(CLOSE_GRACE_MS))
+  securePort.port = front.securePorts.includes(443) ? 443 : front.securePorts[0]
+  // Not before the front is up: that is where the ACME server looks.
+  stack.adopt(issuance, (it) => it.close()).start()
+  const { caches } = services
+  const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, caches, concurrency, issuance }
   hosting.codeWatch = stack.use(watchCode((site) => hosting.codeChanged(site), log))
   const watch = stack.use(
     watchSites(
@@ -108,7 +152,13 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   stack.use(await startAdmin(actions, join(config.run, 'admin.sock')))
 
   const running = stack.move()
-  return { actions, log, close: () => running.disposeAsync() }
+  return { actions, log, reopenLogs: () => files.reopen(), close: () => running.disposeAsync() }
+}
+
+function openBackends(run: string, env: NodeJS.ProcessEnv, log: Log, errorLog: SiteErrorLog): Backends {
+  clearLeftPlaces(run)
+  const output: CommandParts['output'] = (site, level, text) => errorLog.written(log, site, level, text, undefined)
+  return new Backends({ watch: new GroupWatch(log), run, env: passedOn(env), log, output })
 }
 
 /** What a site does, it does as the user that the processes run as. */
@@ -128,11 +178,11 @@ interface Late {
 }
 
 /** What the pool says before they are there is about no site. */
-function poolHandlers(late: Late, log: Log): PoolHandlers {
+function poolHandlers(late: Late, log: Log, errorLog: SiteErrorLog): PoolHandlers {
   return {
     onLoaded: (site, order, report) => late.hosting?.loaded(site, order, report),
     onFiles: (site, files) => late.hosting?.files(site, files),
-    onSiteLog: (site, level, text) => logLine(log, site, level, text),
+    onSiteLog: (site, level, text, request) => errorLog.written(log, site?.name, level, text, request),
     onStale: () => late.renewal?.noteStale(),
     onStarved: (site) => late.hosting?.starved(site),
     onOffence: (site, offence) => late.isolation?.offence(site, offence),
@@ -142,15 +192,6 @@ function poolHandlers(late: Late, log: Log): PoolHandlers {
   }
 }
 
-const PINO_LEVELS = { out: 'info', err: 'error', warn: 'warn', fatal: 'error' } as const satisfies Record<
-  LogLevel,
-  'info' | 'error' | 'warn'
->
-
-function logLine(log: Log, site: PoolSite | undefined, level: LogLevel, text: string): void {
-  log[PINO_LEVELS[level]]({ site: site?.name }, text)
-}
-
 function adminActions(parts: Parts, context: RequestContext): AdminActions {
   const startedAt = Date.now()
   return {
@@ -158,6 +199,7 @@ function adminActions(parts: Parts, context: RequestContext): AdminActions {
     reload: (site) => reload(parts, site),
     match: (url) => matchReport(url, context.hosts),
     advice: (windowMs) => adviceSnapshot(parts.pool, parts.recorder, windowMs),
+    purge: (site, url) => purgeReport(parts.caches, site, url),
     stack: (site) => stackReport(parts.pool, site, parts.hosting.pooled(site)),
   }
 }
@@ -184,11 +226,12 @@ function statusReport(parts: Parts): Omit<StatusReport, 'startedAt'> {
   }
 }
 
-function siteStatuses({ configuration, hosting, front }: Parts): SiteStatus[] {
+function siteStatuses({ configuration, hosting, front, issuance }: Parts): SiteStatus[] {
   const refused = configuration.refused.map((entry) =>
     refusedStatus(entry.name, entry.file, configuration.describe(entry)),
   )
-  return [...hosting.statuses(front.ports), ...refused].sort((a, b) => (a.name < b.name ? -1 : 1))
+  const served = hosting.statuses(front).map((site) => ({ ...site, certificate: issuance.status(site.name) }))
+  return [...served, ...refused].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
 
 /** Reads all files, and loads a new generation of one site, or of all in use, also where nothing in the files changed. */
@@ -196,6 +239,7 @@ async function reload(parts: Parts, name?: string): Promise<ReloadReport> {
   const { configuration, hosting } = parts
   const before = hosting.generations()
   await configuration.refresh()
+  parts.issuance.retry(name)
   const wanted = name === undefined ? hosting.inUse() : [name]
   const now = hosting.generations()
   const untouched = wanted.filter((site) => now.get(site) === before.get(site))

@@ -1,18 +1,19 @@
 /**
  * Answers visits of `kind = module`: makes of each an exchange with the pool.
  *
- * Invariant: what a site is told of a request is what the client sent, but for the host of an absolute target and the
- * captures of the host's rule.
+ * Invariant: what a site is told of a request is what the client sent, but for the host of an absolute target, the
+ * captures of the host's rule, and who the client is, which is connection.ts's to say.
  */
-import type { Socket } from 'node:net'
 import type { Log } from '../core/log.ts'
 import { Exchange } from '../pool/exchange.ts'
 import type { Pool } from '../pool/pool.ts'
 import type { RequestHead } from '../protocol/frames.ts'
 import type { ClientExchangeHandlers } from './client-exchange.ts'
 import { ClientExchange } from './client-exchange.ts'
+import { clientOf } from './connection.ts'
 import { FailureLog } from './failure-log.ts'
 import { sendError } from './send-error.ts'
+import { SlowReaders } from './slow-readers.ts'
 import { TunnelExchange } from './tunnel.ts'
 import type { Visit } from './visit.ts'
 
@@ -23,9 +24,12 @@ export class ModuleAnswers {
   constructor(pool: Pool, log: Log) {
     this.#pool = pool
     const failures = new FailureLog(log)
+    const slow = new SlowReaders((exchange) => pool.yieldPlace(exchange))
     this.#exchanges = {
       onGone: (exchange) => pool.abort(exchange, 'the client is gone'),
       onFailed: (exchange, error) => failures.write(exchange, error),
+      onBlocked: (exchange, res) => slow.add(exchange, res),
+      onUnblocked: (exchange) => slow.delete(exchange),
     }
   }
 
@@ -47,6 +51,7 @@ export class ModuleAnswers {
       visit.arrivedAt,
     )
     listener.exchange = exchange
+    if (res.access !== undefined) res.access.exchange = exchange
     this.#pool.submit(pooled, exchange)
   }
 }
@@ -54,7 +59,8 @@ export class ModuleAnswers {
 const CAPTURE_PREFIX = 'x-vhostel-'
 
 function requestHead({ req, asked, match, upgrade }: Visit): RequestHead {
-  const socket = req.socket as Socket & { encrypted?: boolean }
+  const { socket } = req
+  const client = clientOf(req)
   const { authority, target: url } = asked
   const sent = authority === undefined ? req.rawHeaders : withHost(req.rawHeaders, authority)
   return {
@@ -63,11 +69,11 @@ function requestHead({ req, asked, match, upgrade }: Visit): RequestHead {
     url,
     httpMinor: req.httpVersionMinor,
     headers: match.pattern?.kind === 'regex' ? withCaptures(sent, match.captures) : sent,
-    remoteAddress: socket.remoteAddress ?? '',
-    remotePort: socket.remotePort ?? 0,
+    remoteAddress: client.address,
+    remotePort: client.port,
     localAddress: socket.localAddress ?? '',
     localPort: socket.localPort ?? 0,
-    encrypted: socket.encrypted === true,
+    encrypted: client.encrypted,
     keepAlive: true,
     upgrade: upgrade !== undefined,
   }

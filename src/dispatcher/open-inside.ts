@@ -6,23 +6,27 @@
  */
 import type { Stats } from 'node:fs'
 import { close, constants, fstat, open, readlinkSync } from 'node:fs'
-import { realpath } from 'node:fs/promises'
+import { opendir, realpath } from 'node:fs/promises'
 import { sep } from 'node:path'
 import { promisify } from 'node:util'
 
 // Bare descriptors: a FileHandle of node:fs/promises made an answer cost half as much again (Node 24.21).
 const openFile = promisify(open)
-const statFile = promisify(fstat)
+/** What an open file is now. */
+export const statFile = promisify(fstat)
 
 /** A file is not sent. `changed`: it was replaced while it was looked at, and another try may succeed. */
 export class FileRefused extends Error {
   readonly status: number
   readonly changed: boolean
+  /** What the answer says beside its page. */
+  readonly headers: Record<string, string>
 
-  constructor(status: number, changed = false) {
+  constructor(status: number, changed = false, headers: Record<string, string> = {}) {
     super(`the file is answered with ${status}`)
     this.status = status
     this.changed = changed
+    this.headers = headers
   }
 }
 
@@ -62,8 +66,8 @@ function isSame(stat: Stats, seen: Stats): boolean {
   return sameFile && stat.size === seen.size && stat.mtimeMs === seen.mtimeMs
 }
 
-/** Whether a folder lies in the root, or is the root, once all links are followed. */
-export async function isFolderInside(root: string, path: string): Promise<boolean> {
+/** Whether a file or folder lies in the root, or is the root, once all links are followed. */
+export async function isInside(root: string, path: string): Promise<boolean> {
   const [place, realRoot] = await Promise.all([realpath(path), realpath(root)])
   return place === realRoot || isUnder(realRoot, place)
 }
@@ -80,4 +84,33 @@ function placeOf(fd: number, path: string): string | Promise<string> {
 
 function isUnder(realRoot: string, place: string): boolean {
   return place.startsWith(realRoot.endsWith(sep) ? realRoot : realRoot + sep)
+}
+
+/** What is in a folder; folders have a slash at the end of their names. */
+export interface FolderNames {
+  names: string[]
+  /** Whether there is more. */
+  isCut: boolean
+}
+
+/**
+ * Reads the names in a folder, which is opened and found to be in the root before any is read.
+ *
+ * @throws FileRefused with 404 for what is outside of the root; the system's errors as they are
+ */
+export async function namesInside(root: string, path: string, max: number): Promise<FolderNames> {
+  const fd = await openFile(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    const [realRoot, place] = await Promise.all([realpath(root), placeOf(fd, path)])
+    if (place !== realRoot && !isUnder(realRoot, place)) throw new FileRefused(404)
+    const found: FolderNames = { names: [], isCut: false }
+    // By its descriptor: the path may lead elsewhere by now.
+    for await (const entry of await opendir(process.platform === 'linux' ? `/proc/self/fd/${fd}` : place)) {
+      if (found.names.length === max) return { ...found, isCut: true }
+      found.names.push(entry.isDirectory() ? `${entry.name}/` : entry.name)
+    }
+    return found
+  } finally {
+    closeFile(fd)
+  }
 }

@@ -5,10 +5,16 @@
  * Invariant: the page says what a visitor may know; file names, site names and stacks go to the log only.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ErrorPage } from './error-page.ts'
 import { errorPage } from './error-page.ts'
+import { FrontResponse } from './front-response.ts'
+import { closeAfter } from './linger.ts'
 
 /** What `Retry-After` says with a 503, in seconds, where nothing better is known. */
 const RETRY_AFTER_SECONDS = 1
+
+/** What sites can be asked, for `Allow` where nobody knows better. */
+const SITE_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 
 /** What can be answered: any of our errors, or a bare status. `closes`: the connection is of no further use. */
 export interface Answerable {
@@ -20,15 +26,25 @@ export interface Answerable {
 /** Ends the response with the page of `error.statusCode` (500 without one). The head must not have been sent. */
 export function sendError(req: IncomingMessage, res: ServerResponse, error: Error | Answerable): void {
   const { statusCode = 500, closes = false, retryAfterSeconds = RETRY_AFTER_SECONDS } = error as Answerable
-  const { type, body } = errorPage(statusCode, req.headers.accept)
+  const { type, body } = ownPage(res, statusCode) ?? errorPage(statusCode, req.headers.accept)
   const headers: Record<string, string | number> = {
     'content-type': type,
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',
   }
-  if (statusCode === 503) headers['retry-after'] = retryAfterSeconds
-  if (closes) headers.connection = 'close'
+  if (statusCode === 503 || statusCode === 429) headers['retry-after'] = retryAfterSeconds
+  if (statusCode === 405 && !res.hasHeader('allow')) headers.allow = SITE_METHODS
+  if (closes) {
+    headers.connection = 'close'
+    closeAfter(req)
+  }
   res.sendDate = true
   res.writeHead(statusCode, headers)
   res.end(req.method === 'HEAD' ? undefined : body)
+}
+
+/** The page that the site has for a status, or for all of its kind. */
+function ownPage(res: ServerResponse, status: number): ErrorPage | undefined {
+  if (!(res instanceof FrontResponse) || res.errorPages === undefined) return undefined
+  return res.errorPages[status] ?? res.errorPages[`${Math.floor(status / 100)}xx`]
 }

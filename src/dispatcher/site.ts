@@ -8,6 +8,8 @@ import type { SiteState, SiteStatus } from '../admin/reports.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { Isolation } from '../pool/isolation.ts'
 import type { PoolSite } from '../pool/pool-site.ts'
+import type { BackendStatus } from './backends.ts'
+import { cacheStatus } from './cache-report.ts'
 import type { SiteService } from './site-service.ts'
 
 export interface Site {
@@ -26,7 +28,10 @@ export interface Site {
 }
 
 /** Where the site stands now; see `SiteState`. */
-function stateOf({ pooled, iniProblems, codeFault }: Site, isQuarantined: boolean): SiteState {
+function stateOf(site: Site, isQuarantined: boolean): SiteState {
+  const { pooled, iniProblems, codeFault } = site
+  const ofProgram = stateOfProgram(site.service.backend?.status())
+  if (ofProgram !== undefined) return ofProgram
   const isWarm = pooled === undefined || pooled.lane.warm.size > 0
   const isLoading = !isWarm && pooled.lane.loading !== undefined
   if (!isWarm && !isLoading && pooled.failure !== undefined) return 'failed'
@@ -36,32 +41,49 @@ function stateOf({ pooled, iniProblems, codeFault }: Site, isQuarantined: boolea
   return isWarm ? 'live' : 'idle'
 }
 
+/** Where the program of a site stands; undefined where there is none, or it is well. */
+function stateOfProgram(status: BackendStatus | undefined): SiteState | undefined {
+  const { program, problem } = status ?? {}
+  if (program === undefined) return undefined
+  if (program.state === 'running') return problem === undefined ? undefined : 'previous'
+  if (program.state === 'starting') return 'loading'
+  return problem === undefined ? 'idle' : 'failed'
+}
+
 /** When the process of a site's own is started again, Unix time in ms; undefined where nothing waits for that. */
-function throttledUntil({ pooled }: Site): number | undefined {
+function throttledUntil({ pooled, service }: Site): number | undefined {
+  if (service.backend !== undefined) return service.backend.status().throttledUntil
   const leftMs = pooled === undefined ? 0 : pooled.throttledUntil - performance.now()
   return leftMs > 0 ? Math.round(Date.now() + leftMs) : undefined
 }
 
-/** @param ports the TCP ports that the front listens on */
-export function statusOf(site: Site, ports: readonly number[], isolation: Isolation): SiteStatus {
+/** @param urls links to it, as `urlsOf` */
+export function statusOf(site: Site, urls: string[], isolation: Isolation): SiteStatus {
   const { pooled, config } = site
+  const backend = site.service.backend?.status()
   const residency = pooled === undefined ? undefined : isolation.statusOf(pooled)
   return {
     name: site.name,
     kind: config.kind,
     file: config.file,
     domains: sources(config),
-    urls: urlsOf(config, ports),
+    urls,
     state: stateOf(site, residency?.quarantinedSince !== undefined),
-    problems: site.codeFault === undefined ? site.iniProblems : [...site.iniProblems, site.codeFault.text],
+    problems: [
+      ...site.iniProblems,
+      ...(site.codeFault ? [site.codeFault.text] : []),
+      ...(backend?.problem ? [backend.problem] : []),
+    ],
     shape: pooled?.loaded?.shape,
     generation: pooled?.loaded === undefined ? 0 : (pooled.order?.generation ?? 0),
     threads: pooled?.lane.warm.size ?? 0,
-    inFlight: pooled?.lane.inFlight ?? 0,
-    waiting: pooled?.lane.waiting.size ?? 0,
+    inFlight: pooled?.lane.inFlight ?? backend?.inFlight ?? 0,
+    waiting: pooled?.lane.waiting.size ?? backend?.waiting ?? 0,
     requests: site.requests,
     residency,
+    program: backend?.program,
     throttledUntil: throttledUntil(site),
+    cache: site.service.cache === undefined ? undefined : cacheStatus(site.service.cache.store),
   }
 }
 
@@ -82,10 +104,19 @@ export function refusedStatus(name: string, file: string, problems: string[]): S
   return { name, kind: undefined, file, state: 'refused', problems, ...none }
 }
 
-/** A link for each domain that is a name, at each port. */
-export function urlsOf(config: SiteConfig, ports: readonly number[]): string[] {
+/** The TCP ports that the front listens on. */
+export interface FrontPorts {
+  readonly ports: readonly number[]
+  readonly securePorts: readonly number[]
+}
+
+/** A link for each domain that is a name, at each port where it is answered. @param isSecure whether it has a certificate */
+export function urlsOf(config: SiteConfig, { ports, securePorts }: FrontPorts, isSecure: boolean): string[] {
   const hosts = config.domains.flatMap((domain) => (domain.kind === 'exact' ? [domain.host] : []))
-  return hosts.flatMap((host) => ports.map((port) => `http://${host}${port === 80 ? '' : `:${port}`}/`))
+  return hosts.flatMap((host) => [
+    ...(isSecure ? securePorts.map((port) => `https://${host}${port === 443 ? '' : `:${port}`}/`) : []),
+    ...ports.map((port) => `http://${host}${port === 80 ? '' : `:${port}`}/`),
+  ])
 }
 
 /** Domains as written: `.example.com` gives two patterns and is told once. */

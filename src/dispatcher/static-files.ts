@@ -1,47 +1,61 @@
 /**
- * Answers a request of a static site from a folder. Paths, conditions, ranges and types are @fastify/send's; this file
- * adds what the library leaves open: dotfiles are hidden, folders lead to their index, and the head of the answer is only
- * sent once the file is open (open-inside.ts), so a file that cannot be read gets a page and not half an answer.
+ * Answers requests from a folder: from memory where the file is hot (hot-files.ts), else from the disk. Which file it is
+ * says find-file.ts, in which form precompressed.ts, with which head representation.ts; the head is only sent once the file
+ * is open (open-inside.ts), so a file that cannot be read gets a page and not half an answer.
  *
- * Leaves to others: how long a client may take to read (the front's timeouts), caching and compression.
+ * Leaves to others: how long a client may take to read (the front's timeouts), and compression.
  *
  * Invariant: whatever was opened is closed when the answer has ended, however it ended.
  */
-import { createReadStream, read } from 'node:fs'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { pipeline } from 'node:stream/promises'
-import { promisify } from 'node:util'
-import type { ErrorSendResult } from '@fastify/send'
-import { send } from '@fastify/send'
-import { closeFile, FileRefused, isFolderInside, openInside } from './open-inside.ts'
+import { errorCode } from '../config/text-file.ts'
+import { asciiTarget, decodePath, sameHostPath, splitTarget } from './file-path.ts'
+import type { Found } from './find-file.ts'
+import { findFile } from './find-file.ts'
+import { folderPage } from './folder-listing.ts'
+import type { HotAnswer } from './hot-files.ts'
+import { hotAnswer, isSame, MAX_FILE_BYTES } from './hot-files.ts'
+import { sendNotFoundPage } from './not-found-page.ts'
+import { closeFile, FileRefused, statFile } from './open-inside.ts'
+import type { Coding } from './precompressed.ts'
+import { chooseCoding, codingsOf } from './precompressed.ts'
+import type { FileHead, OpenFile } from './representation.ts'
+import { fileHead, typeOf } from './representation.ts'
 import { sendError } from './send-error.ts'
+import { readWhole, sendFile } from './send-file.ts'
+import { sendHot } from './send-hot.ts'
+import type { StaticFolder } from './static-folder.ts'
 import type { Answerer } from './visit.ts'
-
-const readFile = promisify(read)
-
-export interface StaticFolder {
-  /** Absolute path; may be a link, which is followed anew for each request. */
-  root: string
-  /** Names of the files that stand for a folder, the first that exists is taken. */
-  index: string[]
-}
-
-/** Files up to this size are read whole and sent with the head in one write, in bytes; larger ones are streamed. */
-const MAX_WHOLE_BYTES = 64 * 1024
 
 /** How often a file is looked at that changes between being looked up and being opened; then 503. */
 const MAX_ATTEMPTS = 5
+/** What is wrong with a request and not with the file. */
+const OF_REQUEST = [400, 412, 416]
+
+/** One request for a file of a folder. */
+interface FileAsk {
+  req: IncomingMessage
+  res: ServerResponse
+  folder: StaticFolder
+  /** As sent, with what the folder is mounted at. */
+  path: string
+  /** The same without that. */
+  own: string
+  query: string
+  /** What counts as if nothing of that name were there. */
+  absent: readonly number[]
+}
 
 /** Answers visits of `kind = static`. */
 export function staticAnswers(folder: StaticFolder): Answerer {
-  return ({ req, res, asked }) => void serveStatic(req, res, folder, asked.target)
+  return ({ req, res, asked }) => void serveStatic(req, res, folder, asked.target).catch(() => res.destroy())
 }
 
 /**
  * Answers a request with a file of the folder, a redirect, or an error page. GET and HEAD only.
  *
- * Never throws and never rejects: whatever goes wrong ends the response with a page, or, once the head is out, by ending
- * the connection, which is the only way to tell a client that a file is not whole.
+ * Whatever goes wrong ends the response with a page, or, once the head is out, by ending the connection, which is the only
+ * way to tell a client that a file is not whole.
  *
  * @param target the request target in origin form, with its query
  * @returns when the answer has been handed to the system, or the client is gone
@@ -52,177 +66,168 @@ export async function serveStatic(
   folder: StaticFolder,
   target: string,
 ): Promise<void> {
-  try {
-    await answer(req, res, folder, target)
-  } catch (error) {
-    if (res.headersSent || res.destroyed) res.destroy()
-    else sendError(req, res, { statusCode: statusOf(error) })
-  }
-}
-
-async function answer(req: IncomingMessage, res: ServerResponse, folder: StaticFolder, target: string): Promise<void> {
   if (req.method !== 'GET' && req.method !== 'HEAD') {
     res.setHeader('allow', 'GET, HEAD')
-    throw new FileRefused(405)
+    return sendError(req, res, { statusCode: 405 })
   }
-  const query = target.indexOf('?')
-  const path = query === -1 ? target : target.slice(0, query)
-  checkPath(path)
+  const { path, query } = splitTarget(target)
+  const ask: FileAsk = { req, res, folder, path, own: path, query, absent: [404] }
+  const isThere = answerHot(ask) ?? (await answerCold(ask))
+  if (!isThere) await sendNotFoundPage(req, res, folder)
+}
+
+/**
+ * Answers a GET or HEAD for a folder that is mounted at `prefix`, where the folder has something.
+ *
+ * @param otherwise called where nothing of that name is there, at once or later
+ */
+export function serveMounted(
+  req: IncomingMessage,
+  res: ServerResponse,
+  folder: StaticFolder,
+  target: string,
+  prefix: string,
+  otherwise: () => void,
+): void {
+  const { path, query } = splitTarget(target)
+  const ask: FileAsk = { req, res, folder, path, own: path.slice(prefix.length), query, absent: [400, 404] }
+  const isThere = answerHot(ask)
+  if (isThere === false) return otherwise()
+  if (isThere) return
+  answerCold(ask)
+    .then((found) => {
+      if (!found && !res.destroyed) otherwise()
+    })
+    .catch(() => res.destroy())
+}
+
+/** @returns whether there is something, and it has been sent; undefined where that has to be looked up */
+function answerHot({ req, res, folder, path, own, query }: FileAsk): boolean | undefined {
+  const known = folder.memory?.know(folder.id, own, req.headers['accept-encoding'])
+  if (known === undefined) return undefined
+  if ('answer' in known) return sendHot(req, res, known.answer) ? true : undefined
+  if (known.found.kind === 'missing') return false
+  if (known.found.kind === 'listing') return undefined
+  redirect(res, path, query, known.found)
+  return true
+}
+
+/** @returns whether something is there; what went wrong with that is answered with a page */
+async function answerCold(ask: FileAsk): Promise<boolean> {
+  const { req, res, folder, own } = ask
   for (let attempt = 1; ; attempt++) {
     try {
-      return await answerPath(req, res, folder, path, query === -1 ? '' : target.slice(query))
+      return await answerOnce(ask)
     } catch (error) {
-      if (!(error instanceof FileRefused && error.changed && attempt < MAX_ATTEMPTS)) throw error
+      const statusCode = statusOf(error)
+      if (!OF_REQUEST.includes(statusCode)) folder.memory?.forget(folder.id, own)
+      if (res.headersSent || res.destroyed) return res.destroy().destroyed
+      if (error instanceof FileRefused && error.changed && attempt < MAX_ATTEMPTS) continue
+      if (ask.absent.includes(statusCode)) return false
+      if (error instanceof FileRefused) for (const pair of Object.entries(error.headers)) res.setHeader(...pair)
+      sendError(req, res, { statusCode })
+      return true
     }
   }
 }
 
-/** Refuses what no link of a site leads to: dotfiles (but `/.well-known`, RFC 8615), `..` in any spelling, bad escapes. */
-function checkPath(path: string): void {
-  let decoded: string
-  try {
-    decoded = decodeURIComponent(path)
-  } catch {
-    throw new FileRefused(400)
-  }
-  if (decoded.includes('\0')) throw new FileRefused(400)
-  if (!decoded.startsWith('/')) throw new FileRefused(404)
-  const visible = decoded.startsWith('/.well-known/') ? decoded.slice('/.well-known'.length) : decoded
-  if (visible.includes('/.')) throw new FileRefused(404)
+async function answerOnce(ask: FileAsk): Promise<boolean> {
+  const { req, res, folder, path, own, query } = ask
+  const lookedAt = performance.now()
+  const decoded = decodePath(own)
+  const found = await findFile(folder, decoded)
+  folder.memory?.keepPath(folder.id, own, found, lookedAt)
+  if (found.kind === 'missing') return false
+  if (found.kind === 'redirect') redirect(res, path, query, found)
+  else if (found.kind === 'listing') await sendListing(req, res, folder, found.folder, decoded === '/')
+  else await answerFile(ask, found.file, lookedAt)
+  return true
 }
 
-/** A descriptor and who closes it: `answerPath`, or a stream, which then takes it out of here. */
-interface OpenFile {
-  fd: number | undefined
-}
-
-async function answerPath(
-  req: IncomingMessage,
-  res: ServerResponse,
-  folder: StaticFolder,
-  path: string,
-  query: string,
-): Promise<void> {
-  const file: OpenFile = { fd: undefined }
-  try {
-    const found = await send(headOf(req), path, {
-      root: folder.root,
-      index: folder.index,
-      dotfiles: 'allow', // checkPath has seen to them: the library knows no exception for .well-known
-      onFile: async (name, stat) => {
-        file.fd = await openInside(folder.root, name, stat)
-      },
-    })
-    if (found.type === 'directory') return await redirectToFolder(res, folder, found.metadata.path, path, query)
-    if (found.type === 'error') return refuse(req, res, found)
-    await sendFile(req, res, file, found.statusCode, withType(found.statusCode, found.headers))
-  } finally {
-    if (file.fd !== undefined) closeFile(file.fd)
-  }
-}
-
-/**
- * The request as the library is to see it: as HEAD, for it would open the file by its name, after all checks. A range of a
- * real HEAD is left out (RFC 9110 §14.2: it is defined for GET only).
- */
-function headOf(req: IncomingMessage): IncomingMessage {
-  const headers = req.method === 'HEAD' ? { ...req.headers, range: undefined } : req.headers
-  return Object.create(req, { method: { value: 'HEAD' }, headers: { value: headers } })
-}
-
-/**
- * Sends the page for what the library refused. Its 403 is for `..` and for a folder without an index, its 500 for anything
- * that it met on the way and did not expect.
- */
-function refuse(req: IncomingMessage, res: ServerResponse, found: ErrorSendResult): void {
-  const { statusCode, headers, metadata } = found
-  const range = headers['Content-Range']
-  if (range !== undefined) res.setHeader('content-range', range)
-  const status = statusCode === 500 ? statusOf(metadata.error) : statusCode
-  sendError(req, res, { statusCode: statusCode === 403 ? 404 : status })
-}
-
-/** The library's own redirect would escape the path a second time and lose the query. */
-async function redirectToFolder(
-  res: ServerResponse,
-  folder: StaticFolder,
-  name: string,
-  path: string,
-  query: string,
-): Promise<void> {
-  if (!(await isFolderInside(folder.root, name))) throw new FileRefused(404)
-  // `//host/` and `/\host/` would lead to another host.
-  const location = `${path.replace(/^[/\\]+/, '/')}/${query}`
+function redirect(res: ServerResponse, path: string, query: string, found: Found & { kind: 'redirect' }): void {
+  const location = asciiTarget(sameHostPath(path.slice(0, path.length - found.cut)) + found.add + query)
   res.writeHead(301, { location, 'content-length': 0 })
   res.end()
 }
 
-/** JavaScript's type since RFC 9239, and one for what the library knows no type of: browsers would guess it. */
-function withType(status: number, headers: Record<string, string>): Record<string, string> {
-  const type = headers['Content-Type']
-  if (status === 304) return headers
-  if (type === undefined) return { ...headers, 'Content-Type': 'application/octet-stream' }
-  return { ...headers, 'Content-Type': type.replace('application/javascript', 'text/javascript') }
-}
-
-// ---- sending ---------------------------------------------------------------------------------------------------
-
-async function sendFile(
+async function sendListing(
   req: IncomingMessage,
   res: ServerResponse,
-  file: OpenFile,
-  status: number,
-  headers: Record<string, string>,
+  folder: StaticFolder,
+  path: string,
+  isTop: boolean,
 ): Promise<void> {
-  const length = Number(headers['Content-Length'] ?? 0) // a 304 has none
-  const start = Number(/^bytes (\d+)-/.exec(headers['Content-Range'] ?? '')?.[1] ?? 0)
-  if (req.method === 'HEAD' || length === 0) {
-    res.writeHead(status, headers)
-    res.end()
-  } else if (length <= MAX_WHOLE_BYTES) {
-    const bytes = await readWhole(file, start, length)
-    res.writeHead(status, headers)
-    res.end(bytes)
-  } else {
-    res.writeHead(status, headers)
-    await stream(res, file, start, length)
-  }
+  const page = Buffer.from(await folderPage(folder.root, path, isTop))
+  res.writeHead(200, {
+    'content-type': 'text/html; charset=utf-8',
+    'content-length': page.byteLength,
+    'cache-control': 'no-cache',
+  })
+  res.end(req.method === 'HEAD' ? undefined : page)
 }
 
-/** @throws FileRefused (to be tried again) when the file has become shorter meanwhile */
-async function readWhole(file: OpenFile, start: number, length: number): Promise<Buffer> {
-  const bytes = Buffer.allocUnsafe(length)
-  let filled = 0
-  while (filled < length) {
-    const { bytesRead } = await readFile(fdOf(file), bytes, filled, length - filled, start + filled)
-    if (bytesRead === 0) throw new FileRefused(503, true)
-    filled += bytesRead
-  }
-  return bytes
-}
+// ---- one file ---------------------------------------------------------------------------------------------------
 
-async function stream(res: ServerResponse, file: OpenFile, start: number, length: number): Promise<void> {
-  const source = createReadStream('', { fd: fdOf(file), start, end: start + length - 1 })
-  file.fd = undefined // the stream closes it, whichever way it ends
+async function answerFile(ask: FileAsk, file: string, lookedAt: number): Promise<void> {
+  const { req, folder } = ask
+  const codings = folder.precompressed ? await codingsOf(file, typeOf(file)) : []
+  const coding = chooseCoding(req.headers['accept-encoding'], codings)
   try {
-    await pipeline(source, res, { end: false })
-  } finally {
-    source.destroy() // pipeline leaves the source open where the response was already closed (Node 24.21)
+    await answerForm(ask, file, coding, codings, lookedAt)
+  } catch (error) {
+    // A compressed neighbour that may not be sent is as if it were not there.
+    if (coding === undefined || ask.res.headersSent || ![403, 404].includes(statusOf(error))) throw error
+    await answerForm(ask, file, undefined, codings, lookedAt)
   }
-  if (source.bytesRead !== length) throw new FileRefused(503) // truncated: the client waits for what will not come
-  res.end()
 }
 
-/** The library says that it found a file only after `onFile` has opened it. */
-function fdOf(file: OpenFile): number {
-  if (file.fd === undefined) throw new FileRefused(500)
-  return file.fd
+async function answerForm(
+  { req, res, folder }: FileAsk,
+  file: string,
+  coding: Coding | undefined,
+  codings: readonly Coding[],
+  lookedAt: number,
+): Promise<void> {
+  const open: OpenFile = { fd: undefined }
+  try {
+    const head = await fileHead(req, folder.root, { file, coding, varies: codings.length > 0 }, open)
+    const hot = await warm(folder, file, coding, codings, head, open, lookedAt)
+    if (hot === undefined || !sendHot(req, res, hot)) await sendFile(res, req.method, head, open)
+  } finally {
+    if (open.fd !== undefined) closeFile(open.fd)
+  }
+}
+
+/** Keeps a small file that is sent whole, or goes on keeping it. @returns undefined where it is not kept */
+async function warm(
+  folder: StaticFolder,
+  file: string,
+  coding: Coding | undefined,
+  codings: readonly Coding[],
+  { status, headers, stat }: FileHead,
+  open: OpenFile,
+  lookedAt: number,
+): Promise<HotAnswer | undefined> {
+  const { memory, id } = folder
+  if (memory === undefined || stat.size > MAX_FILE_BYTES || open.fd === undefined) return undefined
+  const known = memory.bodyOf(id, file, coding, stat)
+  if (known === undefined && status !== 200) return undefined
+  const readAt = Date.now()
+  const bytes = known === undefined ? await readWhole(open, 0, stat.size) : undefined
+  // It is being written: what is sent may be half of the new one, and must not be kept.
+  if (bytes !== undefined && !isSame(await statFile(open.fd), stat)) return undefined
+  const answer =
+    bytes === undefined
+      ? { ...(known as HotAnswer), at: lookedAt, isBeingChecked: false }
+      : hotAnswer(headers, bytes, stat, readAt, lookedAt)
+  memory.keepAnswer(id, file, coding, codings, answer)
+  return answer
 }
 
 /** The status for what reading met. */
 function statusOf(error: unknown): number {
   if (error instanceof FileRefused) return error.status
-  switch (error instanceof Error && 'code' in error ? error.code : undefined) {
+  switch (errorCode(error)) {
     case 'ENOENT': // deleted between two looks
     case 'ENOTDIR':
     case 'ELOOP':

@@ -5,12 +5,14 @@
  * Invariant: when either side ends with an error the other is destroyed, so no half of a tunnel outlives the other.
  */
 import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { Exchange, ExchangeListener } from '../pool/exchange.ts'
 import type { ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
 import type { ClientExchange, ClientExchangeHandlers } from './client-exchange.ts'
 import { FrontResponse } from './front-response.ts'
+import { linger } from './linger.ts'
 
 const CREDIT_PORTION_BYTES = BODY_WINDOW_BYTES / 4
 
@@ -22,7 +24,8 @@ export function responseOn(req: IncomingMessage, socket: Duplex): FrontResponse 
   res.assignSocket(socket as Parameters<typeof res.assignSocket>[0])
   res.on('finish', () => {
     res.detachSocket(socket as Parameters<typeof res.detachSocket>[0])
-    socket.end()
+    // Half closed, and not read, it would stay for as long as the client likes.
+    linger(socket as Socket)
   })
   return res
 }
@@ -56,6 +59,8 @@ export class TunnelExchange implements ExchangeListener {
   onTunnel(): void {
     const socket = this.#socket
     this.#open = true
+    this.#plain.res.statusCode = 101
+    this.#plain.res.headAt = performance.now()
     this.#plain.res.detachSocket(socket as Parameters<FrontResponse['detachSocket']>[0])
     socket.on('close', () => this.#gone())
     if (this.#head.byteLength > 0) this.#toSite(this.#head)
@@ -67,6 +72,7 @@ export class TunnelExchange implements ExchangeListener {
     if (!this.#open) return this.#plain.onBody(chunk)
     if (this.#socket.destroyed) return
     this.#owed += chunk.byteLength
+    this.#plain.res.bodyBytes += chunk.byteLength
     if (this.#socket.write(chunk)) {
       if (this.#owed > CREDIT_PORTION_BYTES) this.#pay()
     } else if (this.#socket.listenerCount('drain', this.#pay) === 0) {

@@ -10,6 +10,7 @@ import type { RequestHead, ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
 import { REPEATABLE_METHODS, SAFE_METHODS } from '../protocol/methods.ts'
 import type { PoolSite } from './pool-site.ts'
+import type { PoolThread } from './pool-thread.ts'
 import type { Slot } from './scheduler.ts'
 import type { ThreadLink } from './thread-link.ts'
 
@@ -55,6 +56,8 @@ export class Exchange {
   /** What the recorder knows it by, and when it was handed to a thread last. */
   flow: RecordedFlow | undefined
   startedAt = 0
+  /** The thread that it was handed to last; also when it is over, for the access log. */
+  thread: PoolThread | undefined
   queueTimer: NodeJS.Timeout | undefined
   /** `performance.now()` of the arrival. */
   readonly arrivedAt: number

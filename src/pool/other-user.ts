@@ -17,11 +17,26 @@ export function admit({ uid, gid = uid }: ProcessOptions, socketPath: string, ca
   if (uid === undefined || gid === undefined || uid === 0) return
   chmodSync(dirname(socketPath), 0o711)
   chmodSync(socketPath, 0o666)
-  for (let folder = dirname(socketPath); folder !== dirname(folder); folder = dirname(folder)) {
-    if (!isPassable(folder, uid, gid)) throw new RunUnreachable(uid, folder, folder)
-  }
+  checkWay({ uid, gid }, dirname(socketPath))
   mkdirSync(cache, { recursive: true, mode: 0o700 })
   chownSync(cache, uid, gid)
+}
+
+/**
+ * Lets a user pass through the run folder, to a folder of its own in it.
+ *
+ * @throws VHOSTEL_RUN_UNREACHABLE when a folder above is closed to that user
+ */
+export function openRunFolder(identity: { uid: number; gid: number }, run: string): void {
+  if (identity.uid === 0) return
+  chmodSync(run, 0o711)
+  checkWay(identity, run)
+}
+
+function checkWay({ uid, gid }: { uid: number; gid: number }, lowest: string): void {
+  for (let folder = lowest; folder !== dirname(folder); folder = dirname(folder)) {
+    if (!isPassable(folder, uid, gid)) throw new RunUnreachable(uid, folder, folder)
+  }
 }
 
 /** Whether the search bit is set that counts for this user; path_resolution(7). */

@@ -54,7 +54,8 @@ export interface PoolHandlers {
   onLoaded(site: PoolSite, order: LoadOrder, report: LoadReport): void
   /** A generation read more files after it was loaded. */
   onFiles(site: PoolSite, files: string[]): void
-  onSiteLog(site: PoolSite | undefined, level: LogLevel, text: string): void
+  /** @param request the id of the request whose code wrote it */
+  onSiteLog(site: PoolSite | undefined, level: LogLevel, text: string, request: string | undefined): void
   /** A thread that held generations has something to be tidied (see renewal.ts). */
   onStale(): void
   /** A site has requests waiting, and no thread can load it: each had a generation of it before. */
@@ -277,6 +278,7 @@ export class Pool {
     if (thread?.link === undefined || order === undefined) throw new Error('assigned to a thread without a link')
     clearTimeout(exchange.queueTimer)
     exchange.slot = slot
+    exchange.thread = thread
     exchange.head.generation = order.generation
     thread.requests++
     this.#recording.started(exchange, thread)
@@ -287,6 +289,11 @@ export class Pool {
   #drain(slot: Slot<Exchange>): void {
     if (slot.hungry.size === 0) return
     for (const assignment of this.scheduler.drain(slot)) this.#assign(assignment.request, slot)
+  }
+
+  /** An answer waits for nobody but its client: others may have its place in the thread, though it stays open there. */
+  yieldPlace(exchange: Exchange): void {
+    if (exchange.state === 'answering') this.#leave(exchange)
   }
 
   /** The exchange holds a place in a thread no more. */
@@ -398,7 +405,8 @@ export class Pool {
         const site = thread.siteOf(generation)
         if (site?.order?.generation === generation) this.#handlers.onFiles(site, files)
       },
-      onLog: (generation, level, text) => this.#handlers.onSiteLog(thread.siteOf(generation), level, text),
+      onLog: (generation, level, text, request) =>
+        this.#handlers.onSiteLog(thread.siteOf(generation), level, text, request),
       onOffence: (generation, text) => {
         const site = thread.siteOf(generation)
         if (site !== undefined) this.#handlers.onOffence(site, { kind: 'patched', text, severe: true })

@@ -26,7 +26,8 @@ export interface ThreadLinkHandlers {
   onAborted(exchange: Exchange, reason: string): void
   onAnswering(exchange: Exchange): void
   onFiles(generation: number, files: string[]): void
-  onLog(generation: number, level: LogLevel, text: string): void
+  /** @param request the id of the request whose code wrote it */
+  onLog(generation: number, level: LogLevel, text: string, request: string | undefined): void
   /** A site changed what all sites of the thread share; that is undone. */
   onOffence(generation: number, text: string): void
   /** A site is about to load native code, which may end the process. */
@@ -196,7 +197,7 @@ export class ThreadLink {
       case 'files':
         return handlers.onFiles(frame.id, frame.files)
       case 'log':
-        return handlers.onLog(frame.id, frame.level, frame.text)
+        return handlers.onLog(frame.id, frame.level, frame.text, frame.request)
       case 'offence':
         return handlers.onOffence(frame.id, frame.text)
       case 'native':

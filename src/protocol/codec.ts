@@ -82,7 +82,7 @@ export class FrameBatch {
       case 'offence':
         return this.#addPayload(frame, frame.text, 'utf8')
       case 'log':
-        return this.#addPayload(frame, LOG_LEVELS.indexOf(frame.level) + frame.text, 'utf8')
+        return this.#addPayload(frame, logText(frame.level, frame.text, frame.request), 'utf8')
       case 'hello':
         return this.#addPayload(frame, JSON.stringify([frame.thread, frame.token]), 'utf8')
       case 'load':
@@ -285,11 +285,8 @@ function decodeText(type: TextType, id: number, bytes: Buffer, from: number, to:
       return { type, id, reason: bytes.toString('utf8', from, to) }
     case 'offence':
       return { type, id, text: bytes.toString('utf8', from, to) }
-    case 'log': {
-      const level = LOG_LEVELS[(bytes[from] ?? 0) - 0x30]
-      if (level === undefined || to === from) throw new FrameInvalid('a log frame without a level')
-      return { type, id, level, text: bytes.toString('utf8', from + 1, to) }
-    }
+    case 'log':
+      return toLog(id, bytes, from, to)
     case 'hello': {
       const [thread, token] = parse<[number, string]>(bytes, from, to, Array.isArray)
       if (typeof thread !== 'number' || typeof token !== 'string')
@@ -305,6 +302,24 @@ function decodeText(type: TextType, id: number, bytes: Buffer, from: number, to:
     default:
       return assertNever(type)
   }
+}
+
+/** Levels have the digits from 0 on, and from 4 on where the id of a request stands before the text. */
+function logText(level: LogLevel, text: string, request: string | undefined): string {
+  const digit = LOG_LEVELS.indexOf(level)
+  return request === undefined ? digit + text : `${digit + LOG_LEVELS.length}${request}\n${text}`
+}
+
+function toLog(id: number, bytes: Buffer, from: number, to: number): Frame {
+  const digit = (bytes[from] ?? 0) - 0x30
+  const level = LOG_LEVELS[digit % LOG_LEVELS.length]
+  if (level === undefined || digit >= 2 * LOG_LEVELS.length || to === from)
+    throw new FrameInvalid('a log frame without a level')
+  const text = bytes.toString('utf8', from + 1, to)
+  if (digit < LOG_LEVELS.length) return { type: 'log', id, level, text }
+  const cut = text.indexOf('\n')
+  if (cut === -1) throw new FrameInvalid('a log frame with half of the id of a request')
+  return { type: 'log', id, level, text: text.slice(cut + 1), request: text.slice(0, cut) }
 }
 
 type EmptyType = 'started' | 'tunnel' | 'unload' | 'unloaded' | 'native'

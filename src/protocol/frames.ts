@@ -121,8 +121,9 @@ export type Frame =
   | { type: 'unloaded'; id: number }
   // files that a generation read after it was loaded
   | { type: 'files'; id: number; files: string[] }
-  // a line for the site's log; `id` is the generation, 0 when no site is known
-  | { type: 'log'; id: number; level: LogLevel; text: string }
+  // a line for the site's log; `id` is the generation, 0 when no site is known; `request` is the X-Request-Id of the
+  // request whose code wrote it
+  | { type: 'log'; id: number; level: LogLevel; text: string; request?: string }
   // what a generation did to all sites of its thread; the thread has undone it
   | { type: 'offence'; id: number; text: string }
   // a generation is about to load native code, which may end the process

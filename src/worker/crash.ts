@@ -42,7 +42,8 @@ export function reportRejection(context: Context, reason: unknown, promise: Prom
 function crash(context: Context, error: unknown): void {
   const { site } = context
   if (site.onLoadCrash !== undefined) return site.onLoadCrash(error)
-  if (!(error instanceof SiteExit)) site.log.write('fatal', inspect(error))
+  // It may be told from elsewhere, and the line has the id of the request that it belongs to.
+  if (!(error instanceof SiteExit)) runIn(context, () => site.log.write('fatal', inspect(error)))
   context.fail?.()
 }
 

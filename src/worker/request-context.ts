@@ -7,11 +7,14 @@
  * of its own request, and every event that follows from it is too.
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { findRequestId } from '../core/request-id.ts'
 import type { Site } from './site.ts'
 
 /** What the running code belongs to: a site as it loads and for its own timers, or one of its requests. */
 export interface Context {
   readonly site: Site
+  /** What the request was sent with, as far as it is one: name, value, name, value, … */
+  rawHeaders?: readonly string[]
   /** Ends the request, if there is one that still waits for its answer. */
   fail?(): void
 }
@@ -36,4 +39,10 @@ export function currentContext(): Context | undefined {
 /** The site whose code is running; undefined for vhostel's own. */
 export function currentSite(): Site | undefined {
   return storage.getStore()?.site
+}
+
+/** The id of the request whose code is running, where it has one. */
+export function currentRequestId(): string | undefined {
+  const headers = storage.getStore()?.rawHeaders
+  return headers === undefined ? undefined : findRequestId(headers)
 }

@@ -95,6 +95,7 @@ export class Requests {
     }
     this.#guard?.before()
     const exchange = app.open(site, this.#wire, frame)
+    exchange.rawHeaders = frame.head.headers
     this.#open.set(frame.id, exchange)
     site.open.add(exchange)
     this.#board.enter(frame.id, site.generation)

@@ -9,6 +9,7 @@
 import type { Channel } from '../protocol/channel.ts'
 import type { LogLevel } from '../protocol/frames.ts'
 import { withoutMarks } from './graph-mark.ts'
+import { currentRequestId } from './request-context.ts'
 
 const MAX_BACKLOG_BYTES = 1024 * 1024
 /** In UTF-16 units: three bytes each at most, so a frame of it is always small enough. */
@@ -47,7 +48,8 @@ export class SiteLog {
     if (this.#dropped > 0) this.#tellDropped()
     const text = withoutMarks(written)
     const isLong = text.length > MAX_TEXT_LENGTH
-    this.#send(level, isLong ? `${text.slice(0, MAX_TEXT_LENGTH)} [cut, ${text.length} characters]` : text)
+    const sent = isLong ? `${text.slice(0, MAX_TEXT_LENGTH)} [cut, ${text.length} characters]` : text
+    this.#send(level, sent, currentRequestId())
   }
 
   #tellDropped(): void {
@@ -68,10 +70,11 @@ export class SiteLog {
     return this.#texts.left(now) >= 1 && this.#characters.left(now) > 0
   }
 
-  #send(level: LogLevel, text: string): void {
+  #send(level: LogLevel, text: string, request?: string): void {
     this.#texts.take(1)
     this.#characters.take(text.length)
-    this.#channel.send({ type: 'log', id: this.#generation, level, text })
+    const line = { type: 'log', id: this.#generation, level, text } as const
+    this.#channel.send(request === undefined ? line : { ...line, request })
     this.#channel.flush()
   }
 }

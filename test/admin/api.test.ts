@@ -59,6 +59,7 @@ const ACTIONS: AdminActions = {
     sites: [],
     arrivals: [],
   }),
+  purge: (site, url) => ({ site, urls: url === undefined ? 2 : 1, bytes: 10 }),
   stack: async (site) => ({ site, threads: [{ thread: 1, pid: 7, stack: '' }] }),
 }
 

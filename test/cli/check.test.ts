@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { makeOldPair } from '../helpers/certificates.ts'
 import { makeConfig, staticIni, vhostel } from './command.ts'
 
 test('a configuration without a problem is told in one line, exit code 0', async (t) => {
@@ -35,6 +38,23 @@ test('every problem of every file is shown at once, in the order of files and li
   assert.match(lines[2] ?? '', /\[limits\] timeout: "30x" is not a duration/)
   assert.match(lines[3] ?? '', /did you mean queue\?/)
   assert.equal(stdout, `${dir}/vhostel.ini: 5 problems in 3 files; 2 of 3 sites would not be served\n`)
+})
+
+test('a warning is shown, and nothing is wrong for it', async (t) => {
+  const dir = makeConfig(t, { one: `${staticIni('one.test')}` })
+  const pair = makeOldPair(['one.test'])
+  writeFileSync(join(dir, 'cert.pem'), pair.cert)
+  writeFileSync(join(dir, 'key.pem'), pair.key)
+  const ini = staticIni('one.test').replace('[site]', `[site]\ncertificate = ${dir}/cert.pem\nkey = ${dir}/key.pem`)
+  writeFileSync(join(dir, 'sites-enabled/one.ini'), ini)
+
+  const { code, stdout, stderr } = await vhostel(['check', '--config', dir])
+  const json = JSON.parse((await vhostel(['check', '--json', '--config', dir])).stdout)
+
+  assert.equal(code, 0)
+  assert.match(stderr, /^warning: sites-enabled\/one\.ini:2: \[site\] certificate: .* ran out on .*: renew it\n$/)
+  assert.match(stdout, /all is well, 1 site/)
+  assert.deepEqual([json.ok, json.problems, json.warnings.length], [true, [], 1])
 })
 
 test('--json has each problem with file, line, section and key', async (t) => {

@@ -167,3 +167,55 @@ test('a time of another day has its date, and a long time is told in days', () =
     '12 days',
   ])
 })
+
+test('a site without the certificate that it should have is told with why, and when it is tried again', () => {
+  const certificate = {
+    state: 'waiting' as const,
+    names: ['shop.test'],
+    covered: [],
+    notAfter: undefined,
+    nextTryAt: NOW + 90_000,
+    failures: 2,
+    reasons: ['shop.test: no such host\u001b[2J (dns)', ...Array.from({ length: 6 }, (_, index) => `reason ${index}`)],
+  }
+  const late = { ...certificate, state: 'valid' as const, notAfter: NOW + 20 * 86_400_000, covered: ['shop.test'] }
+  const waiting = report([site({ certificate }), site({ name: 'blog' })], [group({})])
+  const renewing = (failures: number) => report([site({ certificate: { ...late, failures } })], [group({})])
+  const good = site({ certificate: { ...late, failures: 0, reasons: [] } })
+
+  assert.match(
+    shown(waiting),
+    new RegExp(
+      [
+        /^1 site is without the certificate that it should have:$/,
+        /^ {2}shop: live$/,
+        /^ {4}none yet, so the site is served without TLS; next try at 12:01:30 \(in 90 s\)$/,
+        /^ {4}shop\.test: no such host.*\(dns\)$/,
+      ]
+        .map(({ source }) => source)
+        .join('\n'),
+      'm',
+    ),
+  )
+  assert.match(shown(waiting), /^ {4}… and 2 more reasons in the log$/m)
+  assert.match(shown(waiting), /All else is well: 1 site \(1 live\)/)
+  assert.deepEqual([waiting, renewing(1), renewing(3)].map(well), [false, true, false])
+  assert.match(
+    siteLines(good, waiting, NOW).join('\n'),
+    /^certificate +good, until 2026-12-11 12:00:00; renewal at 12:01:30 \(in 90 s\)$/m,
+  )
+})
+
+test('of a site that another program answers for it says which program, and where it stands', () => {
+  const program = { state: 'running', pid: 4711, startedAt: NOW, starts: 2 } as const
+  const none = { shape: undefined, generation: 0, threads: 0, residency: undefined }
+  const command = site({ kind: 'command', program, ...none })
+  const braked = site({ kind: 'command', program: { ...program, state: 'throttled', pid: undefined }, ...none })
+  const proxy = site({ kind: 'proxy', ...none })
+  const livesIn = (one: SiteStatus): string =>
+    siteLines(one, report([one], []), NOW).find((line) => line.startsWith('lives in')) ?? ''
+
+  assert.match(livesIn(command), /^lives in +a program of its own \(4711\): running, started 2 times$/)
+  assert.match(livesIn(braked), /^lives in +a program of its own: throttled, started 2 times$/)
+  assert.match(livesIn(proxy), /^lives in +other servers, as its file says$/)
+})

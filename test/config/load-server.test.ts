@@ -17,9 +17,11 @@ test('an empty vhostel.ini gives every default', (t) => {
     file: folder.path('vhostel.ini'),
     dir: folder.dir,
     listen: [{ kind: 'tcp', host: '127.0.0.1', port: 8080 }],
+    listenTls: [],
     sites: folder.path('sites-enabled'),
     run: folder.path('run'),
     defaultSite: undefined,
+    cacheMemoryBytes: 256 * 1024 ** 2,
     pools: [
       {
         name: 'default',
@@ -34,8 +36,31 @@ test('an empty vhostel.ini gives every default', (t) => {
       },
     ],
     concurrency: 500,
-    log: { level: 'info', format: 'auto', file: undefined },
-    defaults: { site: {}, limits: {}, static: {} },
+    log: {
+      level: 'info',
+      format: 'auto',
+      file: undefined,
+      access: { file: undefined, format: 'vhost_combined' },
+      files: { rotate: 100 * 1024 ** 2, keep: 5 },
+    },
+    defaults: { site: {}, limits: {}, static: {}, door: {} },
+    front: {
+      trustedProxies: undefined,
+      proxyProtocol: false,
+      headerBytes: 32 * 1024,
+      headerCount: 200,
+      headerTimeoutMs: 30_000,
+      idleTimeoutMs: 65_000,
+      connectionsPerAddress: 1000,
+    },
+    acme: {
+      directory: 'https://acme-v02.api.letsencrypt.org/directory',
+      agree: false,
+      email: undefined,
+      challenge: 'auto',
+      state: folder.path('state'),
+      caFile: undefined,
+    },
     defaultSiteLine: undefined,
   })
 })
@@ -61,7 +86,19 @@ watch = on
 index = a.html, b.html
 index = c.html
 `,
-    'logging.ini': '[log]\nlevel = debug\nformat = json\nfile = log/all.log\n',
+    'logging.ini': `[log]
+level = debug
+format = json
+file = log/all.log
+
+[access]
+file = log/access.log
+format = json
+
+[files]
+rotate = 10MB
+keep = 30
+`,
     enabled: 'folder',
   })
 
@@ -80,11 +117,18 @@ index = c.html
   assert.deepEqual(server.pools[0].processes, { min: 3, max: 3 })
   assert.deepEqual(server.pools[0].threads, { min: 4, max: 4 })
   assert.equal(server.concurrency, 5)
-  assert.deepEqual(server.log, { level: 'debug', format: 'json', file: folder.path('log/all.log') })
+  assert.deepEqual(server.log, {
+    level: 'debug',
+    format: 'json',
+    file: folder.path('log/all.log'),
+    access: { file: folder.path('log/access.log'), format: 'json' },
+    files: { rotate: 10 * 1024 ** 2, keep: 30 },
+  })
   assert.deepEqual(server.defaults, {
     site: { watch: 'on' },
     limits: { timeout: '5s' },
     static: { index: ['a.html, b.html', 'c.html'] },
+    door: {},
   })
 })
 
@@ -126,6 +170,16 @@ const FILES: [name: string, entries: Record<string, Entry>, problem: RegExp][] =
     'an address twice',
     { 'vhostel.ini': '[server]\nlisten = 8080 8080\n' },
     /^vhostel\.ini:2: .* \[::\]:8080 is named twice$/,
+  ],
+  [
+    'an address for TLS twice',
+    { 'vhostel.ini': '[server]\nlisten_tls = 443 443\n' },
+    /^vhostel\.ini:2: \[server\] listen_tls: \[::\]:443 is named twice$/,
+  ],
+  [
+    'one address for both',
+    { 'vhostel.ini': '[server]\nlisten = 443\nlisten_tls = *:443\n' },
+    /^vhostel\.ini:3: \[server\] listen_tls: \[::\]:443 is in listen too: one of the two can have it$/,
   ],
   ['no address', { 'vhostel.ini': '[server]\nlisten =\n' }, /^vhostel\.ini:2: .* is empty: name at least one address/],
   [

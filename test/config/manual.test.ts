@@ -8,8 +8,11 @@ import { loggingSchema, namedPoolSchema, serverSchema } from '../../src/config/s
 import type { FileSchema, SectionMeta } from '../../src/config/settings.ts'
 import { describeSchema, shapeOf } from '../../src/config/settings.ts'
 import { DEFAULTABLE_SECTIONS, siteSchema } from '../../src/config/site-schema.ts'
+import { makePair } from '../helpers/certificates.ts'
 import { configFolder } from './config-folder.ts'
 
+/** What `certificate` and `key` of the examples name. */
+const PAIR = makePair(['example.com'])
 const EXAMPLE = new URL('../../etc-example/', import.meta.url)
 const SITES = readdirSync(new URL('sites-available/', EXAMPLE)).map((name) => `sites-available/${name}`)
 
@@ -61,6 +64,7 @@ test('etc-example loads without a problem, and so does each of its sites once it
     ...Object.fromEntries(SITES.map((file) => [file.replace('available', 'enabled'), { link: `../${file}` }])),
     'www/module/server.js': '',
     'www/static/index.html': '',
+    'www/command/hello.txt': '',
   })
 
   const all = await loadAll(folder.path('vhostel.ini'), {})
@@ -84,8 +88,13 @@ test('every line of etc-example that is commented out is good once it is not', a
     ...Object.fromEntries(SITES.map((file) => [file, uncommented(file)])),
     ...Object.fromEntries(SITES.map((file) => [file.replace('available', 'enabled'), { link: `../${file}` }])),
     'sites-available/.env': '',
+    'sites-available/fullchain.pem': PAIR.cert,
+    'sites-available/privkey.pem': PAIR.key,
+    htpasswd: 'admin:$2y$04$GPNzp4u3NwDc0wPB3rEo1u5RlA/1SnSlg9b8ipivaTq3hwRZh6qfa\n',
+    'ca.pem': '-----BEGIN CERTIFICATE-----',
     'www/module/server.js': '',
     'www/static/index.html': '',
+    'www/command/hello.txt': '',
   })
 
   const { problems, server } = await loadAll(folder.path('vhostel.ini'), { DATABASE_URL: 'x' })
@@ -122,10 +131,11 @@ test('etc-example names every key, with its default', () => {
       sections.some((lines) => lines.has(section.name)),
       `[${section.name}] is missing`,
     )
-    const text = SITES.map(example).find((file) => {
-      const named = linesOf(file).get(section.name)
-      return [...section.keys.keys()].every((key) => named?.has(key))
-    })
-    assertNamed(section, siteDefault, text ?? '')
+    // Each kind of site has a file of its own: together they name all.
+    const named = sections.flatMap((lines) => [...(lines.get(section.name) ?? [])])
+    // What stands in one of them as its default does.
+    named.sort(([key, value], [other, its]) => +(value === siteDefault(key)) - +(its === siteDefault(other)))
+    const text = [`[${section.name}]`, ...named.map(([key, value]) => `${key} = ${value}`)].join('\n')
+    assertNamed(section, siteDefault, text)
   }
 })

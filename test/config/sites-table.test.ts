@@ -13,7 +13,7 @@ const DIR = '/etc/vhostel'
 /** A site's file as read: good with these domains, or `undefined`: one that is wrong. */
 function reading(name: string, domains: string | undefined, version = 0): SiteLoad {
   const file = `${DIR}/sites-enabled/${name}.ini`
-  const base = { name, file, linkTargets: [], dependencies: [], shareLine: undefined }
+  const base = { name, file, linkTargets: [], dependencies: [], shareLine: undefined, warnings: [] }
   if (domains === undefined) {
     return { ...base, config: undefined, problems: [fileProblem(file, 'is wrong', 1)], domainLines: [] }
   }
@@ -43,6 +43,8 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
       startTimeoutMs: 1,
       stopTimeoutMs: 1,
       maxBodyBytes: 1,
+      bodyTimeoutMs: 1,
+      sendTimeoutMs: 1,
       slowMs: 1,
       softLimitMs: 1,
       hardLimitMs: 1,
@@ -51,7 +53,32 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
       share: 0,
       max: 1,
     },
-    static: { index: [] },
+    compress: true,
+    cache: undefined,
+    static: {
+      index: [],
+      try: [],
+      cleanUrls: false,
+      notFound: undefined,
+      listing: false,
+      precompressed: true,
+      mounts: [],
+    },
+    redirect: undefined,
+    canonical: undefined,
+    log: { access: undefined, error: undefined, format: 'combined' },
+    acme: undefined,
+    certificate: undefined,
+    tls: { httpsOnly: false, hstsSeconds: 0 },
+    backend: undefined,
+    doors: {
+      allow: undefined,
+      deny: undefined,
+      rate: undefined,
+      auth: undefined,
+      headers: undefined,
+      errors: undefined,
+    },
   }
   return { ...base, config, problems: [], domainLines: lines }
 }

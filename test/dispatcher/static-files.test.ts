@@ -16,7 +16,7 @@ test('a file is sent with its type, length, date and tag', async (t) => {
   assert.equal(answer.headers['content-type'], 'text/html; charset=utf-8')
   assert.equal(answer.headers['content-length'], '6')
   assert.equal(answer.headers['last-modified'], 'Tue, 14 Nov 2023 22:13:20 GMT')
-  assert.match(answer.headers.etag ?? '', /^W\/"6-[0-9a-f]+"$/)
+  assert.equal(answer.headers.etag, '"6-18bcfe56800"')
   assert.equal(answer.headers['accept-ranges'], 'bytes')
 })
 

@@ -28,11 +28,13 @@ const ORPHANS_DEADLINE_MS = 5_000
 const CROWD = 4_000
 /** One thread a process, so that every site has neighbours in its own. */
 const POOL = '[pool]\nprocesses = 2\nthreads = 1'
+/** All visitors come from one address. */
+const SERVER = 'max_connections_per_address = 0'
 
 /** Starts a box for this fault, tries it, and fails when anything was not as it should be. */
 export async function assertSurvived(t: TestContext, fault: Fault): Promise<Trial> {
   const sites = neighbourSites(NEIGHBOURS)
-  const box = makeBox(t, {}, { config: POOL })
+  const box = makeBox(t, {}, { server: SERVER, config: POOL })
   const journal = `${box.dir}/journal`
   const more = `[env]\nJOURNAL = ${journal}\n`
   box.write('journal', '')

@@ -24,6 +24,8 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { serveStatic } from '../../src/dispatcher/static-files.ts'
+import type { StaticFolder } from '../../src/dispatcher/static-folder.ts'
+import { PLAIN_FOLDER } from '../../src/dispatcher/static-folder.ts'
 
 const DEADLINE_MS = 20_000
 export const MEGABYTE = 1024 * 1024
@@ -40,12 +42,14 @@ export interface StaticServer {
  * Serves a folder made of `files` (text by relative path) on a real socket, until the test is over.
  *
  * @param before is called with each response before it is answered
+ * @param settings of the folder, where they are not the usual ones
  */
 export async function serve(
   t: TestContext,
   files: Record<string, string | Buffer>,
   index: string[] = ['index.html'],
   before: (res: ServerResponse) => void = () => {},
+  settings: Partial<StaticFolder> = {},
 ): Promise<StaticServer> {
   const dir = realpathSync(mkdtempSync(join(tmpdir(), 'vhostel-static-')))
   const root = join(dir, 'root')
@@ -54,10 +58,11 @@ export async function serve(
     mkdirSync(join(root, name, '..'), { recursive: true })
     writeFileSync(join(root, name), text)
   }
+  const folder = { ...PLAIN_FOLDER, root, index, ...settings }
   const served: StaticServer = { dir, port: 0, last: undefined }
   const server = createServer((req: IncomingMessage, res: ServerResponse) => {
     before(res)
-    served.last = { res, done: serveStatic(req, res, { root, index }, req.url ?? '') }
+    served.last = { res, done: serveStatic(req, res, folder, req.url ?? '') }
   })
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

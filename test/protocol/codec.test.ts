@@ -67,6 +67,13 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   record({ type: fc.constant('loaded' as const), id, report }),
   record({ type: fc.constant('files' as const), id, files: fc.array(text) }),
   record({ type: fc.constant('log' as const), id, level: fc.constantFrom('out' as const, 'fatal' as const), text }),
+  record({
+    type: fc.constant('log' as const),
+    id,
+    level: fc.constantFrom('out' as const, 'fatal' as const),
+    text,
+    request: fc.stringMatching(/^[A-Za-z0-9._-]{1,128}$/),
+  }),
 )
 
 function decodeAll(chunks: Iterable<Uint8Array>): Frame[] {

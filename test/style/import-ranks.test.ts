@@ -11,6 +11,7 @@ const RANKS: Record<string, number> = {
   protocol: 1,
   pool: 2,
   worker: 2,
+  acme: 2,
   admin: 2,
   advice: 2,
   dispatcher: 3,

@@ -1,0 +1,155 @@
+/**
+ * What clients that do nothing, or next to nothing, cost everybody else: `node bench/slow.ts [quick]`. The time of normal visitors
+ * to their answer, without others, beside 5,000 idle keep-alive connections, and beside 1,000 clients each that are slow with the
+ * head, with the body, and with reading (slowhttptest, a Debian package); and the memory of an idle connection.
+ *
+ * Rounds of "without" stand between the others, for the machine is never the same for long.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { Agent, get } from 'node:http'
+import type { Socket } from 'node:net'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { pssBytes } from './process-tree.ts'
+import { printTable } from './table.ts'
+import { makeSites, startVhostel } from './vhostel.ts'
+
+const isQuick = process.argv.includes('quick')
+const IDLE = isQuick ? 1_000 : 5_000
+const SLOW = isQuick ? 200 : 1_000
+const ROUND_MS = isQuick ? 3_000 : 10_000
+/** Connections of normal visitors, and the pause of each between an answer and its next request. */
+const VISITORS = 10
+const PAUSE_MS = 5
+const AT_ONCE = 200
+/** Until the slow clients are all there. */
+const SETTLE_MS = isQuick ? 2_000 : 5_000
+
+const KINDS = {
+  'slow heads': ['-H', '-i', '10'],
+  'slow bodies': ['-B', '-i', '10', '-s', '65536'],
+  'slow reading': ['-X', '-w', '512', '-y', '1024', '-n', '5', '-z', '32', '-k', '3'],
+} as const
+
+const LARGE_AND_SMALL = `const large = Buffer.alloc(1_000_000, 'x')
+export default (request, response) => {
+  if (request.url === '/large') return response.end(large)
+  if (request.method !== 'POST') return response.end('hello')
+  request.resume().on('end', () => response.end('thanks'))
+}`
+
+/** Milliseconds to the whole answer, sorted. */
+async function visit(port: number): Promise<number[]> {
+  const times: number[] = []
+  const end = performance.now() + ROUND_MS
+  const visitor = async (): Promise<void> => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+    while (performance.now() < end) {
+      const began = performance.now()
+      await ask(port, agent)
+      times.push(performance.now() - began)
+      await delay(PAUSE_MS)
+    }
+    agent.destroy()
+  }
+  await Promise.all(Array.from({ length: VISITORS }, visitor))
+  return times.sort((a, b) => a - b)
+}
+
+function ask(port: number, agent: Agent): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const asked = get({ host: '127.0.0.1', port, agent, headers: { host: 'site1.test' } }, (answer) => {
+      if (answer.statusCode !== 200) reject(new Error(`status ${answer.statusCode}`))
+      answer.resume().on('end', resolve).on('error', reject)
+    })
+    asked.on('error', reject)
+  })
+}
+
+/** Connections that had one answer and wait. */
+async function idleConnections(port: number): Promise<Socket[]> {
+  const sockets: Socket[] = []
+  while (sockets.length < IDLE) {
+    const batch = Array.from({ length: Math.min(AT_ONCE, IDLE - sockets.length) }, async () => {
+      const socket = connect(port, '127.0.0.1')
+      socket.write('GET / HTTP/1.1\r\nHost: site1.test\r\n\r\n')
+      await once(socket, 'data')
+      return socket
+    })
+    sockets.push(...(await Promise.all(batch)))
+  }
+  return sockets
+}
+
+/** Runs something while slow clients are there. */
+async function beside<T>(port: number, kind: keyof typeof KINDS, work: () => Promise<T>): Promise<T> {
+  const url = `http://127.0.0.1:${port}${kind === 'slow reading' ? '/large' : '/'}`
+  const seconds = Math.ceil((SETTLE_MS + ROUND_MS) / 1000) + 5
+  const args = [
+    ...KINDS[kind],
+    '-c',
+    String(SLOW),
+    '-r',
+    String(SLOW / 4),
+    '-l',
+    String(seconds),
+    '-x',
+    '10',
+    '-p',
+    '3',
+    '-u',
+    url,
+  ]
+  const child = spawn('slowhttptest', args, { stdio: 'ignore' })
+  const gone = once(child, 'exit')
+  try {
+    await delay(SETTLE_MS)
+    return await work()
+  } finally {
+    child.kill('SIGTERM')
+    await gone
+  }
+}
+
+function row(what: string, times: readonly number[], without: readonly number[]): string[] {
+  const at = (of: readonly number[], part: number): number => of[Math.floor(of.length * part)] ?? 0
+  const ratio = at(times, 0.99) / at(without, 0.99)
+  return [what, String(times.length), at(times, 0.5).toFixed(2), at(times, 0.99).toFixed(2), ratio.toFixed(2)]
+}
+
+const folder = makeSites({
+  sites: 1,
+  writeSite: (into, site) => {
+    into.writeModule(site, 'app.mjs', LARGE_AND_SMALL)
+    into.writeIni(site, 'module = app.mjs\ntype = handler')
+  },
+})
+const server = 'listen = 127.0.0.1:0\nmax_connections_per_address = 0\ndefault_site = site1'
+writeFileSync(join(folder.path, 'vhostel.ini'), `[server]\n${server}\n`)
+const command = join(import.meta.dirname, '../bin/vhostel.js')
+await using vhostel = await startVhostel({ sites: 1, command }, folder)
+const { port, pid } = vhostel
+
+await visit(port)
+const rows: string[][] = []
+let without = await visit(port)
+rows.push(row('nobody else', without, without))
+
+const before = pssBytes([pid])
+const idle = await idleConnections(port)
+await delay(3_000)
+const perConnection = (pssBytes([pid]) - before) / idle.length
+rows.push(row(`${IDLE} idle connections`, await visit(port), without))
+for (const kind of Object.keys(KINDS) as (keyof typeof KINDS)[]) {
+  const times = await beside(port, kind, () => visit(port))
+  rows.push(row(`${IDLE} idle, ${SLOW} with ${kind}`, times, without))
+}
+for (const socket of idle) socket.destroy()
+without = await visit(port)
+rows.push(row('nobody else, again', without, without))
+
+printTable(['beside', 'requests', 'median ms', 'p99 ms', 'p99 to that without'], rows)
+console.log(`\nmemory of an idle connection in the dispatcher: ${(perConnection / 1024).toFixed(1)} KB (PSS)`)

@@ -1,0 +1,92 @@
+/**
+ * The certificate of a site and its key, from the files that it names, checked so far that every handshake with them will
+ * work. The files are the site's dependencies: with other ones in their place the site is read again.
+ *
+ * What makes browsers complain but no handshake fail is a warning: a certificate that has run out, or that does not name
+ * one of the site's hosts, is still better than none, and most often is a renewal that is late.
+ */
+import { X509Certificate } from 'node:crypto'
+import { isIP } from 'node:net'
+import { dirname, resolve } from 'node:path'
+import type { KeyPair } from '../core/key-pair.ts'
+import { keyPairFault } from '../core/key-pair.ts'
+import { keyProblem } from './check.ts'
+import type { DomainPattern } from './domains.ts'
+import { quote } from './problems.ts'
+import type { SiteBeingRead } from './site-reading.ts'
+import { addProblem } from './site-reading.ts'
+import { readTextFile } from './text-file.ts'
+
+/**
+ * Reads and checks the pair; problems and warnings are added to the site's.
+ *
+ * @returns undefined where the site names none, or where it cannot be used
+ */
+export function readCertificate(site: SiteBeingRead, domains: readonly DomainPattern[]): KeyPair | undefined {
+  const { certificate, key } = site.checked.value.site
+  if (certificate === undefined && key === undefined) return undefined
+  if (certificate === undefined)
+    return void addProblem(site, 'site', 'certificate', 'is missing: key has no use without')
+  if (key === undefined) {
+    return void addProblem(site, 'site', 'key', 'is missing: name the file with the private key of the certificate')
+  }
+  const cert = readPem(site, 'certificate', certificate)
+  const secret = readPem(site, 'key', key)
+  if (cert === undefined || secret === undefined) return undefined
+  const isLast = lastPair?.cert === cert && lastPair.key === secret
+  const pair = isLast && lastPair !== undefined ? lastPair : { cert, key: secret }
+  const fault = isLast ? undefined : keyPairFault(pair)
+  if (fault !== undefined) {
+    const name = fault.half === 'cert' ? 'certificate' : 'key'
+    return void addProblem(site, 'site', name, `${quote(fault.half === 'cert' ? certificate : key)} ${fault.reason}`)
+  }
+  lastPair = pair
+  for (const text of doubts(new X509Certificate(cert), domains)) {
+    const { document, load } = site
+    load.warnings.push(keyProblem(document, load.file, 'site', 'certificate', `${quote(certificate)} ${text}`))
+  }
+  return pair
+}
+
+/** The good pair that was read last: where all sites have one certificate, they share it, and what is made of it. */
+let lastPair: KeyPair | undefined
+
+function readPem(site: SiteBeingRead, key: 'certificate' | 'key', written: string): string | undefined {
+  const path = resolve(dirname(site.realFile), written)
+  site.load.dependencies.push(path)
+  const file = readTextFile(path)
+  if ('text' in file) return file.text
+  addProblem(site, 'site', key, `${path}${file.line === undefined ? '' : `:${file.line}`} ${file.fault}`)
+  return undefined
+}
+
+/** What a browser will complain of. */
+function doubts(certificate: X509Certificate, domains: readonly DomainPattern[]): string[] {
+  const found: string[] = []
+  const now = Date.now()
+  const { validFromDate, validToDate } = certificate
+  if (validToDate.getTime() < now) found.push(`ran out on ${dayOf(validToDate)}: renew it`)
+  if (validFromDate.getTime() > now) found.push(`is not good before ${dayOf(validFromDate)}; is the clock right?`)
+  const hosts = domains.flatMap((domain) => (domain.kind === 'exact' ? [domain.host] : []))
+  const missing = hosts.filter((host) => !isNamed(certificate, host))
+  if (missing.length > 0) found.push(`does not name ${shortList(missing)}: browsers will refuse it there`)
+  return found
+}
+
+/** Whether a certificate is good for a host (RFC 9525 §6); the subject's common name no longer counts. */
+export function isNamed(certificate: X509Certificate, host: string): boolean {
+  const address = host.startsWith('[') ? host.slice(1, -1) : host
+  if (isIP(address) !== 0) return certificate.checkIP(address) !== undefined
+  return certificate.checkHost(host, { subject: 'never' }) !== undefined
+}
+
+const MAX_NAMED = 5
+
+function shortList(hosts: readonly string[]): string {
+  const rest = hosts.length - MAX_NAMED
+  return hosts.slice(0, MAX_NAMED).join(', ') + (rest > 0 ? ` and ${rest} more` : '')
+}
+
+function dayOf(date: Date): string {
+  return Number.isNaN(date.getTime()) ? 'an unknown day' : date.toISOString().slice(0, 10)
+}

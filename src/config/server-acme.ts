@@ -1,0 +1,93 @@
+/**
+ * [acme] of vhostel.ini: where certificates come from for sites that say `tls = auto`.
+ */
+import { resolve } from 'node:path'
+import type { z } from 'zod'
+import { quote } from './problems.ts'
+import { optional, section, setting } from './settings.ts'
+import { readTextFile } from './text-file.ts'
+import type { Read } from './units.ts'
+import { choice, flag, text, textType } from './units.ts'
+
+const httpsUrl = textType<string>('https URL', readHttpsUrl, String)
+const address = textType<string>('e-mail address', readEmail, String)
+
+/** The keys of the section. */
+export const acmeSection = section('Certificates for the sites that say `tls = auto` (docs/acme.md).', {
+  directory: setting(
+    httpsUrl,
+    'https://acme-v02.api.letsencrypt.org/directory',
+    "The ACME server that certificates come from: the URL of its directory. The default is Let's Encrypt.",
+  ),
+  agree: setting(
+    flag,
+    'no',
+    'Whether you agree to the terms of service of that server. Nothing is asked for before you say yes.',
+  ),
+  email: optional(address, 'Where that server may write to. Not needed.'),
+  challenge: setting(
+    choice(['auto', 'http-01', 'tls-alpn-01']),
+    'auto',
+    'How the server sees that a name is yours: by a request on port 80 (`http-01`), or by a handshake on port 443 ' +
+      '(`tls-alpn-01`). `auto`: the first, and in turn with the other where that fails.',
+  ),
+  state: setting(
+    text('path'),
+    'state',
+    'Folder for the account and the certificates, which only vhostel can read. Keep it: without it all certificates are ' +
+      'asked for once more. A relative path starts at the folder of vhostel.ini.',
+  ),
+  ca_file: optional(
+    text('path'),
+    'PEM file with the root of a private ACME server (step-ca, pebble). With it, names that exist only inside (`.internal`, ' +
+      '`.test`, without a dot) are asked for too. A relative path starts at the folder of vhostel.ini.',
+  ),
+})
+
+/** [acme], ready for use: paths absolute. */
+export interface AcmeConfig {
+  directory: string
+  agree: boolean
+  email: string | undefined
+  challenge: 'auto' | 'http-01' | 'tls-alpn-01'
+  state: string
+  caFile: string | undefined
+}
+
+/** @param dir folder of vhostel.ini */
+export function acmeConfig(read: z.output<typeof acmeSection>, dir: string): AcmeConfig {
+  const { ca_file, state, ...same } = read
+  return {
+    directory: same.directory,
+    agree: same.agree,
+    email: same.email,
+    challenge: same.challenge,
+    state: resolve(dir, state),
+    caFile: ca_file === undefined ? undefined : resolve(dir, ca_file),
+  }
+}
+
+/** What is wrong with the file that `ca_file` names, in words that follow the key. */
+export function caFileFault({ caFile }: AcmeConfig): string | undefined {
+  if (caFile === undefined) return undefined
+  const file = readTextFile(caFile)
+  if ('fault' in file) return `${quote(caFile)} ${file.fault}`
+  if (file.text.includes('-----BEGIN CERTIFICATE-----')) return undefined
+  return `${quote(caFile)} has no certificate in it (a PEM file with -----BEGIN CERTIFICATE----- is expected)`
+}
+
+function readHttpsUrl(found: string): Read<string> {
+  const url = URL.parse(found)
+  if (url === null || url.protocol !== 'https:' || url.hostname === '') {
+    return { problem: `${quote(found)} is not a https URL (such as https://acme-v02.api.letsencrypt.org/directory)` }
+  }
+  if (url.username !== '' || url.hash !== '')
+    return { problem: `${quote(found)} has a user or a # in it: leave it out` }
+  return { value: url.href }
+}
+
+/** No more than what goes into a `mailto:` URL as it is (RFC 8555 §7.3: one address, without header fields). */
+function readEmail(found: string): Read<string> {
+  if (/^[\w.+-]+@[a-z\d-]+(?:\.[a-z\d-]+)+$/i.test(found) && found.length <= 254) return { value: found }
+  return { problem: `${quote(found)} is not an e-mail address (such as admin@example.com)` }
+}

@@ -1,0 +1,231 @@
+/**
+ * What stands before a site, as its INI file says it: [door], [headers] and [errors], and the files that they name.
+ *
+ * The files are read here, with the INI file, so that what is wrong in them is told with its line, and a change of them is
+ * a change of the site's settings. Limits: those of text-file.ts, and `MAX_PAGE_BYTES` for a page.
+ */
+import { dirname, extname, relative, resolve, sep } from 'node:path'
+import { z } from 'zod'
+import { readHtpasswd } from './htpasswd.ts'
+import type { Network } from './network.ts'
+import { networks } from './network.ts'
+import { fileProblem, quote } from './problems.ts'
+import type { Rate } from './rate.ts'
+import { rate } from './rate.ts'
+import { anySection, optional, section, setting } from './settings.ts'
+import type { SiteBeingRead } from './site-reading.ts'
+import { addProblem } from './site-reading.ts'
+import { readTextFile } from './text-file.ts'
+import { text, textType } from './units.ts'
+
+/** Largest error page of a site. */
+const MAX_PAGE_BYTES = 64 * 1024
+
+const realm = textType<string>(
+  'text',
+  (found) =>
+    /^[\x20-\x7e]{1,100}$/.test(found) && !/["\\]/.test(found)
+      ? { value: found }
+      : { problem: `${quote(found)} cannot be a realm: 1 to 100 characters of ASCII, without quotes and backslashes` },
+  String,
+)
+
+/** [door] */
+export const doorSection = section('Who is let in to the site, and how often.', {
+  allow: optional(
+    networks,
+    'Addresses and networks that are let in: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`, `unix` (a unix socket). All others get 403.',
+  ),
+  deny: optional(networks, 'Addresses and networks that get 403, also where `allow` has them.'),
+  rate: optional(
+    rate,
+    'Requests that one address (of IPv6: one /64 network) may make: `10/s`, `100/m`, `10/s burst 20`. More get 429 with ' +
+      '`Retry-After`. Without `burst` as many may come at once as in the whole time.',
+  ),
+  auth: optional(
+    text('path'),
+    'File with names and passwords, as `htpasswd -B` writes it; only bcrypt is taken. Who has none of them gets 401. A ' +
+      'relative path starts at the folder of this file.',
+  ),
+  realm: setting(realm, 'Restricted', 'What browsers show when they ask for the password.'),
+})
+
+/** [headers] */
+export const headersSection = anySection(
+  'Headers of every answer of the site: `Name = value` takes the place of what the answer has, an empty value takes it away.',
+  z.string(),
+  'single',
+)
+
+/** [errors] */
+export const errorsSection = anySection(
+  'Pages of your own for what vhostel answers by itself: `404 = errors/404.html`, `5xx = errors/5xx.html` (`.html`, `.txt`, ' +
+    '`.json` or `.xml`, 64 KB at most). A relative path starts at `root`. Where the file is missing, the usual page is sent.',
+  z.string(),
+  'single',
+)
+
+/** A page that is sent in the place of vhostel's own. */
+export interface OwnPage {
+  /** The Content-Type. */
+  type: string
+  body: string
+}
+
+/** Names with the bcrypt hashes of their passwords. */
+export interface AuthSettings {
+  realm: string
+  users: Record<string, string>
+}
+
+/** A header of every answer; undefined: it is taken away. */
+export type OwnHeader = [name: string, value: string | undefined]
+
+/** What stands before a site; what is undefined does not. Plain data. */
+export interface SiteDoors {
+  allow: Network[] | undefined
+  deny: Network[] | undefined
+  rate: Rate | undefined
+  auth: AuthSettings | undefined
+  headers: OwnHeader[] | undefined
+  /** By `404`, or `4xx`. */
+  errors: Record<string, OwnPage> | undefined
+}
+
+const NOTHING: SiteDoors = Object.freeze({
+  allow: undefined,
+  deny: undefined,
+  rate: undefined,
+  auth: undefined,
+  headers: undefined,
+  errors: undefined,
+})
+
+/** Reads what stands before a site; problems are added to the site's. @param root of the site, absolute */
+export function readDoors(site: SiteBeingRead, root: string, kind: string): SiteDoors {
+  const { door } = site.checked.value
+  const doors: SiteDoors = {
+    allow: door.allow,
+    deny: door.deny,
+    rate: door.rate,
+    auth:
+      door.auth === undefined ? undefined : readAuth(site, door.auth, door.realm, kind === 'static' ? root : undefined),
+    headers: readHeaders(site),
+    errors: readErrors(site, root),
+  }
+  for (const key of ['allow', 'deny'] as const) {
+    if (doors[key]?.length === 0)
+      addProblem(site, 'door', key, 'is empty: name at least one network, or take the line away')
+  }
+  return Object.values(doors).every((value) => value === undefined) ? NOTHING : doors
+}
+
+/** @param servedRoot the folder that everybody may read, where there is one */
+function readAuth(site: SiteBeingRead, path: string, realmName: string, servedRoot: string | undefined): AuthSettings {
+  const file = resolve(dirname(site.realFile), path)
+  site.load.dependencies.push(file)
+  if (servedRoot !== undefined && isInside(file, servedRoot)) {
+    addProblem(site, 'door', 'auth', `${file} lies in the root of the site, which is served: move it elsewhere`)
+  }
+  const found = readTextFile(file)
+  if ('fault' in found) {
+    addProblem(site, 'door', 'auth', `${file}${found.line === undefined ? '' : `:${found.line}`} ${found.fault}`)
+    return { realm: realmName, users: {} }
+  }
+  const { users, problems } = readHtpasswd(found.text)
+  for (const { line, message } of problems) site.load.problems.push(fileProblem(file, message, line))
+  if (Object.keys(users).length === 0 && problems.length === 0) {
+    addProblem(site, 'door', 'auth', `${file} names nobody: add a user (htpasswd -B ${file} NAME)`)
+  }
+  return { realm: realmName, users }
+}
+
+// ---- headers ---------------------------------------------------------------------------------------------------
+
+const HEADER_NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/
+const HEADER_VALUE = /^[\t\x20-\x7e]*$/
+/** They say how an answer goes over this one connection; that is the server's to say (RFC 9110 §7.6.1). */
+const CONNECTION_HEADERS = new Set([
+  'connection',
+  'content-length',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+
+function readHeaders(site: SiteBeingRead): OwnHeader[] | undefined {
+  const seen = new Set<string>()
+  const headers: OwnHeader[] = []
+  for (const [name, value] of Object.entries(site.checked.value.headers)) {
+    const fault = headerFault(name, value, seen)
+    if (fault !== undefined) addProblem(site, 'headers', name, fault)
+    seen.add(name.toLowerCase())
+    headers.push([name, value === '' ? undefined : value])
+  }
+  return headers.length === 0 ? undefined : headers
+}
+
+function headerFault(name: string, value: string, seen: ReadonlySet<string>): string | undefined {
+  if (!HEADER_NAME.test(name)) return `${quote(name)} is not the name of a header`
+  if (CONNECTION_HEADERS.has(name.toLowerCase())) return 'is not yours to set: the server says how an answer is sent'
+  if (seen.has(name.toLowerCase())) return 'is set twice, with other letters: take one away'
+  return HEADER_VALUE.test(value) ? undefined : `${quote(value)} cannot be sent: only visible characters of ASCII can`
+}
+
+// ---- error pages -----------------------------------------------------------------------------------------------
+
+const STATUS = /^[45](?:\d\d|xx)$/
+const TYPES = new Map([
+  ['.html', 'text/html; charset=utf-8'],
+  ['.htm', 'text/html; charset=utf-8'],
+  ['.txt', 'text/plain; charset=utf-8'],
+  ['.json', 'application/json'],
+  ['.xml', 'application/xml'],
+])
+
+function readErrors(site: SiteBeingRead, root: string): Record<string, OwnPage> | undefined {
+  const pages: Record<string, OwnPage> = {}
+  const written = Object.entries(site.checked.value.errors)
+  for (const [status, path] of written) {
+    const type = TYPES.get(extname(path).toLowerCase())
+    if (!STATUS.test(status)) {
+      addProblem(
+        site,
+        'errors',
+        status,
+        'is not a status of an error: write one such as 404, or 4xx or 5xx for all of them',
+      )
+    } else if (type === undefined) {
+      addProblem(
+        site,
+        'errors',
+        status,
+        `${quote(path)} is not a page: its name has to end in ${[...TYPES.keys()].join(', ')}`,
+      )
+    } else {
+      const body = readPage(site, status, resolve(root, path))
+      if (body !== undefined) pages[status] = { type, body }
+    }
+  }
+  return written.length === 0 ? undefined : pages
+}
+
+/** @returns undefined for a page that is not there: a page that is missing must not take the site away */
+function readPage(site: SiteBeingRead, status: string, file: string): string | undefined {
+  site.load.dependencies.push(file)
+  const found = readTextFile(file)
+  if ('fault' in found) return undefined
+  const bytes = Buffer.byteLength(found.text)
+  if (bytes <= MAX_PAGE_BYTES) return found.text
+  addProblem(site, 'errors', status, `${file} has ${bytes} bytes; a page may have ${MAX_PAGE_BYTES}`)
+  return undefined
+}
+
+function isInside(path: string, folder: string): boolean {
+  const short = relative(folder, path)
+  return short !== '..' && !short.startsWith(`..${sep}`)
+}

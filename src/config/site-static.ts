@@ -1,0 +1,117 @@
+/**
+ * The [static] section of a site as a whole: folders that are mounted in it, and whether its keys have a use.
+ */
+import { dirname, resolve } from 'node:path'
+import { quote } from './problems.ts'
+import type { Place } from './site-place.ts'
+import { exposureFault, pathFault } from './site-place.ts'
+import type { SiteBeingRead, SiteSurroundings } from './site-reading.ts'
+import { addProblem } from './site-reading.ts'
+import type { SiteFile } from './site-schema.ts'
+import { TRY_END } from './static-schema.ts'
+
+/** A folder whose files are served beside a site's own answers. */
+export interface StaticMount {
+  /** Beginning of the path, without a slash at its end: '/assets'; '' for all paths. */
+  prefix: string
+  /** Absolute. */
+  folder: string
+}
+
+/** [static], ready for use. Frozen and shared between sites that have the same. */
+export interface StaticSettings {
+  /** Files that answer for a folder; the first that is there. */
+  index: string[]
+  /** What is looked for, in this order: `$uri…` or an absolute path; a `/` at the end means a folder. */
+  try: string[]
+  cleanUrls: boolean
+  /** Path below the root, without a slash at its beginning. */
+  notFound: string | undefined
+  listing: boolean
+  precompressed: boolean
+  /** Those with the longest prefix first. */
+  mounts: StaticMount[]
+}
+
+/** Most folders that one site can mount. */
+const MAX_MOUNTS = 100
+/** What a path can begin with so that a browser sends it as it is written here. */
+const PREFIX = /^\/(?:[\w.~@!$&'()*+,:-]+\/)*(?:[\w.~@!$&'()*+,:-]+\/?)?$/
+
+/** Reads [static]; problems are added to the site's. */
+export function readStatic(site: SiteBeingRead, place: Place, server: SiteSurroundings): StaticSettings {
+  const keys = site.checked.value.static
+  checkUse(site, place)
+  if (!site.checked.isBad('static', 'try')) checkTry(site, keys.try)
+  return {
+    index: keys.index,
+    try: keys.try.filter((one) => one !== TRY_END),
+    cleanUrls: keys.clean_urls,
+    notFound: keys.not_found,
+    listing: keys.listing,
+    precompressed: keys.precompressed,
+    mounts: readMounts(site, place, server),
+  }
+}
+
+/** Keys that are for the files below a root only. */
+const OF_ROOT: readonly (keyof SiteFile['static'])[] = ['try', 'not_found']
+
+function checkUse(site: SiteBeingRead, { kind }: Place): void {
+  const written = site.document.sections.get('static')?.keys
+  if (kind === 'static' || written === undefined) return
+  for (const key of written.keys()) {
+    const isUseless = kind === 'redirect' || OF_ROOT.some((one) => one === key)
+    if (isUseless) addProblem(site, 'static', key, `has no use with kind = ${kind}: take the line away`)
+  }
+}
+
+function checkTry(site: SiteBeingRead, tries: readonly string[]): void {
+  const end = tries.indexOf(TRY_END)
+  if (end !== -1 && end < tries.length - 1) {
+    addProblem(site, 'static', 'try', `${TRY_END} ends the list: put it last, or take it away`)
+  } else if (tries.length === 0)
+    addProblem(site, 'static', 'try', 'is empty: name at least $uri, or take the line away')
+}
+
+function readMounts(site: SiteBeingRead, place: Place, server: SiteSurroundings): StaticMount[] {
+  if (place.kind === 'redirect') return []
+  const mounts: StaticMount[] = []
+  const add = (key: string, message: string): void => addProblem(site, 'static', key, message)
+  for (const [key, { values }] of site.document.sections.get('static')?.keys ?? []) {
+    const value = values[0]
+    if (!key.startsWith('/') || value === undefined) continue
+    const prefix = key.replace(/\/$/, '')
+    const folder = resolve(place.root, value.text)
+    if (!PREFIX.test(key) || /\/\.\.?(?:\/|$)/.test(key)) {
+      add(key, `${quote(key)} is not the beginning of a path as browsers send it (such as /assets)`)
+    } else if (mounts.some((mount) => mount.prefix === prefix)) add(key, 'is there twice: keep one of the two')
+    else if (mounts.length === MAX_MOUNTS) add(key, `is one too many: at most ${MAX_MOUNTS} folders`)
+    else {
+      checkMount(site, key, value.text, folder, place, server)
+      mounts.push({ prefix, folder })
+    }
+  }
+  return mounts.sort((a, b) => b.prefix.length - a.prefix.length)
+}
+
+/** A mount shows its files to anybody, as the root of a static site does. */
+function checkMount(
+  site: SiteBeingRead,
+  key: string,
+  written: string,
+  folder: string,
+  { module }: Place,
+  server: SiteSurroundings,
+): void {
+  const fault = written === '' ? 'is empty: write the folder' : pathFault(folder, 'folder')
+  if (fault !== undefined) {
+    addProblem(site, 'static', key, written === '' ? fault : `${quote(written)} ${fault}`)
+    site.load.dependencies.push(folder)
+    return
+  }
+  const { env_file: envFile } = site.checked.value.site
+  const secrets = [module, envFile && resolve(dirname(site.realFile), envFile)].filter((path) => path !== undefined)
+  const exposed = exposureFault(site, folder, server, secrets)
+  if (exposed !== undefined) addProblem(site, 'static', key, exposed)
+}

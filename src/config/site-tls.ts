@@ -1,0 +1,39 @@
+/**
+ * The keys of [site] about TLS. The files that they name are load-certificate.ts's.
+ */
+import { duration } from './measures.ts'
+import { optional, setting } from './settings.ts'
+import { flag, text } from './units.ts'
+
+/** Browsers forget a rule of HSTS that is older than what they were told; nobody means more than ten years. */
+const MAX_HSTS_MS = 3650 * 86_400_000
+
+/** Keys of [site]. */
+export const tlsKeys = {
+  certificate: optional(
+    text('path'),
+    'PEM file with the certificate of the site and those between it and its root (`fullchain.pem`). A relative path starts ' +
+      'at the folder of this file. With it and `key` the site is answered at `[server] listen_tls`.',
+  ),
+  key: optional(text('path'), 'PEM file with the private key of `certificate`, without a passphrase.'),
+  https_only: setting(
+    flag,
+    'no',
+    'Whether requests in clear text are sent to https, once the site has a certificate, and browsers are told to ask ' +
+      'only there (`hsts`).',
+  ),
+  hsts: setting(
+    duration(0, MAX_HSTS_MS),
+    '180d',
+    'How long a browser keeps to https after each answer, with `https_only` (`Strict-Transport-Security`). `0s`: not at ' +
+      'all, and one that was told before forgets it.',
+  ),
+}
+
+/** TLS of a site, ready for use. */
+export interface SiteTls {
+  /** Whether requests in clear text are redirected. */
+  httpsOnly: boolean
+  /** In whole seconds, for `Strict-Transport-Security: max-age=`. */
+  hstsSeconds: number
+}

@@ -1,0 +1,78 @@
+/**
+ * The [static] section of a site's file: how files are found and sent. Folders that are mounted beside the site's own
+ * (`/assets = public/assets`) are read in site-static.ts.
+ */
+import { quote } from './problems.ts'
+import { listSetting, optional, section, setting } from './settings.ts'
+import type { Read } from './units.ts'
+import { flag, listType, textType } from './units.ts'
+
+/** What a `try` list may end with: nothing more is tried. */
+export const TRY_END = '=404'
+
+const fileName = (found: string): Read<string> =>
+  /[/\\]/.test(found) || found.startsWith('.')
+    ? { problem: `${quote(found)} is not the name of a file: write it without a folder (such as index.html)` }
+    : { value: found }
+
+/** Whether a part of a path is one that is never served: a dotfile, `.` or `..`. */
+function hasHiddenPart(path: string): boolean {
+  return path.split('/').some((part) => part.startsWith('.') && part !== '.well-known')
+}
+
+function readTry(found: string): Read<string> {
+  if (found === TRY_END) return { value: found }
+  const examples = 'such as $uri, $uri.html, $uri/ or /index.html'
+  if (!/^(?:\$uri|\/)/.test(found))
+    return { problem: `${quote(found)} begins neither with $uri nor with / (${examples})` }
+  if (found.lastIndexOf('$') > 0 || /^\$uri\w/.test(found)) {
+    return { problem: `${quote(found)}: $uri, at the beginning, is the only variable (${examples})` }
+  }
+  if (/[?#\\]/.test(found) || hasHiddenPart(found)) {
+    return { problem: `${quote(found)} is not the path of a file that may be served (${examples})` }
+  }
+  return { value: found }
+}
+
+const pageBelowRoot = textType<string>(
+  'path below `root`',
+  (found) => {
+    const path = found.replace(/^\/+/, '')
+    if (path !== '' && !path.endsWith('/') && !/[?#\\]/.test(path) && !hasHiddenPart(path)) return { value: path }
+    return { problem: `${quote(found)} is not the path of a file below root (such as 404.html)` }
+  },
+  String,
+)
+
+export const staticFiles = section(
+  'Files that are sent as they are: for `kind = static`, and for folders that are mounted beside a module. `try` and ' +
+    '`not_found` are for `kind = static` only.',
+  {
+    index: listSetting(
+      listType('list of file names', fileName, String),
+      'index.html',
+      'Files that answer for a folder: the first that is there.',
+    ),
+    try: listSetting(
+      listType('list of paths', readTry, String),
+      '$uri, $uri/',
+      'What answers for a path, the first that is there: `$uri` is the path itself, `$uri/` the folder of that name with its ' +
+        'index, `/index.html` a file for everything else (single-page applications). `=404` at the end says that nothing ' +
+        'more is tried, as does the end of the list.',
+    ),
+    clean_urls: setting(
+      flag,
+      'no',
+      'Whether `about.html` answers for `/about`; `/about.html` is then redirected to that, and `/index.html` to `/`.',
+    ),
+    not_found: optional(pageBelowRoot, 'File that is sent, with status 404, where there is none.'),
+    listing: setting(flag, 'no', 'Whether a folder without an index is answered with a list of its files.'),
+    precompressed: setting(
+      flag,
+      'yes',
+      'Whether `app.js.br`, `app.js.zst` or `app.js.gz` is sent in the place of `app.js` to clients that take it so.',
+    ),
+  },
+  'The files of a folder, at this beginning of the path: `/assets = public/assets`. As many as you like, the longest ' +
+    'first. A relative path starts at `root`. What is not there is left to the module, or to the files below `root`.',
+)

@@ -1,0 +1,111 @@
+/**
+ * Answers what Node's parser refuses: the exact status, in the turn of the requests before it on the same connection, and
+ * then the connection is closed.
+ *
+ * Invariant: an answer to bytes that are no request never takes the place of one to a request, and nothing that follows
+ * such bytes is taken for a request.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { STATUS_CODES } from '../core/node-http.ts'
+import type { AccessEntry } from './access-format.ts'
+import type { Connection } from './connection.ts'
+import { connectionOf } from './connection.ts'
+import { errorPage } from './error-page.ts'
+import type { FrontResponse } from './front-response.ts'
+import { closeAfter, discardInput, linger } from './linger.ts'
+import { refusedEntry } from './refused-requests.ts'
+import { sendError } from './send-error.ts'
+
+/** What the parser says with an error. */
+export type ParseError = Error & { code?: string; rawPacket?: Buffer }
+
+/** Hears of an answer to what is no request. */
+export type OnRefused = (entry: AccessEntry) => void
+
+/** Ends a connection on which something else than a request came, or not in time. */
+export function refuseConnection(error: ParseError, socket: Socket, onRefused: OnRefused): void {
+  const connection = connectionOf(socket)
+  if (connection === undefined || socket.destroyed || error.code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  if (connection.isClosing) return
+  const { req, res } = connection
+  if (req === undefined || res === undefined || res.writableFinished) return refuseNow(connection, error, onRefused)
+  if (req.complete) refuseInTurn(connection, res, error, onRefused)
+  else refuseBody(connection, req, res, error)
+}
+
+/** The status for what the parser met. */
+function statusOf({ code, message }: ParseError): number {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return 431
+    case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
+      return 413
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return 408
+    case 'HPE_PAUSED_H2_UPGRADE': // the first bytes of HTTP/2
+      return 505
+    case 'HPE_INVALID_VERSION':
+      return message.includes('Invalid HTTP version') ? 505 : 400
+    default:
+      return 400
+  }
+}
+
+/** No request is open: the answer can go at once. */
+function refuseNow({ socket }: Connection, error: ParseError, onRefused: OnRefused): void {
+  const isSilent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0
+  if (isSilent || error.code === 'HPE_CLOSED_CONNECTION' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  answer(socket, error, onRefused)
+  linger(socket)
+}
+
+function answer(socket: Socket, error: ParseError, onRefused: OnRefused): void {
+  const status = statusOf(error)
+  socket.write(pageOf(status))
+  onRefused(refusedEntry(error, socket, status))
+}
+
+/** A request before it waits for its answer; that has to come first. */
+function refuseInTurn(connection: Connection, res: FrontResponse, error: ParseError, onRefused: OnRefused): void {
+  const { socket } = connection
+  discardInput(socket)
+  // The client itself has said that nothing follows, so what followed gets no answer.
+  const isUnannounced = error.code === 'HPE_CLOSED_CONNECTION' || !res.shouldKeepAlive
+  if (isUnannounced && res.req !== undefined) return closeAfter(res.req)
+  res.once('finish', () => {
+    if (socket.writable) answer(socket, error, onRefused)
+    linger(socket)
+  })
+}
+
+/** The body of a request that is being worked on ends in nonsense. */
+function refuseBody({ socket }: Connection, req: IncomingMessage, res: FrontResponse, error: ParseError): void {
+  if (!res.headersSent) {
+    sendError(req, res, { statusCode: statusOf(error), closes: true })
+  } else if (res.isEnded) {
+    closeAfter(req)
+    res.once('finish', () => socket.destroySoon())
+  } else {
+    socket.destroy()
+  }
+}
+
+function pageOf(status: number): string {
+  const { type, body } = errorPage(status)
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
+    `Date: ${new Date().toUTCString()}`,
+    `Content-Type: ${type}`,
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Cache-Control: no-store',
+    'Connection: close',
+  ]
+  return `${head.join('\r\n')}\r\n\r\n${body}`
+}

@@ -1,0 +1,251 @@
+/**
+ * The cache of one site with one version of its settings, as a step of its visits: answers what is stored, and lets through
+ * what is not, once for all who ask for the same. What may be stored is decided by cache-policy.ts.
+ *
+ * Limits: GET and HEAD are answered; other methods go through and make invalid what is stored (RFC 9111 §4.4). A HEAD, a
+ * range or a condition that only the site can judge is let through, where nothing is stored.
+ * Invariant: an answer is looked for and stored under the method, scheme, host and target that the site itself is told, in a
+ * store that no other site has a key to.
+ */
+import type { ReadyAnswer, Shown } from './cache-answer.ts'
+import { readyAnswer, sendReady } from './cache-answer.ts'
+import { readDirectives } from './cache-directives.ts'
+import type { FetchOrder, ForwardReason } from './cache-fetch.ts'
+import { CacheFetch } from './cache-fetch.ts'
+import { invalidating, isSafe } from './cache-invalidation.ts'
+import type { CacheRequest } from './cache-request.ts'
+import { cacheRequestOf, variantOf } from './cache-request.ts'
+import type { ServerCache, SiteStore } from './cache-store.ts'
+import { COMPRESSION } from './compress.ts'
+import { clientOf } from './connection.ts'
+import type { Accepted } from './content-coding.ts'
+import { acceptedCoding } from './content-coding.ts'
+import type { Flight } from './flights.ts'
+import { Flights } from './flights.ts'
+import { sendError } from './send-error.ts'
+import type { StoredAnswer } from './stored-answer.ts'
+import { conditionalHeaders, conditionalRequest, unseenVisit } from './unseen-visit.ts'
+import type { Answerer, Visit } from './visit.ts'
+
+/** How often a request may wait for another's answer: for the URL, and for what it varies by. */
+const MAX_WAITS = 2
+
+/** A request on its way through the cache. */
+interface Passage {
+  visit: Visit
+  next: Answerer
+  request: CacheRequest
+  key: string
+  waits: number
+  /** Why it waited. */
+  reason?: ForwardReason
+}
+
+/** What is to be done with a stored answer. */
+type Verdict = 'fresh' | 'while-revalidate' | 'stale' | 'request'
+
+export class SiteCache {
+  readonly store: SiteStore
+  readonly #server: ServerCache
+  readonly #flights = new Flights()
+  readonly #compresses: boolean
+
+  /** @param compresses whether the site's answers are compressed */
+  constructor(server: ServerCache, store: SiteStore, compresses: boolean) {
+    this.#server = server
+    this.store = store
+    this.#compresses = compresses
+  }
+
+  /** The step. */
+  handle = (visit: Visit, next: Answerer): void => {
+    const { req, upgrade } = visit
+    if (upgrade !== undefined) return next(visit)
+    const request = cacheRequestOf(req.rawHeaders)
+    const scheme = clientOf(req).encrypted ? 'https' : 'http'
+    const host = visit.asked.authority?.toLowerCase() ?? (request.host === '' ? visit.asked.host : request.host)
+    const url = `${scheme}://${host}${visit.asked.target}`
+    if (req.method !== 'GET' && req.method !== 'HEAD') return this.#pass(visit, next, url, request.forwarded)
+    const key = request.forwarded === '' ? url : url + request.forwarded
+    this.#look({ visit, next, request, key, waits: 0 })
+  }
+
+  #pass(visit: Visit, next: Answerer, url: string, more: string): void {
+    this.store.counters.passed++
+    visit.res.addInnerFilter(isSafe(visit.req.method) ? METHOD_TOLD : invalidating(this.store, url, more))
+    next(visit)
+  }
+
+  #look(passage: Passage): void {
+    const { visit, request, key } = passage
+    const vary = this.store.vary(key)
+    const variant = vary === undefined ? '' : variantOf(visit.req, vary)
+    const stored = vary === undefined ? undefined : this.store.find(key, variant)
+    if (request.hasPrecondition || request.hasBody || (request.isAuthorized && stored?.terms.forAuthorized !== true)) {
+      return this.#forward(passage, 'bypass', undefined, undefined)
+    }
+    const now = Date.now()
+    const verdict = stored === undefined ? undefined : this.#judge(stored, request, now)
+    if (stored !== undefined && (verdict === 'fresh' || verdict === 'while-revalidate')) {
+      this.#hit(passage, stored, now)
+      if (verdict === 'while-revalidate') this.#renew(passage, stored, `${key} ${variant}`)
+      return
+    }
+    if (this.#isOnlyIfCached(request)) return sendError(visit.req, visit.res, { statusCode: 504 })
+    const reason = verdict === undefined ? (vary === undefined ? 'uri-miss' : 'vary-miss') : verdict
+    this.#fetch(passage, reason as ForwardReason, stored, vary === undefined ? key : `${key} ${variant}`)
+  }
+
+  #isOnlyIfCached({ cacheControl }: CacheRequest): boolean {
+    return (
+      cacheControl !== undefined &&
+      this.store.settings.clientControl &&
+      /only-if-cached/i.test(cacheControl) &&
+      readDirectives(cacheControl).has('only-if-cached')
+    )
+  }
+
+  // ---- what is stored ------------------------------------------------------------------------------------------
+
+  #judge({ terms }: StoredAnswer, { cacheControl, pragma }: CacheRequest, now: number): Verdict {
+    const staleMs = now - terms.bornAt - terms.lifetimeMs
+    const isStale = staleMs >= 0
+    const saysMore = (cacheControl !== undefined || pragma !== undefined) && this.store.settings.clientControl
+    if (!saysMore || (isStale && terms.mustConfirm)) {
+      if (!isStale) return 'fresh'
+      return staleMs < terms.whileRevalidateMs ? 'while-revalidate' : 'stale'
+    }
+    const headers: Record<string, string> = {}
+    if (cacheControl !== undefined) headers['cache-control'] = cacheControl.toLowerCase()
+    else if (pragma !== undefined) headers.pragma = pragma.toLowerCase()
+    const { response, revalidation } = terms.policy.evaluateRequest({ headers })
+    if (response === undefined) return isStale ? 'stale' : 'request'
+    return revalidation === undefined ? 'fresh' : 'while-revalidate'
+  }
+
+  #hit(passage: Passage, stored: StoredAnswer, now: number): void {
+    const { visit, key, reason } = passage
+    const { req, res } = visit
+    const { bornAt, lifetimeMs } = stored.terms
+    const ageMs = Math.max(0, now - bornAt)
+    const how =
+      reason === undefined ? `hit; ttl=${Math.floor((lifetimeMs - ageMs) / 1000)}` : `fwd=${reason}; collapsed`
+    const forms = stored.forms
+    const answer = this.#ready(stored, passage, { age: Math.floor(ageMs / 1000), status: `vhostel; ${how}` })
+    if (answer === undefined) return sendError(req, res, { statusCode: 503 })
+    if (stored.forms !== forms) this.store.resize(key)
+    const { counters } = this.store
+    if (reason === undefined) counters.hits++
+    else counters.collapsed++
+    sendReady(res, answer, req.method === 'HEAD')
+    counters.hitBytes += res.bodyBytes
+  }
+
+  /** @returns undefined where its compressed form cannot be made */
+  #ready(stored: StoredAnswer, { visit, request, key }: Passage, shown: Shown): ReadyAnswer | undefined {
+    let accepted: Accepted | undefined = this.#compresses ? acceptedCoding(visit.req.rawHeaders) : undefined
+    if (!stored.isReady(accepted, () => this.store.resize(key))) {
+      visit.res.addFilter(COMPRESSION)
+      accepted = undefined
+    }
+    try {
+      return readyAnswer(stored, request, accepted, shown)
+    } catch {
+      return undefined // zlib gets no memory
+    }
+  }
+
+  // ---- what is not ---------------------------------------------------------------------------------------------
+
+  /** Asks the site, or waits for one who does. */
+  #fetch(passage: Passage, reason: ForwardReason, stored: StoredAnswer | undefined, flightKey: string): void {
+    const { visit, request } = passage
+    const { method } = visit.req
+    const noStore = request.cacheControl !== undefined && /no-store/i.test(request.cacheControl)
+    if (method === 'HEAD' || request.range !== undefined || noStore) {
+      return this.#forward(passage, reason, undefined, undefined)
+    }
+    // What has to be confirmed each time is not for those who did not ask.
+    const isForAll = stored === undefined || stored.terms.lifetimeMs > 0
+    const mayWait = isForAll && passage.waits < MAX_WAITS && !this.#flights.isPassed(passage.key)
+    if (mayWait && this.#wait(passage, reason, flightKey)) return
+    const leads = mayWait && !this.#flights.isOpen(flightKey)
+    this.#forward(passage, reason, stored, leads ? this.#flights.start(flightKey) : undefined)
+  }
+
+  #wait(passage: Passage, reason: ForwardReason, flightKey: string): boolean {
+    const { res } = passage.visit
+    const leave = this.#flights.wait(flightKey, () => {
+      res.off('close', onClose)
+      if (!res.destroyed) this.#look({ ...passage, waits: passage.waits + 1, reason })
+    })
+    const onClose = (): void => leave?.()
+    if (leave !== undefined) res.once('close', onClose)
+    return leave !== undefined
+  }
+
+  /** @param flight what others wait for; undefined where nobody does */
+  #forward(
+    passage: Passage,
+    reason: ForwardReason,
+    stored: StoredAnswer | undefined,
+    flight: Flight | undefined,
+  ): void {
+    const { visit } = passage
+    const fetch = new CacheFetch(this.#order(passage, visit, reason, stored, flight))
+    const { req, res } = visit
+    res.addInnerFilter(fetch)
+    res.once('close', () => fetch.gone())
+    const isConditional = stored !== undefined && (stored.etag !== undefined || stored.lastModified !== undefined)
+    passage.next(isConditional ? { ...visit, req: conditionalRequest(req, stored) } : visit)
+  }
+
+  /** Fetches anew what is stale while that is used (RFC 5861 §3). */
+  #renew(passage: Passage, stored: StoredAnswer, flightKey: string): void {
+    if (this.#flights.isOpen(flightKey) || this.#flights.isPassed(passage.key)) return
+    const visit = unseenVisit(passage.visit, conditionalHeaders(passage.visit.req.rawHeaders, stored))
+    const fetch = new CacheFetch(this.#order(passage, visit, 'stale', stored, this.#flights.start(flightKey)))
+    visit.res.addInnerFilter(fetch)
+    visit.res.once('close', () => fetch.gone())
+    passage.next(visit)
+  }
+
+  #order(
+    { request, key }: Passage,
+    visit: Visit,
+    reason: ForwardReason,
+    stored: StoredAnswer | undefined,
+    flight: Flight | undefined,
+  ): FetchOrder {
+    const isPlain =
+      visit.req.method === 'GET' && request.range === undefined && !request.hasPrecondition && !request.hasBody
+    const noStore = request.cacheControl !== undefined && readDirectives(request.cacheControl).has('no-store')
+    return {
+      server: this.#server,
+      store: this.store,
+      key,
+      reason,
+      isAuthorized: request.isAuthorized,
+      mayStore: isPlain && !noStore,
+      stored,
+      variantOf: (vary) => variantOf(visit.req, vary),
+      ready: (answer, status) => {
+        const age = Math.max(0, Math.floor((Date.now() - answer.terms.bornAt) / 1000))
+        // Compressed further on, like any answer that comes now.
+        return readyAnswer(answer, request, undefined, { age, status })
+      },
+      onSettled: (isStorable, status) => {
+        if (isStorable) this.#flights.unpass(key)
+        else if (status >= 200 && status !== 304 && status < 500 && flight !== undefined) this.#flights.pass(key)
+        flight?.land()
+      },
+    }
+  }
+}
+
+const METHOD_TOLD = {
+  onHead: (head: { headers: string[] }) => {
+    head.headers = [...head.headers, 'Cache-Status', 'vhostel; fwd=method']
+    return undefined
+  },
+}

@@ -1,0 +1,292 @@
+/**
+ * The program of one site of `kind = command`: started with the first request (or at once), watched, started again when it
+ * ends, stopped when nobody asks, and replaced without a gap: the new one has to be ready before the old one goes.
+ *
+ * Invariant: at most one program serves and at most one is being started; the group's only target is the one that serves.
+ */
+import { isDeepStrictEqual } from 'node:util'
+import type { ProgramStatus } from '../../admin/reports.ts'
+import type { SiteConfig } from '../../config/site-schema.ts'
+import { CommandFailed, SiteThrottled } from '../../core/errors.ts'
+import type { Log } from '../../core/log.ts'
+import { Target } from '../proxy/target.ts'
+import type { UpstreamGroup } from '../proxy/upstream-group.ts'
+import type { GroupWatch } from './group-watch.ts'
+import { makePlace } from './listen-place.ts'
+import type { OutputSink, ProgramOrder } from './program.ts'
+import { Program } from './program.ts'
+import { RestartBrake } from './restart-brake.ts'
+
+/** What the programs of all sites share. */
+export interface CommandParts {
+  readonly watch: GroupWatch
+  /** The run folder, absolute. */
+  readonly run: string
+  /** What a program's environment has beside its site's own. */
+  readonly env: Record<string, string>
+  readonly log: Log
+  /** Takes a line that a site's program printed. */
+  output(site: string, ...line: Parameters<OutputSink>): void
+}
+
+/** A program that serves, or did. */
+interface Serving {
+  program: Program
+  target: Target
+}
+
+/** In their own home and under their own name programs would look for what is not theirs. */
+const OF_THE_SERVERS_USER = ['HOME', 'USER', 'LOGNAME', 'SHELL']
+
+export class CommandSite {
+  readonly #parts: CommandParts
+  readonly #group: UpstreamGroup
+  readonly #brake = new RestartBrake()
+  #config: SiteConfig
+  #order: ProgramOrder
+  #serving: Serving | undefined
+  #starting: Program | undefined
+  /** Resolves, whatever becomes of it, when the start that is under way is over. */
+  #start: Promise<void> | undefined
+  #throttledUntil = 0
+  #restart: NodeJS.Timeout | undefined
+  #idleTimer: NodeJS.Timeout | undefined
+  #lastAskedAt = performance.now()
+  #starts = 0
+  #generation = 0
+  /** Resolves when the newest order is in force, or could not be. */
+  #replaced: Promise<void> = Promise.resolve()
+  /** Why the newest start failed. */
+  #problem: string | undefined
+  #isClosed = false
+  readonly #ending = new Set<Promise<void>>()
+
+  constructor(config: SiteConfig, group: UpstreamGroup, parts: CommandParts) {
+    this.#config = config
+    this.#group = group
+    this.#parts = parts
+    this.#order = orderOf(config, parts)
+    if (config.preload) void this.#begin()
+  }
+
+  /** Other settings. What is about the program itself makes a new one take the place of the one that runs. */
+  configure(config: SiteConfig): void {
+    this.#config = config
+    const order = orderOf(config, this.#parts)
+    const isOther = !isDeepStrictEqual(order, this.#order)
+    this.#order = order
+    if (isOther) this.#problem = undefined
+    if (isOther) this.#generation++
+    if (isOther && this.#isInUse()) this.#replaceSoon()
+    else if (config.preload && !this.#isInUse()) void this.#begin()
+    this.#watchIdle()
+  }
+
+  /** A request has come. @returns why it cannot be served now */
+  ask(): Error | undefined {
+    this.#lastAskedAt = performance.now()
+    if (this.#serving !== undefined || this.#start !== undefined) return undefined
+    const leftMs = this.#throttledUntil - performance.now()
+    if (leftMs > 0) {
+      const retryAfterSeconds = Math.ceil(leftMs / 1000)
+      return Object.assign(new SiteThrottled(this.#config.name, retryAfterSeconds), { retryAfterSeconds })
+    }
+    void this.#begin()
+    return undefined
+  }
+
+  /** Puts a fresh program in the place of the one that runs, once it is ready. Resolves when that is so, or has failed. */
+  async reload(): Promise<void> {
+    if (this.#isClosed) return
+    this.#brake.reset()
+    this.#throttledUntil = 0
+    await this.#start
+    if (this.#isClosed) return
+    await this.#begin()
+  }
+
+  status(): { program: ProgramStatus; problem: string | undefined; throttledUntil: number | undefined } {
+    const leftMs = this.#throttledUntil - performance.now()
+    const current = this.#serving?.program ?? this.#starting
+    const isDown = current === undefined && this.#start === undefined
+    const state = this.#serving ? 'running' : !isDown ? 'starting' : leftMs > 0 ? 'throttled' : 'stopped'
+    return {
+      program: { state, pid: current?.pid, startedAt: current?.startedAt, starts: this.#starts },
+      problem: this.#problem,
+      throttledUntil: state === 'throttled' ? Math.round(Date.now() + leftMs) : undefined,
+    }
+  }
+
+  /** Counts the orders that there were: another program, or other surroundings. */
+  get generation(): number {
+    return this.#generation
+  }
+
+  /** Resolves when the newest order is in force, or could not be. */
+  get settled(): Promise<void> {
+    return this.#replaced
+  }
+
+  /** Whether a program runs, or should and cannot. */
+  get isInUse(): boolean {
+    return this.#isInUse() || this.#problem !== undefined
+  }
+
+  /** Ends whatever runs. Resolves when nothing is left. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearTimeout(this.#restart)
+    clearTimeout(this.#idleTimer)
+    const { stopTimeoutMs } = this.#config.limits
+    const starting = this.#starting?.stop(stopTimeoutMs)
+    this.#stopServing(stopTimeoutMs)
+    await Promise.all([starting, this.#start])
+    await Promise.all(this.#ending)
+  }
+
+  // ---- starts --------------------------------------------------------------------------------------------------------
+
+  #isInUse(): boolean {
+    return this.#serving !== undefined || this.#start !== undefined
+  }
+
+  #replaceSoon(): void {
+    this.#replaced = this.reload().catch((error: unknown) =>
+      this.#parts.log.error({ site: this.#config.name, err: error }, 'reload failed'),
+    )
+  }
+
+  /** Starts a program; one at a time. */
+  #begin(): Promise<void> {
+    if (this.#isClosed) return Promise.resolve()
+    clearTimeout(this.#restart)
+    this.#start ??= this.#run()
+      .catch((error: unknown) => this.#failed(undefined, error instanceof Error ? error.message : String(error)))
+      .finally(() => {
+        this.#start = undefined
+        this.#watchIdle()
+      })
+    return this.#start
+  }
+
+  async #run(): Promise<void> {
+    const { name, limits } = this.#config
+    const order = this.#order
+    this.#starts++
+    const place = await makePlace(order.command.place, this.#parts.run, order.identity)
+    let program: Program
+    try {
+      this.#parts.watch.open()
+      program = new Program(order, place, this.#parts.watch, (...line) => this.#parts.output(name, ...line))
+    } catch (error) {
+      place.dispose()
+      throw error
+    }
+    this.#starting = program
+    const fault = this.#isClosed ? 'was stopped' : await program.ready(limits.startTimeoutMs)
+    this.#starting = undefined
+    if (fault === undefined && !this.#isClosed) return this.#serve(program)
+    await program.stop(this.#isClosed ? limits.stopTimeoutMs : 0)
+    this.#failed(program, fault ?? 'was stopped')
+  }
+
+  #serve(program: Program): void {
+    const { name, backend } = this.#config
+    if (backend === undefined) return
+    const before = this.#serving
+    const target = new Target(program.upstream, backend.proxy)
+    this.#serving = { program, target }
+    this.#problem = undefined
+    this.#throttledUntil = 0
+    this.#group.targets = [target]
+    this.#parts.log.info({ site: name, pid: program.pid, tookMs: Math.round(program.livedMs) }, 'command is up')
+    if (before !== undefined) this.#end(before, this.#config.limits.stopTimeoutMs)
+    // It cannot fail: how it ended is what it resolves to.
+    void program.ended.then((why) => this.#ended(program, why))
+  }
+
+  /** A start came to nothing. The one before, if there is one, serves on. */
+  #failed(program: Program | undefined, why: string): void {
+    const { name } = this.#config
+    if (this.#isClosed) return this.#group.failWaiting(new CommandFailed(name, 'was stopped'))
+    this.#problem = `its command ${why}`
+    this.#parts.log.error({ site: name, why }, 'command did not come up')
+    if (this.#serving !== undefined) return
+    this.#brakeOn(false, program?.livedMs ?? 0)
+    this.#group.failWaiting(new CommandFailed(name, why))
+  }
+
+  // ---- ends ----------------------------------------------------------------------------------------------------------
+
+  /** The program that served has ended, and nobody wanted that. */
+  #ended(program: Program, why: string): void {
+    const serving = this.#serving
+    if (serving?.program !== program) return
+    this.#serving = undefined
+    this.#group.targets = []
+    serving.target.destroy()
+    const livedMs = Math.round(program.livedMs)
+    const waitMs = this.#brakeOn(true, livedMs)
+    this.#parts.log.error({ site: this.#config.name, why, livedMs, waitMs }, 'command ended')
+    this.#problem = waitMs > 0 ? `its command keeps ending (${why})` : undefined
+  }
+
+  /** Sees to the next start. @returns when that will be, in ms from now */
+  #brakeOn(wasUp: boolean, livedMs: number): number {
+    const waitMs = this.#brake.ended(wasUp, livedMs)
+    if (this.#isClosed) return waitMs
+    this.#throttledUntil = performance.now() + waitMs
+    if (!this.#isWanted()) return waitMs
+    clearTimeout(this.#restart)
+    // Later also where it is not to wait: this may be the end of a start that is not over yet.
+    this.#restart = setTimeout(() => void this.#begin(), waitMs)
+    return waitMs
+  }
+
+  /** Whether it should run though nobody asks at the moment. */
+  #isWanted(): boolean {
+    const { preload, idleMs } = this.#config
+    return preload || idleMs === 0 || performance.now() - this.#lastAskedAt < idleMs
+  }
+
+  #watchIdle(): void {
+    clearTimeout(this.#idleTimer)
+    const { preload, idleMs } = this.#config
+    if (this.#isClosed || preload || idleMs === 0 || this.#serving === undefined) return
+    const leftMs = this.#lastAskedAt + idleMs - performance.now()
+    this.#idleTimer = setTimeout(() => this.#checkIdle(), Math.max(1, leftMs)).unref()
+  }
+
+  #checkIdle(): void {
+    const { target } = this.#serving ?? {}
+    if (target !== undefined && target.busy + target.tunnels > 0) this.#lastAskedAt = performance.now()
+    if (this.#isWanted() || this.#start !== undefined) return this.#watchIdle()
+    this.#parts.log.info({ site: this.#config.name }, 'command is stopped: nobody asked for it')
+    this.#stopServing(this.#config.limits.stopTimeoutMs)
+  }
+
+  #stopServing(graceMs: number): void {
+    const serving = this.#serving
+    if (serving === undefined) return
+    this.#serving = undefined
+    this.#group.targets = []
+    this.#end(serving, graceMs)
+  }
+
+  /** Ends a program that gets no more requests, after those that it has. */
+  #end({ program, target }: Serving, graceMs: number): void {
+    const done = target
+      .drained(graceMs)
+      .then(() => program.stop(graceMs))
+      .then(() => target.destroy())
+    this.#ending.add(done)
+    done.finally(() => this.#ending.delete(done)).catch(() => {})
+  }
+}
+
+function orderOf({ backend, root, env, identity }: SiteConfig, parts: CommandParts): ProgramOrder {
+  const passed = { ...parts.env }
+  if (identity !== undefined) for (const name of OF_THE_SERVERS_USER) delete passed[name]
+  if (backend?.command === undefined) throw new Error('a site of kind = command has no command')
+  return { command: backend.command, cwd: root, env: { ...passed, NODE_ENV: 'production', ...env }, identity }
+}

@@ -1,0 +1,104 @@
+/**
+ * What is known of a client's connection beside its socket: who is at its other end, what it is used for now, and whether
+ * it is about to be closed. Its timeouts are connections.ts's.
+ *
+ * Invariant: once `isClosing` is set, no further request of this connection is answered.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import type { FrontResponse } from './front-response.ts'
+
+/** Who a request comes from. */
+export interface Client {
+  /** As Node tells it; '' where it came over a unix socket. */
+  readonly address: string
+  /** 0 where it is not known. */
+  readonly port: number
+  /** Whether the client came over TLS, to this server or to a trusted proxy. */
+  readonly encrypted: boolean
+}
+
+/** Finds the client behind a trusted proxy. */
+export type ClientFinder = (req: IncomingMessage, peer: Client) => Client
+
+const CONNECTION = Symbol('connection')
+
+/** A socket that may be known. */
+interface Known {
+  [CONNECTION]?: Connection
+}
+
+/** How long a client may pause in a body, or take nothing of an answer, until its site is known. */
+const DEFAULT_TIMEOUT_MS = 60_000
+
+export class Connection {
+  socket: Socket
+  /** Who is at the other end; or, after a PROXY protocol header, whom that speaks for. */
+  peer: Client
+  /** Set where the other end is a proxy that is believed. */
+  finder: ClientFinder | undefined
+  /** Whether what the other end says about forwarding is to be dropped. */
+  dropsForwarded = false
+  isClosing = false
+  /** The request that came last and its answer, until that is finished. */
+  req: IncomingMessage | undefined
+  res: FrontResponse | undefined
+  bodyTimeoutMs = DEFAULT_TIMEOUT_MS
+  sendTimeoutMs = DEFAULT_TIMEOUT_MS
+
+  #isLast = false
+
+  constructor(socket: Socket) {
+    this.socket = socket
+    this.peer = peerOf(socket)
+    this.attach(socket)
+  }
+
+  /** From now on it is found by this socket too: the one that TLS put over the first. */
+  attach(socket: Socket): void {
+    this.socket = socket
+    ;(socket as Known)[CONNECTION] = this
+  }
+
+  /** From now on it is found by this too: a stream of HTTP/2, which stands for a socket. */
+  carry(stream: object): void {
+    ;(stream as Known)[CONNECTION] = this
+  }
+
+  /** Takes note of a request that has come. */
+  begin(req: IncomingMessage, res: FrontResponse): void {
+    if (this.#isLast) res.shouldKeepAlive = false
+    this.req = req
+    this.res = res
+  }
+
+  /** The next request is the last that is answered. */
+  endWithNext(): void {
+    this.#isLast = true
+  }
+
+  clientOf(req: IncomingMessage): Client {
+    return this.finder === undefined ? this.peer : this.finder(req, this.peer)
+  }
+}
+
+/** The connection of a socket; undefined where nobody keeps one. */
+export function connectionOf(socket: object | null | undefined): Connection | undefined {
+  return (socket as Known | null | undefined)?.[CONNECTION]
+}
+
+/**
+ * Who a request comes from: the other end of its connection, or whom trusted proxies and a PROXY protocol header say. Doors,
+ * logs and sites all go by this.
+ */
+export function clientOf(req: IncomingMessage): Client {
+  return connectionOf(req.socket)?.clientOf(req) ?? peerOf(req.socket)
+}
+
+function peerOf(socket: Socket & { encrypted?: boolean }): Client {
+  return {
+    address: socket.remoteAddress ?? '',
+    port: socket.remotePort ?? 0,
+    encrypted: socket.encrypted === true,
+  }
+}

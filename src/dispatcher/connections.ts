@@ -1,0 +1,133 @@
+/**
+ * All open connections of the front: how many each address has, and which of them hold something up: a client that stops in
+ * the middle of a body, or that does not take its answer. Such a client holds a socket, and after its site's timeout not
+ * even that.
+ *
+ * Limit: one look at each connection in `SWEEP_MS`, which is how late a timeout can be. Invariant: nothing is counted that
+ * is not open.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { isIPv6 } from 'node:net'
+import type { Connection } from './connection.ts'
+import type { FrontResponse } from './front-response.ts'
+import { sendError } from './send-error.ts'
+
+const SWEEP_MS = 1_000
+
+/** What was seen of a connection that may be held up. */
+interface Progress {
+  read: number
+  /** Since when no byte of a body came that is waited for. */
+  readAt: number
+  taken: number
+  queued: number
+  /** Since when the client took no byte of what waits for it. */
+  takenAt: number
+}
+
+export class Connections {
+  readonly #open = new Map<Connection, Progress | undefined>()
+  readonly #counts = new Map<string, number>()
+  readonly #timer: NodeJS.Timeout
+
+  constructor() {
+    this.#timer = setInterval(() => this.sweep(performance.now()), SWEEP_MS).unref()
+  }
+
+  /** Takes a connection into account until its socket is closed. */
+  add(connection: Connection, socket: Socket): void {
+    this.#open.set(connection, undefined)
+    socket.once('close', () => this.#open.delete(connection))
+  }
+
+  /**
+   * Counts a connection for an address until its socket is closed.
+   *
+   * @returns false when the address has `most` already: then it is not counted
+   */
+  count(address: string, socket: Socket, most: number): boolean {
+    const key = addressKey(address)
+    const count = this.#counts.get(key) ?? 0
+    if (count >= most) return false
+    this.#counts.set(key, count + 1)
+    socket.once('close', () => {
+      const left = (this.#counts.get(key) ?? 1) - 1
+      if (left === 0) this.#counts.delete(key)
+      else this.#counts.set(key, left)
+    })
+    return true
+  }
+
+  close(): void {
+    clearInterval(this.#timer)
+  }
+
+  /** Ends connections whose client has held them up for too long. @param now as `performance.now()` */
+  sweep(now: number): void {
+    for (const [connection, progress] of this.#open) {
+      const { req, res } = connection
+      if (req === undefined || res === undefined) continue
+      if (res.writableFinished) {
+        // An idle connection keeps nothing of its last request.
+        connection.req = undefined
+        connection.res = undefined
+        this.#open.set(connection, undefined)
+      } else if (progress === undefined) {
+        const { socket } = connection
+        const seen = { read: socket.bytesRead, readAt: now, taken: takenBytes(socket), queued: 0, takenAt: now }
+        this.#open.set(connection, seen)
+      } else this.#look(connection, req, res, progress, now)
+    }
+  }
+
+  #look(connection: Connection, req: IncomingMessage, res: FrontResponse, progress: Progress, now: number): void {
+    const { socket, bodyTimeoutMs, sendTimeoutMs } = connection
+    if (!isReadFrom(req) || socket.bytesRead !== progress.read) {
+      progress.read = socket.bytesRead
+      progress.readAt = now
+    }
+    const queued = queuedBytes(socket)
+    const taken = takenBytes(socket)
+    if (socket.writableLength === 0 || taken !== progress.taken || queued < progress.queued) progress.takenAt = now
+    progress.taken = taken
+    progress.queued = queued
+    if (now - progress.takenAt >= sendTimeoutMs) socket.destroy()
+    else if (now - progress.readAt >= bodyTimeoutMs) endLateBody(socket, req, res)
+  }
+}
+
+/** Whether somebody waits for the next part of a body, and not the client for somebody to take it. */
+function isReadFrom(req: IncomingMessage): boolean {
+  return !req.complete && req.readableFlowing === true
+}
+
+function endLateBody(socket: Socket, req: IncomingMessage, res: FrontResponse): void {
+  if (res.headersSent) socket.destroy()
+  else sendError(req, res, { statusCode: 408, closes: true })
+}
+
+/** Bytes of writes that are over. */
+function takenBytes(socket: Socket): number {
+  return socket.bytesWritten - socket.writableLength
+}
+
+/** Bytes of the write under way that the kernel has not taken, where Node tells: a large one may take minutes. */
+function queuedBytes(socket: Socket): number {
+  return (socket as Socket & { _handle?: { writeQueueSize?: number } | null })._handle?.writeQueueSize ?? 0
+}
+
+/** What addresses are counted by: of IPv6 the network of a household or server, its first 64 bits. */
+export function addressKey(address: string): string {
+  if (address.startsWith('::ffff:') && address.includes('.')) return address.slice('::ffff:'.length)
+  if (!isIPv6(address)) return address
+  const [head = '', tail] = address.replace(/%.*$/, '').split('::')
+  const front = head === '' ? [] : head.split(':')
+  const back = tail === undefined || tail === '' ? [] : tail.split(':')
+  const groups =
+    tail === undefined ? front : [...front, ...Array(Math.max(0, 8 - front.length - back.length)).fill('0'), ...back]
+  return `${groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/64`
+}

@@ -1,0 +1,163 @@
+/**
+ * Guards one HTTP server: who may connect and how often, how large and how late a request may be, and what becomes of what is
+ * none. Works for servers of `node:http` and `node:https` alike.
+ *
+ * Invariant: whatever a client sends or leaves out, its connection ends, or goes on, by a rule of this file or of those it
+ * calls; an error of a socket never escapes.
+ */
+import type { IncomingMessage, Server, ServerOptions } from 'node:http'
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { AddressSet } from '../config/network.ts'
+import { addressSet } from '../config/network.ts'
+import type { FrontSettings } from '../config/server-front.ts'
+import type { OnRefused, ParseError } from './bad-request.ts'
+import { refuseConnection } from './bad-request.ts'
+import type { ClientFinder } from './connection.ts'
+import { Connection, connectionOf } from './connection.ts'
+import { Connections } from './connections.ts'
+import { clientFinder, dropForwarded } from './forwarded.ts'
+import type { FrontResponse } from './front-response.ts'
+import { lingerAtEnd } from './linger.ts'
+import { readProxyHeader } from './proxy-header.ts'
+import type { RequestLimits } from './request-check.ts'
+import { requestFault, targetFault } from './request-check.ts'
+import { sendError } from './send-error.ts'
+
+/** How often Node looks for heads that are late: how late a timeout can be. */
+const CHECK_MS = 1_000
+const LEAST_TARGET = 8 * 1024
+/** Who is on this machine: what they say about others is passed on where no proxies are named. */
+const THIS_MACHINE = ['127.0.0.0/8', '::1', 'unix']
+
+export class Guard {
+  readonly limits: RequestLimits
+  readonly #settings: FrontSettings
+  readonly #connections = new Connections()
+  readonly #trusted: AddressSet
+  readonly #passed: AddressSet
+  readonly #finder: ClientFinder
+  /** By address and port: TLS puts another socket over the one that was accepted. */
+  readonly #byEnd = new Map<string, Connection>()
+
+  constructor(settings: FrontSettings) {
+    this.#settings = settings
+    this.#trusted = addressSet(settings.trustedProxies ?? [])
+    this.#passed = addressSet(settings.trustedProxies ?? THIS_MACHINE)
+    this.#finder = clientFinder(this.#trusted)
+    this.limits = { maxTarget: Math.max(LEAST_TARGET, settings.headerBytes / 4), maxHeaders: settings.headerCount }
+  }
+
+  /** Options for servers that are to be guarded. */
+  get options(): ServerOptions {
+    const { headerBytes, headerTimeoutMs, idleTimeoutMs } = this.#settings
+    return {
+      insecureHTTPParser: false,
+      maxHeaderSize: headerBytes,
+      headersTimeout: headerTimeoutMs,
+      keepAliveTimeout: idleTimeoutMs,
+      // An upload may take as long as it makes progress; connections.ts sees to that.
+      requestTimeout: 0,
+      connectionsCheckingInterval: Math.min(CHECK_MS, headerTimeoutMs),
+    }
+  }
+
+  /** To be called before the server listens. @param onRefused hears of what was answered without being a request */
+  watch(server: Server, onRefused: OnRefused): void {
+    // One more than is allowed: what is beyond is left out by Node without a word.
+    server.maxHeadersCount = this.#settings.headerCount + 1
+    const accept = server.listeners('connection') as ((socket: Socket) => void)[]
+    server.removeAllListeners('connection')
+    server.on('connection', (socket: Socket) => {
+      this.#admit(socket, () => {
+        for (const listener of accept) listener.call(server, socket)
+      })
+    })
+    server.on('secureConnection', (socket: TLSSocket) => this.#secured(socket))
+    server.on('clientError', (error: ParseError, socket) => refuseConnection(error, socket as Socket, onRefused))
+  }
+
+  /**
+   * Looks at a request that the parser has taken, before anybody else does.
+   *
+   * @returns whether it is to be handled; else it is answered, or its connection is about to close
+   */
+  lets(req: IncomingMessage, res: FrontResponse): boolean {
+    const connection = connectionOf(req.socket)
+    if (connection?.isClosing === true) return false
+    connection?.begin(req, res)
+    const status = requestFault(req, this.limits)
+    if (status !== undefined) {
+      sendError(req, res, { statusCode: status, closes: true })
+      return false
+    }
+    if (connection?.dropsForwarded === true) dropForwarded(req)
+    return true
+  }
+
+  /** As `lets`, for a stream of HTTP/2: its framing is not the parser's, and its connection goes on. */
+  letsStream(req: IncomingMessage, res: FrontResponse): boolean {
+    const status = targetFault(req, this.limits)
+    if (status !== undefined) sendError(req, res, { statusCode: status })
+    else if (connectionOf(req.socket)?.dropsForwarded === true) dropForwarded(req)
+    return status === undefined
+  }
+
+  close(): void {
+    this.#connections.close()
+  }
+
+  #admit(socket: Socket, onAdmitted: () => void): void {
+    const { proxyProtocol, headerTimeoutMs } = this.#settings
+    // Until somebody else listens; a reset must not end the server.
+    socket.on('error', () => socket.destroy())
+    const connection = new Connection(socket)
+    const isTrusted = this.#trusted.has(connection.peer.address)
+    if (!proxyProtocol || !isTrusted) {
+      this.#enter(connection, socket, isTrusted, onAdmitted)
+      return
+    }
+    readProxyHeader(socket, headerTimeoutMs, (peer) => {
+      if (peer !== undefined) connection.peer = { ...peer, encrypted: connection.peer.encrypted }
+      this.#enter(connection, socket, peer === undefined || this.#trusted.has(peer.address), onAdmitted)
+    })
+  }
+
+  #enter(connection: Connection, socket: Socket, isTrusted: boolean, onAdmitted: () => void): void {
+    const { connectionsPerAddress: most } = this.#settings
+    const { address } = connection.peer
+    const isCounted = most > 0 && !isTrusted && address !== ''
+    if (isCounted && !this.#connections.count(address, socket, most)) {
+      socket.destroy()
+      return
+    }
+    connection.finder = isTrusted ? this.#finder : undefined
+    connection.dropsForwarded = !this.#passed.has(address)
+    this.#connections.add(connection, socket)
+    this.#remember(connection, socket)
+    lingerAtEnd(socket)
+    onAdmitted()
+  }
+
+  #remember(connection: Connection, socket: Socket): void {
+    const end = endOf(socket)
+    if (end === undefined) return
+    this.#byEnd.set(end, connection)
+    socket.once('close', () => {
+      if (this.#byEnd.get(end) === connection) this.#byEnd.delete(end)
+    })
+  }
+
+  #secured(socket: TLSSocket): void {
+    const end = endOf(socket)
+    const connection = (end === undefined ? undefined : this.#byEnd.get(end)) ?? new Connection(socket)
+    connection.attach(socket)
+    // HTTP/2 says itself which streams were the last that were looked at.
+    if (socket.alpnProtocol !== 'h2') lingerAtEnd(socket)
+    connection.peer = { ...connection.peer, encrypted: true }
+  }
+}
+
+function endOf({ remoteAddress, remotePort, localPort }: Socket): string | undefined {
+  return remoteAddress === undefined ? undefined : `${remoteAddress} ${remotePort} ${localPort}`
+}

@@ -1,0 +1,132 @@
+/**
+ * HTTP/2 on connections whose TLS handshake chose it: each stream becomes a request and a response such as HTTP/1.1 has,
+ * and goes the way that all requests go.
+ *
+ * Nothing is offered that a site could not be asked in HTTP/1.1: no push, no WebSocket over HTTP/2 (RFC 8441), for which
+ * browsers open a connection of HTTP/1.1.
+ *
+ * Invariant: what a connection can make the server hold or do is bounded by `SESSION` and `flood-guard.ts`; a client that goes
+ * beyond loses its connection, and nobody else notices.
+ */
+import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream, ServerOptions } from 'node:http2'
+import type { TLSSocket } from 'node:tls'
+import { connectionOf } from './connection.ts'
+import { guardFloods } from './flood-guard.ts'
+import { sendError } from './send-error.ts'
+import { MAX_HEADER_LIST_BYTES, StreamRequest, streamHead } from './stream-request.ts'
+import { StreamResponse } from './stream-response.ts'
+import { H2, StreamSocket } from './stream-socket.ts'
+
+const { performServerHandshake } = process.getBuiltinModule('node:http2')
+
+/** Bytes of bodies that a client may send on one connection beyond what was read. */
+const CONNECTION_WINDOW_BYTES = 1024 * 1024
+/** How long a connection without a stream is kept, in ms: as long as one of HTTP/1.1. */
+const IDLE_MS = 65_000
+/** How long a connection is kept after its client was told that the server ends, in ms: so that it reads that. */
+const LAST_WORD_MS = 500
+/** Flag of a HEADERS frame (RFC 9113 §6.2). */
+const END_STREAM = 1
+
+/** The limits that nghttp2 and Node keep. */
+const SESSION: ServerOptions = {
+  settings: {
+    maxConcurrentStreams: 100,
+    maxHeaderListSize: MAX_HEADER_LIST_BYTES,
+    initialWindowSize: 128 * 1024,
+    enablePush: false,
+    enableConnectProtocol: false,
+  },
+  // A browser sends each of its cookies by itself.
+  maxHeaderListPairs: 512,
+  maxSessionMemory: 10,
+  maxSettings: 32,
+  maxOutstandingPings: 10,
+  // What a site says twice is passed on twice, as in HTTP/1.1.
+  strictSingleValueFields: false,
+  maxSessionInvalidFrames: 100,
+  maxSessionRejectedStreams: 100,
+  // Streams that a client opens and takes back (CVE-2023-44487): so many at once, and so many each second after that.
+  streamResetBurst: 200,
+  streamResetRate: 50,
+}
+
+/** Takes the requests. */
+export interface StreamHandler {
+  handle(req: StreamRequest, res: StreamResponse): void
+}
+
+/** A connection and how many streams are open on it. */
+interface Connection {
+  session: ServerHttp2Session
+  open: number
+}
+
+export class Http2Front {
+  readonly #handler: StreamHandler
+  readonly #connections = new Set<Connection>()
+  #closing = false
+
+  constructor(handler: StreamHandler) {
+    this.#handler = handler
+  }
+
+  /** Takes a connection whose handshake is done. */
+  accept(socket: TLSSocket): void {
+    const session = performServerHandshake(socket, SESSION)
+    const connection = { session, open: 0 }
+    this.#connections.add(connection)
+    session.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
+    session.on('error', () => {})
+    session.on('close', () => {
+      this.#connections.delete(connection)
+      // A session that ends with an error leaves its socket to whoever made it.
+      socket.destroySoon()
+    })
+    session.setTimeout(IDLE_MS, () => {
+      if (connection.open === 0) session.close()
+    })
+    guardFloods(session)
+    session.on('stream', (stream: ServerHttp2Stream, _headers: IncomingHttpHeaders, flags: number, raw?: string[]) => {
+      connection.open++
+      stream.on('close', () => connection.open--)
+      this.#handle(stream, socket, raw ?? [], (flags & END_STREAM) !== 0)
+    })
+    if (this.#closing) this.#retire(session)
+  }
+
+  /** Tells every client to come with nothing new; open streams get `graceMs`, then every connection is ended. */
+  async close(graceMs: number): Promise<void> {
+    this.#closing = true
+    const ended = [...this.#connections].map(({ session }) => new Promise((resolve) => session.once('close', resolve)))
+    for (const { session } of this.#connections) this.#retire(session)
+    const late = setTimeout(() => {
+      for (const { session } of this.#connections) session.destroy()
+    }, graceMs)
+    await Promise.all(ended)
+    clearTimeout(late)
+  }
+
+  /**
+   * Says by a GOAWAY which streams are the last that are answered. What a client sends meanwhile it knows to be untouched, and
+   * asks for once more on another connection (RFC 9113 §6.8); a connection that was ended at once might lose it that word.
+   */
+  #retire(session: ServerHttp2Session): void {
+    if (session.destroyed || session.closed) return
+    session.goaway(H2.noError)
+    setTimeout(() => {
+      if (!session.destroyed) session.close()
+    }, LAST_WORD_MS).unref()
+  }
+
+  #handle(stream: ServerHttp2Stream, connection: TLSSocket, raw: string[], isWhole: boolean): void {
+    const head = streamHead(raw, !isWhole)
+    const shown = 'refused' in head ? { method: 'GET', target: '/', rawHeaders: [] } : head
+    const socket = new StreamSocket(stream, connection)
+    connectionOf(connection)?.carry(socket)
+    const req = new StreamRequest(stream, socket, shown, isWhole)
+    const res = new StreamResponse(req, stream, socket)
+    if ('refused' in head) sendError(req, res, { statusCode: head.refused })
+    else this.#handler.handle(req, res)
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * Checks passwords against bcrypt hashes, at the pace that the machine bears: a check takes a processor for 50 ms and more.
+ * What was found right is remembered for a while, by a hash with a key that this process made up, so that no password is
+ * kept and not every request pays.
+ *
+ * Limits: `MAX_AT_ONCE` checks, `MAX_WAITING` waiting, of these `MAX_OF_ONE` of one address; `MAX_REMEMBERED` for
+ * `REMEMBERED_MS`. Invariant: a name that is not known takes as long as one that is.
+ */
+import { createHmac, randomBytes } from 'node:crypto'
+import { LRUCache } from 'lru-cache'
+
+/** They run on the four threads in which files are read too. */
+const MAX_AT_ONCE = 2
+const MAX_WAITING = 100
+const MAX_OF_ONE = 10
+const MAX_REMEMBERED = 10_000
+const REMEMBERED_MS = 10 * 60_000
+/** Of no password; with the cost that `htpasswd -B` has unless told otherwise. */
+const STAND_IN = '$2y$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK'
+
+/** `busy`: too many others are being checked. */
+export type Outcome = 'right' | 'wrong' | 'busy'
+
+export interface Attempt {
+  name: string
+  password: string
+  /** Of whoever tries. */
+  address: string
+}
+
+export class Passwords {
+  readonly #key = randomBytes(32)
+  readonly #right = new LRUCache<string, true>({ max: MAX_REMEMBERED, ttl: REMEMBERED_MS, ttlResolution: 1_000 })
+  readonly #waiting: (() => void)[] = []
+  readonly #ofAddress = new Map<string, number>()
+  #running = 0
+
+  /** Whether the password is right by what is remembered; at once. */
+  isKnown(users: Readonly<Record<string, string>>, { name, password }: Attempt): boolean {
+    const hash = hashOf(users, name)
+    return hash !== undefined && this.#right.get(this.#keyOf(hash, password)) === true
+  }
+
+  /** Checks a password. Never rejects. @param users hashes by name */
+  async check(users: Readonly<Record<string, string>>, attempt: Attempt): Promise<Outcome> {
+    const { name, password, address } = attempt
+    const ofAddress = this.#ofAddress.get(address) ?? 0
+    if (ofAddress >= MAX_OF_ONE || this.#waiting.length >= MAX_WAITING) return 'busy'
+    this.#ofAddress.set(address, ofAddress + 1)
+    try {
+      await this.#turn()
+      const hash = hashOf(users, name)
+      // A client that sends several requests at once pays for one check.
+      if (hash !== undefined && this.isKnown(users, attempt)) return 'right'
+      // Loaded by the first who needs it: most servers never do.
+      const { verify } = await import('@node-rs/bcrypt')
+      const isRight = await verify(password, hash ?? Object.values(users)[0] ?? STAND_IN)
+      if (!isRight || hash === undefined) return 'wrong'
+      this.#right.set(this.#keyOf(hash, password), true)
+      return 'right'
+    } catch {
+      return 'wrong'
+    } finally {
+      this.#leave(address)
+    }
+  }
+
+  async #turn(): Promise<void> {
+    if (this.#running >= MAX_AT_ONCE) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+    else this.#running++
+  }
+
+  #leave(address: string): void {
+    const left = (this.#ofAddress.get(address) ?? 1) - 1
+    if (left === 0) this.#ofAddress.delete(address)
+    else this.#ofAddress.set(address, left)
+    const next = this.#waiting.shift()
+    if (next === undefined) this.#running--
+    else next()
+  }
+
+  #keyOf(hash: string, password: string): string {
+    return createHmac('sha256', this.#key).update(`${hash}\0${password}`).digest('base64')
+  }
+}
+
+function hashOf(users: Readonly<Record<string, string>>, name: string): string | undefined {
+  return Object.hasOwn(users, name) ? users[name] : undefined
+}

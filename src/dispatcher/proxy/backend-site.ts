@@ -1,0 +1,82 @@
+/**
+ * What the visits of one proxied site share: its settings in force, its upstreams, and the lines about what fails.
+ */
+import type { SiteConfig } from '../../config/site-schema.ts'
+import { UpstreamFailed, UpstreamTimeout } from '../../core/errors.ts'
+import type { Log } from '../../core/log.ts'
+import type { FailureLog } from '../failure-log.ts'
+import type { FrontResponse } from '../front-response.ts'
+import type { Visit } from '../visit.ts'
+import type { Target } from './target.ts'
+import type { UpstreamGroup } from './upstream-group.ts'
+
+export interface BackendSite {
+  readonly config: SiteConfig
+  readonly group: UpstreamGroup
+  /** Whether a request that an upstream lost may be sent to another; never to a program that it may have ended. */
+  readonly mayRepeat: boolean
+  readonly failures: FailureLog
+  readonly log: Log
+}
+
+/** Why no answer came. `wasSent`: the upstream had the connection, and may have worked on the request. */
+export interface Failure {
+  error: Error
+  wasSent: boolean
+}
+
+const TIMEOUTS = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'ETIMEDOUT'])
+
+/** Whether the time was up, and the upstream may still be at it. */
+export function isTimeout({ error }: Failure): boolean {
+  return TIMEOUTS.has(String((error as NodeJS.ErrnoException).code))
+}
+
+/** Whether it did answer, with what is no HTTP or too large a head. */
+function isNonsense(error: NodeJS.ErrnoException): boolean {
+  return error.code?.startsWith('HPE_') === true || error.code === 'UND_ERR_HEADERS_OVERFLOW'
+}
+
+/** A line of the log for a request that failed. */
+export function writeFailure({ config, failures }: BackendSite, { req }: Visit, error: Error): void {
+  failures.write({ site: config, head: { method: req.method ?? '', url: req.url ?? '' } }, error)
+}
+
+/** What the client is answered, and the log told. */
+export function asUpstreamError(site: string, target: Target, failure: Failure): Error {
+  const { error, wasSent } = failure
+  const { code = '' } = error as NodeJS.ErrnoException
+  if (isTimeout(failure)) {
+    return new UpstreamTimeout(site, target.label, wasSent ? 'begin its answer' : 'take the connection')
+  }
+  const what = wasSent ? 'ended the connection before its answer' : 'cannot be reached'
+  return new UpstreamFailed(
+    site,
+    target.label,
+    `${what} (${code === '' || code.startsWith('UND_') ? error.message : code})`,
+  )
+}
+
+/** An upstream gave no answer: it is passed over for a while, which is told once. */
+export function noteFailed({ config, group, log }: BackendSite, target: Target, failure: Failure): void {
+  const { error, wasSent } = failure
+  // One that is slow with one request, or answers it with nonsense, is there for others.
+  if (wasSent && (isTimeout(failure) || isNonsense(error))) return
+  const wasWell = target.failures === 0
+  const restMs = group.failed(target)
+  if (!wasWell) return
+  log.warn({ site: config.name, upstream: target.label, why: error.message, restMs }, 'upstream failed')
+}
+
+/** An upstream began an answer. */
+export function noteAnswered({ config, log }: BackendSite, target: Target): void {
+  if (target.failures === 0) return
+  target.failures = 0
+  target.restUntil = 0
+  log.info({ site: config.name, upstream: target.label }, 'upstream is back')
+}
+
+/** Node keeps a reason that it has refused, and would refuse the next head because of it. */
+export function forgetReason(res: FrontResponse): void {
+  res.statusMessage = ''
+}

@@ -1,0 +1,145 @@
+/**
+ * What an upstream is told of a request, and a client of an answer: the headers without those that are for one connection
+ * only (RFC 9110 §7.6.1), and with those that say who asked (`X-Forwarded-*`, RFC 7239). Pure.
+ *
+ * Invariant: who asked is said by the server alone: whatever a client sends under these names is dropped, also with `_` for
+ * `-`, which programs behind CGI and WSGI cannot tell apart.
+ */
+import { clientOf as clientOfRequest } from '../connection.ts'
+import type { Visit } from '../visit.ts'
+
+/** Who asked, and where. */
+export interface Client {
+  /** Undefined for one that came by a unix socket. */
+  address: string | undefined
+  protocol: 'http' | 'https'
+  /** As asked for, with its port; undefined where an HTTP/1.0 client named none. */
+  host: string | undefined
+  /** Where it was received; undefined for a unix socket. */
+  port: number | undefined
+}
+
+/** The one place that says who the client of a visit is. */
+export function clientOf({ req, asked }: Visit): Client {
+  const { address, encrypted } = clientOfRequest(req)
+  return {
+    address: address === '' ? undefined : address.replace(/^::ffff:(?=\d+\.)/, ''),
+    protocol: encrypted ? 'https' : 'http',
+    host: asked.authority ?? req.headers.host,
+    port: req.socket.localPort,
+  }
+}
+
+/** For one connection only, whether `Connection` names them or not. */
+const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'te', 'transfer-encoding', 'upgrade'])
+/**
+ * Said by the server, or not at all. `Proxy` would become HTTP_PROXY for a CGI program; `Expect` is answered here; trailers
+ * of a request are not passed on.
+ */
+const NOT_FROM_CLIENTS = new Set([
+  'expect',
+  'forwarded',
+  'host',
+  'proxy',
+  'trailer',
+  'x-forwarded-by',
+  'x-forwarded-for',
+  'x-forwarded-host',
+  'x-forwarded-port',
+  'x-forwarded-prefix',
+  'x-forwarded-proto',
+  'x-forwarded-server',
+  'x-forwarded-ssl',
+  'x-real-ip',
+])
+const CAPTURE_PREFIX = 'x-vhostel-'
+const NO_NAMES: ReadonlySet<string> = new Set()
+
+/** The headers of a request as its upstream gets them: name, value, name, value, … */
+export function requestHeaders(visit: Visit, client: Client): string[] {
+  const { rawHeaders } = visit.req
+  const { pattern, captures } = visit.match
+  const named = namedByConnection(rawHeaders)
+  const takesCaptures = pattern?.kind === 'regex'
+  const headers: string[] = client.host === undefined ? [] : ['Host', client.host]
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at] as string
+    const lower = name.toLowerCase()
+    if (HOP_BY_HOP.has(lower) || named.has(lower)) continue
+    const dashed = lower.includes('_') ? lower.replaceAll('_', '-') : lower
+    if (NOT_FROM_CLIENTS.has(dashed) || (takesCaptures && dashed.startsWith(CAPTURE_PREFIX))) continue
+    headers.push(name, rawHeaders[at + 1] as string)
+  }
+  for (const [name, value] of Object.entries((takesCaptures ? captures : undefined) ?? {})) {
+    headers.push(`X-Vhostel-${name}`, value)
+  }
+  addClient(headers, client)
+  return headers
+}
+
+function addClient(headers: string[], { address, protocol, host, port }: Client): void {
+  if (address !== undefined) headers.push('X-Forwarded-For', address)
+  headers.push('X-Forwarded-Proto', protocol)
+  if (host !== undefined) headers.push('X-Forwarded-Host', host)
+  if (port !== undefined) headers.push('X-Forwarded-Port', String(port))
+  const node = address === undefined ? 'unknown' : address.includes(':') ? `"[${address}]"` : address
+  const ofHost = host === undefined ? '' : `;host=${quoted(host)}`
+  headers.push('Forwarded', `for=${node};proto=${protocol}${ofHost}`)
+}
+
+/** RFC 7239 §4: what is not a token stands in quotes. */
+function quoted(value: string): string {
+  return /^[\w!#$%&'*+.^`|~-]+$/.test(value) ? value : `"${value.replace(/["\\]/g, '\\$&')}"`
+}
+
+/** The headers of an answer as its client gets them. @param raw as received: name, value, … */
+export function answerHeaders(raw: readonly (Buffer | string)[]): string[] {
+  const texts = raw.map((one) => (typeof one === 'string' ? one : one.toString('latin1')))
+  const named = namedByConnection(texts)
+  const headers: string[] = []
+  for (let at = 0; at + 1 < texts.length; at += 2) {
+    const name = texts[at] as string
+    const lower = name.toLowerCase()
+    // How the answer is framed is read, and taken away, by answer-framing.ts.
+    const isFraming = lower === 'transfer-encoding' || lower === 'content-length'
+    if (!isFraming && (HOP_BY_HOP.has(lower) || named.has(lower))) continue
+    headers.push(name, texts[at + 1] as string)
+  }
+  return headers
+}
+
+/** What frames, routes or changes a message must be in its head (RFC 9110 §6.5.1). */
+const NEVER_TRAILERS = new Set([
+  'content-length',
+  'content-encoding',
+  'content-type',
+  'content-range',
+  'host',
+  'trailer',
+])
+
+/** The trailers of an answer as its client gets them. @param raw as received */
+export function answerTrailers(raw: readonly (Buffer | string)[]): string[] {
+  const kept = answerHeaders(raw)
+  return kept.filter((_, at) => {
+    const name = (kept[at - (at % 2)] as string).toLowerCase()
+    return !NEVER_TRAILERS.has(name) && name !== 'transfer-encoding'
+  })
+}
+
+/** The names in `Connection`, in lower case. */
+function namedByConnection(headers: readonly string[]): ReadonlySet<string> {
+  let names: Set<string> | undefined
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    const name = headers[at] as string
+    if (name.length !== 'connection'.length || name.toLowerCase() !== 'connection') continue
+    const value = (headers[at + 1] as string).toLowerCase()
+    if (value === 'keep-alive' || value === 'close') continue
+    names ??= new Set()
+    for (const one of value.split(',')) names.add(one.trim())
+  }
+  // Nobody may have the length or the host of a message taken away.
+  names?.delete('content-length')
+  names?.delete('host')
+  return names ?? NO_NAMES
+}

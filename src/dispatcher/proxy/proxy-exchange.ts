@@ -1,0 +1,262 @@
+/**
+ * One request and its answer, between a client and an upstream: bytes both ways with backpressure, nothing kept but one
+ * chunk. What undici calls while it speaks to the upstream.
+ *
+ * Repeated on another upstream: any request that found no connection, and those of a safe method without a body that was
+ * lost before its answer began, once. Nothing else is sent twice.
+ *
+ * Invariant: a place at an upstream is held from `run` until the attempt has ended, and given back once.
+ * Invariant: a client gets a whole answer, or an error page, or its connection is cut in the middle.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { Dispatcher } from 'undici'
+import { AnswerInvalid, answerFraming } from '../answer-framing.ts'
+import { asInvalid, cut, inPairs, writeInformational } from '../client-exchange.ts'
+import { sendError } from '../send-error.ts'
+import type { Visit } from '../visit.ts'
+import type { BackendSite, Failure } from './backend-site.ts'
+import { asUpstreamError, forgetReason, isTimeout, noteAnswered, noteFailed, writeFailure } from './backend-site.ts'
+import { answerHeaders, answerTrailers, clientOf, requestHeaders } from './forwarding.ts'
+import { RequestBody } from './request-body.ts'
+import type { Target } from './target.ts'
+import type { Job } from './upstream-group.ts'
+
+type Controller = Dispatcher.DispatchController
+
+/** RFC 9110 §9.2.1. */
+const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
+/** How often a request that was sent is sent again. */
+const MAX_REPEATS = 1
+/** How often a program that cannot be reached is tried again, and after which time first, in ms; each is twice as long. */
+const MAX_LOOKS = 5
+const FIRST_LOOK_MS = 20
+/** Up to this size a whole body is written as a latin1 string, which Node joins to the head; see client-exchange.ts. */
+const JOIN_BYTES = 16 * 1024
+
+export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
+  readonly isTunnel = false
+  readonly tried = new Set<Target>()
+  readonly #visit: Visit
+  readonly #site: BackendSite
+  readonly #headers: string[]
+  readonly #hasBody: boolean
+  #body: RequestBody | undefined
+  #target: Target | undefined
+  #controller: Controller | undefined
+  #wasSent = false
+  #repeats = 0
+  #looks = 0
+  /** The first bytes of the answer, until the end or the next turn of the event loop: they may be all. */
+  #held: Buffer | undefined
+  #isHolding = false
+  #isDone = false
+
+  constructor(visit: Visit, site: BackendSite, hasBody: boolean) {
+    this.#visit = visit
+    this.#site = site
+    this.#hasBody = hasBody
+    this.#headers = requestHeaders(visit, clientOf(visit))
+    visit.res.on('close', () => this.#closed())
+  }
+
+  // ---- a place at an upstream ----------------------------------------------------------------------------------------
+
+  run(target: Target): void {
+    const { req, res, asked } = this.#visit
+    const { limits, backend } = this.#site.config
+    this.#target = target
+    this.#wasSent = false
+    this.#controller = undefined
+    this.#body = this.#hasBody ? new RequestBody(req, res, limits.maxBodyBytes, () => this.#tooLarge()) : undefined
+    const options: Dispatcher.DispatchOptions = {
+      path: asked.target,
+      method: req.method as Dispatcher.HttpMethod,
+      headers: this.#headers,
+      body: this.#body ?? null,
+      headersTimeout: limits.timeoutMs,
+      bodyTimeout: backend?.proxy.readTimeoutMs ?? null,
+    }
+    target.dispatch(options, this)
+  }
+
+  fail(error: Error): void {
+    if (this.#isDone) return
+    this.#isDone = true
+    const { req, res } = this.#visit
+    writeFailure(this.#site, this.#visit, error)
+    if (res.destroyed) return
+    if (res.headersSent) return cut(res)
+    // A client that was not asked for its body, or is in the middle of it, and the server would not be in step.
+    if (this.#hasBody && !req.complete) Object.assign(error, { closes: true })
+    forgetReason(res)
+    sendError(req, res, error)
+  }
+
+  // ---- what undici tells ---------------------------------------------------------------------------------------------
+
+  onRequestStart(controller: Controller): void {
+    this.#controller = controller
+    this.#wasSent = true
+    if (this.#isDone) controller.abort(new Error('the client is gone'))
+  }
+
+  onResponseStart(controller: Controller, status: number, _parsed: unknown, reason?: string): void {
+    if (this.#isDone) return
+    const { req, res } = this.#visit
+    const raw = (controller.rawHeaders ?? []) as Buffer[]
+    try {
+      if (status < 200) return this.#inform(status, answerHeaders(raw))
+      const head = { status, reason: reason ?? '', headers: answerHeaders(raw) }
+      const { headers, length } = answerFraming(req.method, head)
+      if (this.#target !== undefined) noteAnswered(this.#site, this.#target)
+      const hasTrailers = length === undefined && hasChunks(req, status)
+      res.writeHead(status, head.reason, hasTrailers ? headers : withoutTrailer(headers))
+    } catch (error) {
+      const invalid = asInvalid(error)
+      this.fail(invalid)
+      controller.abort(invalid)
+      return
+    }
+    this.#isHolding = true
+    queueMicrotask(() => this.#stopHolding())
+  }
+
+  onResponseData(controller: Controller, chunk: Buffer): void {
+    if (this.#isDone) return
+    if (this.#isHolding && this.#held === undefined) {
+      this.#held = chunk
+      return
+    }
+    this.#stopHolding()
+    if (!this.#visit.res.write(chunk)) this.#waitForClient(controller)
+  }
+
+  onResponseEnd(controller: Controller): void {
+    this.#release()
+    if (this.#isDone) return
+    this.#isDone = true
+    const { res } = this.#visit
+    const trailers = answerTrailers((controller.rawTrailers ?? []) as Buffer[])
+    try {
+      if (trailers.length > 0) res.addTrailers(inPairs(trailers))
+    } catch (error) {
+      writeFailure(this.#site, this.#visit, asInvalid(error))
+    }
+    const held = this.#held
+    this.#held = undefined
+    this.#isHolding = false
+    if (held === undefined) res.end()
+    else if (held.byteLength > JOIN_BYTES) res.end(held)
+    else res.end(held.toString('latin1'), 'latin1')
+  }
+
+  onResponseError(_controller: Controller | null, error: Error): void {
+    try {
+      this.#attemptFailed(error)
+    } catch (unforeseen) {
+      // What is thrown here would be an error event of undici's that nobody listens to.
+      this.#site.log.error({ site: this.#site.config.name, err: unforeseen }, 'a failed request could not be answered')
+      this.#isDone = true
+      this.#visit.res.destroy()
+    }
+  }
+
+  // ---- inside --------------------------------------------------------------------------------------------------------
+
+  #attemptFailed(error: Error): void {
+    const target = this.#target
+    this.#release()
+    if (this.#isDone || target === undefined) return
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'UND_ERR_INVALID_ARG' && !this.#wasSent) return this.#refuse(error)
+    const failure = { error, wasSent: this.#wasSent }
+    const isBroken = this.#visit.res.headersSent
+    if (isBroken) {
+      this.#stopHolding()
+      return this.fail(new AnswerInvalid(`${target.label} ended its answer in the middle: ${error.message}`))
+    }
+    noteFailed(this.#site, target, failure)
+    this.tried.add(target)
+    if (this.#mayGoOn(failure)) return this.#site.group.take(this)
+    if (!failure.wasSent && !this.#site.mayRepeat && this.#looks < MAX_LOOKS) return this.#lookAgain()
+    this.fail(asUpstreamError(this.#site.config.name, target, failure))
+  }
+
+  /** A program that cannot be reached has probably just ended, which is not known yet: then the next one gets the request. */
+  #lookAgain(): void {
+    const again = (): void => {
+      if (!this.#isDone) this.#site.group.take(this)
+    }
+    setTimeout(again, FIRST_LOOK_MS * 2 ** this.#looks++)
+  }
+
+  /** Whether another upstream may be asked after this one failed. */
+  #mayGoOn(failure: Failure): boolean {
+    if (!failure.wasSent) return this.#site.group.hasOther(this)
+    const { req } = this.#visit
+    if (isTimeout(failure)) return false
+    const isRepeatable = this.#site.mayRepeat && !this.#hasBody && SAFE_METHODS.has(req.method ?? '')
+    return isRepeatable && this.#repeats++ < MAX_REPEATS
+  }
+
+  #inform(status: number, headers: string[]): void {
+    const { req, res } = this.#visit
+    // RFC 9110 §15.2: a client of HTTP/1.0 knows no 1xx.
+    if (req.httpVersionMinor > 0 && !res.headersSent) writeInformational(res, { status, reason: '', headers })
+  }
+
+  #stopHolding(): void {
+    if (!this.#isHolding) return
+    this.#isHolding = false
+    const held = this.#held
+    this.#held = undefined
+    const { res } = this.#visit
+    if (res.destroyed) return
+    if (held === undefined) res.flushHeaders()
+    else if (!res.write(held) && this.#controller !== undefined) this.#waitForClient(this.#controller)
+  }
+
+  #waitForClient(controller: Controller): void {
+    if (controller.paused) return
+    controller.pause()
+    this.#visit.res.once('drain', () => controller.resume())
+  }
+
+  /** What cannot be sent to any upstream, such as a target that is no path. */
+  #refuse(error: Error): void {
+    this.fail(Object.assign(error, { statusCode: 400 }))
+  }
+
+  #tooLarge(): void {
+    if (this.#isDone) return
+    this.#isDone = true
+    const { req, res } = this.#visit
+    this.#controller?.abort(new Error('the request is too large'))
+    if (res.headersSent) res.destroy()
+    else sendError(req, res, { statusCode: 413, closes: true })
+  }
+
+  #closed(): void {
+    this.#site.group.cancel(this)
+    if (this.#isDone) return
+    this.#isDone = true
+    this.#controller?.abort(new Error('the client is gone'))
+  }
+
+  #release(): void {
+    const target = this.#target
+    this.#target = undefined
+    if (target !== undefined) this.#site.group.release(this, target)
+  }
+}
+
+/** Whether the answer to a request is chunked where its length is not known. */
+function hasChunks({ method, httpVersionMinor }: IncomingMessage, status: number): boolean {
+  return httpVersionMinor > 0 && method !== 'HEAD' && status !== 204 && status !== 304
+}
+
+/** Trailers go with chunks only; Node refuses a head that announces them otherwise. */
+function withoutTrailer(headers: string[]): string[] {
+  const isTrailer = (at: number): boolean => (headers[at - (at % 2)] as string).toLowerCase() === 'trailer'
+  return headers.some((_, at) => isTrailer(at)) ? headers.filter((_, at) => !isTrailer(at)) : headers
+}

@@ -1,0 +1,42 @@
+/**
+ * Sends an answer that is in memory: the whole file, or that the client has it already. Other conditions and ranges need
+ * the way over representation.ts. Runs for every request of a hot file, so it looks at each header at most once.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { HotAnswer } from './hot-files.ts'
+
+/** What a client that has the file already is told; as @fastify/send does it. */
+const NOT_OF_304 = ['Content-Type', 'Content-Encoding', 'Content-Length']
+
+/** @returns whether it was sent; if not, nothing was */
+export function sendHot(req: IncomingMessage, res: ServerResponse, answer: HotAnswer): boolean {
+  const { headers } = req
+  const isOther =
+    (headers.range !== undefined && req.method === 'GET') ||
+    headers['if-match'] !== undefined ||
+    headers['if-unmodified-since'] !== undefined
+  if (isOther) return false
+  const noneMatch = headers['if-none-match']
+  const isConditional = noneMatch !== undefined || headers['if-modified-since'] !== undefined
+  if (!isConditional) {
+    res.writeHead(200, answer.headers)
+    if (req.method === 'HEAD') res.end()
+    else if (typeof answer.body === 'string') res.end(answer.body, 'latin1')
+    else res.end(answer.body)
+    return true
+  }
+  const isKnown = noneMatch === undefined ? headers['if-modified-since'] === answer.modified : noneMatch === answer.etag
+  if (!isKnown || headers['cache-control'] !== undefined) return false
+  res.writeHead(304, without(answer.headers))
+  res.end()
+  return true
+}
+
+function without(headers: readonly string[]): string[] {
+  const kept: string[] = []
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    const [name = '', value = ''] = [headers[at], headers[at + 1]]
+    if (!NOT_OF_304.includes(name)) kept.push(name, value)
+  }
+  return kept
+}

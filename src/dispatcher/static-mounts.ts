@@ -1,0 +1,24 @@
+/**
+ * Folders that are mounted beside a site's own answers: GET and HEAD for a file that is there are answered with it, all
+ * else goes on to who answers for the site.
+ */
+import { serveMounted } from './static-files.ts'
+import type { StaticFolder } from './static-folder.ts'
+import type { Step } from './visit.ts'
+
+/** The step for one mount. @param prefix beginning of the path, without a slash at its end; '' for all paths */
+export function mountStep(prefix: string, folder: StaticFolder): Step {
+  return (visit, next) => {
+    const { req, res, asked, upgrade } = visit
+    const isRead = req.method === 'GET' || req.method === 'HEAD'
+    if (!isRead || upgrade !== undefined || !isBelow(asked.target, prefix)) return next(visit)
+    serveMounted(req, res, folder, asked.target, prefix, () => next(visit))
+  }
+}
+
+/** By whole parts of the path: `/assets` is not the beginning of `/assets2`. */
+function isBelow(target: string, prefix: string): boolean {
+  if (!target.startsWith(prefix)) return false
+  const next = target[prefix.length]
+  return next === '/' || next === '?' || next === undefined
+}

@@ -1,0 +1,136 @@
+/**
+ * A request of HTTP/2 as a request of HTTP/1.1 would look that says the same (RFC 9113 §8.3, §8.2.3): what answers for
+ * sites, and the sites themselves, know one kind of request.
+ *
+ * What HTTP/2 forbids (names in upper case, headers of the connection, lengths that do not fit, pseudo-headers out of
+ * place) nghttp2 has refused before a request is made of it.
+ *
+ * Invariant: a request with a body says so in its headers, as HTTP/1.1 has to.
+ */
+import type { ServerHttp2Stream } from 'node:http2'
+import { IncomingMessage } from '../core/node-http.ts'
+import type { StreamSocket } from './stream-socket.ts'
+
+/** What a head of HTTP/2 says, or why it cannot be answered: a status. */
+export type StreamHead = { method: string; target: string; rawHeaders: string[] } | { refused: number }
+
+/**
+ * Makes a head of HTTP/1.1 of one of HTTP/2.
+ *
+ * @param raw name, value, name, value, …; pseudo-headers first
+ * @param hasBody whether the stream goes on after its headers
+ */
+export function streamHead(raw: readonly string[], hasBody: boolean): StreamHead {
+  const pseudo: Record<string, string> = {}
+  const rest: string[] = []
+  const crumbs: string[] = []
+  let host: string | undefined
+  let hasLength = false
+  let size = 0
+  for (let at = 0; at + 1 < raw.length; at += 2) {
+    const name = raw[at] as string
+    const value = raw[at + 1] as string
+    size += name.length + value.length + HEADER_OVERHEAD
+    if (name.charCodeAt(0) === COLON) pseudo[name] = value
+    else if (name === 'cookie') crumbs.push(value)
+    else if (name === 'host') host = value
+    else {
+      if (name === 'content-length') hasLength = true
+      rest.push(name, value)
+    }
+  }
+  const { ':method': method, ':path': target, ':authority': authority } = pseudo
+  // A client that has not confirmed the settings yet is not held to them.
+  if (size > MAX_HEADER_LIST_BYTES) return { refused: 431 }
+  // CONNECT has no path; tunnels are not made here, those for WebSocket (RFC 8441) included.
+  if (method === undefined || target === undefined) return { refused: method === 'CONNECT' ? 405 : 400 }
+  // RFC 9113 §8.3.1: two names for the host that differ make the request malformed.
+  if (authority !== undefined && host !== undefined && authority.toLowerCase() !== host.toLowerCase()) {
+    return { refused: 400 }
+  }
+  const named = authority ?? host
+  const rawHeaders = named === undefined ? rest : ['host', named, ...rest]
+  if (crumbs.length > 0) rawHeaders.push('cookie', crumbs.join('; '))
+  if (hasBody && !hasLength) rawHeaders.push('transfer-encoding', 'chunked')
+  return { method, target, rawHeaders }
+}
+
+const COLON = 58
+
+/** Largest head of a request: names, values, and 32 for each (RFC 9113 §6.5.2); 16 KB as in HTTP/1.1, and room for that. */
+export const MAX_HEADER_LIST_BYTES = 32 * 1024
+const HEADER_OVERHEAD = 32
+
+/** What `IncomingMessage` has beside what is declared. */
+interface WithLines {
+  _addHeaderLines(rawHeaders: string[], count: number): void
+}
+
+export class StreamRequest extends IncomingMessage {
+  readonly #stream: ServerHttp2Stream
+  #isRead = false
+  #isAbandoned = false
+
+  /** @param isWhole whether the stream ended with its headers */
+  constructor(
+    stream: ServerHttp2Stream,
+    socket: StreamSocket,
+    head: Exclude<StreamHead, { refused: number }>,
+    isWhole: boolean,
+  ) {
+    // Node declares net.Socket here and uses what any Duplex has.
+    super(socket as unknown as ConstructorParameters<typeof IncomingMessage>[0])
+    this.#stream = stream
+    this.httpVersionMajor = 2
+    // Asked for only to know a client of HTTP/1.0.
+    this.httpVersionMinor = 1
+    this.httpVersion = '2.0'
+    this.method = head.method
+    this.url = head.target
+    ;(this as unknown as WithLines)._addHeaderLines(head.rawHeaders, head.rawHeaders.length)
+    stream.on('close', () => this.#closed())
+    if (isWhole) this.#ended()
+  }
+
+  /** Whether the client has something left to send that somebody waits for. */
+  get isAwaited(): boolean {
+    return this.#isRead && !this.complete && !this.#stream.isPaused()
+  }
+
+  override _read(): void {
+    if (this.complete) return
+    if (!this.#isRead) this.#begin()
+    else this.#stream.resume()
+  }
+
+  #begin(): void {
+    this.#isRead = true
+    const stream = this.#stream
+    stream.on('trailers', (_headers: unknown, _flags: unknown, raw?: string[]) => {
+      if (raw !== undefined) this.rawTrailers = raw
+    })
+    stream.on('data', (chunk: Buffer) => {
+      if (!this.push(chunk)) stream.pause()
+    })
+    stream.on('end', () => {
+      // Node ends a stream that was reset as one that is whole.
+      if (!stream.aborted && !this.#isAbandoned) this.#ended()
+    })
+  }
+
+  /** The answer is complete, so that nobody waits for the rest; what ends now is not the end of the body. */
+  abandon(): void {
+    this.#isAbandoned = true
+  }
+
+  #ended(): void {
+    if (this.complete || this.destroyed) return
+    this.complete = true
+    this.push(null)
+  }
+
+  /** The stream is gone before the request was whole: as a connection that was ended. */
+  #closed(): void {
+    if (!this.complete) this.destroy(new Error('aborted'))
+  }
+}

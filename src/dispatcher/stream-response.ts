@@ -1,0 +1,202 @@
+/**
+ * The answer to a request of HTTP/2. Whoever answers writes to it as to any `FrontResponse`; what leaves is HTTP/2: no
+ * reason, no header of the connection, names in lower case (RFC 9113 §8.2).
+ *
+ * Limits: trailers are sent where the answer's head announces them or the client asks for them (RFC 9110 §6.5.1).
+ * Invariant: a client that does not take what is sent to it loses its stream within a minute, and nothing is held for it.
+ */
+import type { OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
+import type { ServerHttp2Stream } from 'node:http2'
+import { validateHeaderName, validateHeaderValue } from '../core/node-http.ts'
+import type { Headers, Written } from './front-response.ts'
+import { FrontResponse } from './front-response.ts'
+import type { StreamRequest } from './stream-request.ts'
+import type { StreamSocket } from './stream-socket.ts'
+import { H2 } from './stream-socket.ts'
+
+/** How long a client may send nothing of a body that is waited for, in ms. */
+const BODY_STALL_MS = 60_000
+/**
+ * How long a client may take nothing of an answer, in ms: Node looks whether frames have left since it looked last, and says
+ * that none have only the second or third time (Node 24.21), so within a minute.
+ */
+const SEND_STALL_MS = BODY_STALL_MS / 3
+
+/** About the connection, which is not one answer's any more (RFC 9113 §8.2.2). */
+const OF_CONNECTION = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'])
+
+/** What `http.OutgoingMessage` has beside what is declared; the getters of the public ones read these. */
+interface Inner {
+  _header: string | null
+  finished: boolean
+}
+
+export class StreamResponse extends FrontResponse<StreamRequest> {
+  readonly #stream: ServerHttp2Stream
+  #hasBody = true
+  #trailers: OutgoingHttpHeaders = {}
+
+  constructor(req: StreamRequest, stream: ServerHttp2Stream, socket: StreamSocket) {
+    super(req)
+    this.#stream = stream
+    this.assignSocket(socket as unknown as Parameters<FrontResponse['assignSocket']>[0])
+    stream.on('error', () => {})
+    stream.on('drain', () => this.emit('drain'))
+    stream.on('finish', () => this.#finished())
+    stream.on('timeout', () => this.#stalled())
+    stream.on('wantTrailers', () => this.#sendTrailers())
+    if (!req.complete) stream.setTimeout(BODY_STALL_MS)
+  }
+
+  override flushHeaders(): void {
+    if (!this.headersSent) this.writeHead(this.statusCode)
+  }
+
+  override writeContinue(): void {
+    this.#inform(100, {})
+  }
+
+  override writeProcessing(): void {
+    this.#inform(102, {})
+  }
+
+  override writeEarlyHints(hints: Record<string, string | string[]>, written?: () => void): void {
+    const { link, ...rest } = hints
+    if (link !== undefined) this.#inform(103, { ...rest, link: [link].flat().join(', ') })
+    written?.()
+  }
+
+  override addTrailers(trailers: OutgoingHttpHeaders | readonly [string, string][]): void {
+    for (const [name, value] of Array.isArray(trailers) ? trailers : Object.entries(trailers)) {
+      validateHeaderName(name)
+      validateHeaderValue(name, value)
+      const key = name.toLowerCase()
+      if (!OF_CONNECTION.has(key)) this.#trailers[key] = joined(this.#trailers[key], value)
+    }
+  }
+
+  protected override sendHead(status: number, reason?: string | Headers, headers?: Headers): this {
+    if (status < 200) throw new Error(`an answer cannot begin with status ${status}`)
+    const head = this.headOf(status, reason, headers)
+    const sent = streamHeaders(status, head.headers)
+    if (this.sendDate && !sent.includes('date')) sent.push('date', new Date().toUTCString())
+    this.statusCode = status
+    this.#hasBody = this.req.method !== 'HEAD' && status !== 204 && status !== 304
+    const stream = this.#stream
+    const inner = this as unknown as Inner
+    if (stream.destroyed || stream.closed) {
+      inner._header = ' '
+      return this
+    }
+    const waitForTrailers = this.#hasBody && (sent.includes('trailer') || this.req.headers.te === 'trailers')
+    stream.respond(sent as unknown as OutgoingHttpHeaders, { endStream: !this.#hasBody, waitForTrailers })
+    // Not before: what Node refuses has not been sent, and something else can be.
+    inner._header = ' '
+    return this
+  }
+
+  protected override sendPart(
+    chunk: string | Uint8Array,
+    encoding?: BufferEncoding | Written,
+    written?: Written,
+  ): boolean {
+    const onWritten = typeof encoding === 'function' ? encoding : written
+    const stream = this.#stream
+    if (!this.#hasBody || stream.destroyed || stream.writableEnded) {
+      if (onWritten !== undefined) process.nextTick(onWritten)
+      return true
+    }
+    const isTaken = stream.write(chunk, typeof encoding === 'string' ? encoding : 'utf8', onWritten)
+    if (!isTaken) stream.setTimeout(SEND_STALL_MS)
+    return isTaken
+  }
+
+  protected override sendEnd(
+    chunk?: string | Uint8Array | (() => void),
+    encoding?: BufferEncoding | (() => void),
+    ended?: () => void,
+  ): this {
+    const inner = this as unknown as Inner
+    if (inner.finished) return this
+    if (!this.headersSent) this.writeHead(this.statusCode)
+    inner.finished = true
+    const onFinish = [chunk, encoding, ended].find((one) => typeof one === 'function')
+    if (onFinish !== undefined) this.once('finish', onFinish)
+    const stream = this.#stream
+    if (stream.destroyed || stream.writableEnded) return this
+    if (this.#hasBody && chunk !== undefined && typeof chunk !== 'function') {
+      stream.end(chunk, typeof encoding === 'string' ? encoding : 'utf8')
+    } else stream.end()
+    if (!stream.writableFinished) stream.setTimeout(SEND_STALL_MS)
+    return this
+  }
+
+  /** Whether the client has to take something before more is written. */
+  get isFull(): boolean {
+    return this.#stream.writableNeedDrain
+  }
+
+  #inform(status: number, headers: OutgoingHttpHeaders): void {
+    const stream = this.#stream
+    if (this.headersSent || stream.destroyed || stream.closed) return
+    const kept = Object.entries(headers).filter(([name]) => !OF_CONNECTION.has(name.toLowerCase()))
+    for (const [name, value] of kept) validateHeaderValue(name, String(value))
+    stream.additionalHeaders({ ':status': status, ...Object.fromEntries(kept) })
+  }
+
+  #sendTrailers(): void {
+    if (!this.#stream.destroyed) this.#stream.sendTrailers(this.#trailers)
+  }
+
+  /** Everything was handed to the session; what the client still sends nobody wants (RFC 9113 §8.1). */
+  #finished(): void {
+    this.emit('finish')
+    if (this.req.complete) return
+    this.req.abandon()
+    this.#stream.close(H2.noError)
+  }
+
+  #stalled(): void {
+    const stream = this.#stream
+    const isStalled = stream.writableNeedDrain || (this.writableEnded && !stream.writableFinished) || this.req.isAwaited
+    if (isStalled) this.destroy()
+  }
+}
+
+// Declared as a property, so that a class cannot have an accessor in its place.
+Object.defineProperty(StreamResponse.prototype, 'writableNeedDrain', {
+  get(this: StreamResponse) {
+    return this.isFull
+  },
+})
+
+/** @throws TypeError of Node's for what cannot be a header */
+function streamHeaders(status: number, headers: readonly string[]): string[] {
+  const dropped = namedByConnection(headers)
+  const sent = [':status', String(status)]
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    const name = headers[at] as string
+    const value = headers[at + 1] as string
+    const key = name.toLowerCase()
+    if (OF_CONNECTION.has(key) || dropped?.has(key)) continue
+    validateHeaderName(name)
+    validateHeaderValue(name, value)
+    sent.push(key, value)
+  }
+  return sent
+}
+
+/** Headers that a `Connection` header says are its connection's (RFC 9110 §7.6.1). */
+function namedByConnection(headers: readonly string[]): Set<string> | undefined {
+  let named: Set<string> | undefined
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    if ((headers[at] as string).length !== 10 || (headers[at] as string).toLowerCase() !== 'connection') continue
+    named ??= new Set()
+    for (const name of (headers[at + 1] as string).split(',')) named.add(name.trim().toLowerCase())
+  }
+  return named
+}
+
+function joined(before: OutgoingHttpHeader | undefined, value: OutgoingHttpHeader | undefined): string[] {
+  return [before ?? [], value ?? []].flat().map(String)
+}

@@ -1,0 +1,99 @@
+/**
+ * A visit without a client: what the cache asks a site on its own account, to have a fresh answer at hand.
+ *
+ * Invariant: whoever answers cannot tell it from another; what is written to it is seen by its filters and goes nowhere.
+ */
+import type { IncomingMessage } from 'node:http'
+import type { Socket } from 'node:net'
+import { Duplex } from 'node:stream'
+import { IncomingMessage as Message } from '../core/node-http.ts'
+import { FrontResponse } from './front-response.ts'
+import type { Visit } from './visit.ts'
+
+/** Takes everything, gives nothing. With what answerers use of a socket. */
+class NoSocket extends Duplex {
+  readonly remoteAddress: string | undefined
+  readonly remotePort: number | undefined
+  readonly localAddress: string | undefined
+  readonly localPort: number | undefined
+  readonly encrypted: boolean
+
+  constructor(like: Socket & { encrypted?: boolean }) {
+    super()
+    this.remoteAddress = like.remoteAddress
+    this.remotePort = like.remotePort
+    this.localAddress = like.localAddress
+    this.localPort = like.localPort
+    this.encrypted = like.encrypted === true
+  }
+
+  override _read(): void {}
+
+  override _write(_chunk: unknown, _encoding: string, done: () => void): void {
+    done()
+  }
+
+  destroySoon(): void {
+    this.destroy()
+  }
+
+  setTimeout(): this {
+    return this
+  }
+
+  setNoDelay(): this {
+    return this
+  }
+
+  setKeepAlive(): this {
+    return this
+  }
+}
+
+/** The same question once more, with other headers. It has no body. */
+export function unseenVisit(visit: Visit, rawHeaders: string[]): Visit {
+  const { req } = visit
+  const socket = new NoSocket(req.socket) as unknown as Socket
+  const again = new Message(socket)
+  Object.assign(again, { method: 'GET', url: req.url, rawHeaders, complete: true })
+  again.httpVersion = req.httpVersion
+  again.httpVersionMajor = req.httpVersionMajor
+  again.httpVersionMinor = req.httpVersionMinor
+  again.push(null)
+  const res = new FrontResponse(again)
+  res.assignSocket(socket)
+  socket.on('error', () => {})
+  // As http.Server has it: the response closes once it is done with, or its connection is gone.
+  res.on('finish', () => {
+    res.detachSocket(socket)
+    process.nextTick(() => res.emit('close'))
+  })
+  return { ...visit, req: again, res, upgrade: undefined, arrivedAt: performance.now() }
+}
+
+/** What a request asks for only if it is not known already. */
+export interface Validators {
+  etag: string | undefined
+  lastModified: string | undefined
+}
+
+const CONDITIONS = ['if-none-match', 'if-modified-since', 'range', 'if-range']
+
+/** Headers of a request with these conditions in the place of its own. */
+export function conditionalHeaders(rawHeaders: readonly string[], { etag, lastModified }: Validators): string[] {
+  const isCondition = (at: number): boolean => CONDITIONS.includes((rawHeaders[at - (at % 2)] as string).toLowerCase())
+  const headers = rawHeaders.filter((_, at) => !isCondition(at))
+  if (etag !== undefined) headers.push('If-None-Match', etag)
+  if (lastModified !== undefined) headers.push('If-Modified-Since', lastModified)
+  return headers
+}
+
+/** A request as the site is to see it, with these conditions in the place of its own. */
+export function conditionalRequest(req: IncomingMessage, { etag, lastModified }: Validators): IncomingMessage {
+  const headers: IncomingMessage['headers'] = { ...req.headers }
+  for (const name of CONDITIONS) delete headers[name]
+  if (etag !== undefined) headers['if-none-match'] = etag
+  if (lastModified !== undefined) headers['if-modified-since'] = lastModified
+  const rawHeaders = conditionalHeaders(req.rawHeaders, { etag, lastModified })
+  return Object.create(req, { rawHeaders: { value: rawHeaders }, headers: { value: headers } })
+}

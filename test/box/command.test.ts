@@ -1,0 +1,266 @@
+import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { chownSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import type { Box, SiteFixture } from '../helpers/box.ts'
+import { makeBox, startBox } from '../helpers/box.ts'
+
+const PACKAGES = ['gunicorn', 'python3-flask', 'python3-cherrypy3', 'php-cli']
+const PYTHON = '/usr/bin/python3'
+
+function assertInstalled(): void {
+  const { status } = spawnSync('dpkg', ['-s', ...PACKAGES])
+  assert.equal(status, 0, `install what is missing: apt-get install -y --no-install-recommends ${PACKAGES.join(' ')}`)
+}
+
+const FLASK = `import os, sys
+from flask import Flask, request
+from werkzeug.middleware.proxy_fix import ProxyFix
+application = Flask(__name__)
+application.wsgi_app = ProxyFix(application.wsgi_app, x_for=1, x_proto=1, x_host=1, x_port=1)
+print('flask is loaded', flush=True)
+@application.route('/')
+def index():
+    return f"hello from flask {os.environ.get('COLOUR')} {request.remote_addr} {request.url} {os.getuid()} {os.getcwd()}"
+@application.route('/form', methods=['POST'])
+def form():
+    return f"{request.form['name']} {len(request.files['file'].read())}"
+`
+
+const CHERRYPY = `import os, cherrypy
+class Root:
+    @cherrypy.expose
+    def index(self, name='nobody'):
+        return f'hello {name} from cherrypy'
+cherrypy.config.update({'server.socket_host': '127.0.0.1', 'server.socket_port': int(os.environ['PORT'])})
+cherrypy.quickstart(Root())
+`
+
+/** Answers with its process, ends, waits and prints as it is asked to. */
+const NODE = `const { createServer } = require('node:http')
+const { existsSync, writeFileSync } = require('node:fs')
+const { spawn } = require('node:child_process')
+if (existsSync('broken')) { console.error('cannot start: it is broken'); process.exit(3) }
+process.on('SIGTERM', () => { console.log('told to end'); if (!existsSync('stubborn')) process.exit(0) })
+console.log('starting', process.env.VERSION ?? '')
+const child = spawn('sleep', ['1000'], { stdio: 'ignore' })
+createServer((req, res) => {
+  if (req.url === '/pid') return res.end(String(process.pid))
+  if (req.url === '/child') return res.end(String(child.pid))
+  if (req.url === '/exit') process.exit(7)
+  if (req.url === '/env') return res.end(JSON.stringify({ ...process.env, cwd: process.cwd(), uid: process.getuid() }))
+  if (req.url === '/held') return setInterval(() => { if (existsSync('gate')) res.end('was held') }, 5)
+  if (req.url === '/shout') { for (let i = 0; i < 5000; i++) console.log('line ' + i); console.log('x'.repeat(100000)); return res.end('done') }
+  res.end('node ' + (process.env.VERSION ?? ''))
+}).listen(process.env.SOCKET ?? Number(process.env.PORT), process.env.SOCKET ? undefined : '127.0.0.1')
+`
+
+function command(line: string, files: Record<string, string>, more = ''): SiteFixture {
+  return { files, ini: `[site]\ndomains = NAME.test\nroot = ../sites/NAME\ncommand = ${line}\n${more}` }
+}
+
+function named(sites: Record<string, SiteFixture>): Record<string, SiteFixture> {
+  return Object.fromEntries(
+    Object.entries(sites).map(([name, one]) => [name, { ...one, ini: (one.ini ?? '').replaceAll('NAME', name) }]),
+  )
+}
+
+function node(more = ''): SiteFixture {
+  return command(`${process.execPath} app.cjs $SOCKET`, { 'app.cjs': NODE }, more)
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    // What is a zombie has ended.
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'latin1'))
+  } catch {
+    return false
+  }
+}
+
+async function pidOf(box: Box, site: string): Promise<number> {
+  return Number((await box.ask(site, '/pid')).text)
+}
+
+test('Flask under gunicorn, CherryPy and PHP run as sites, from their Debian packages', async (t) => {
+  assertInstalled()
+  const sites = {
+    flask: command(`gunicorn -w 2 -b unix:$SOCKET app:application`, { 'app.py': FLASK }, '[env]\nCOLOUR = blue\n'),
+    cherrypy: command(`${PYTHON} app.py`, { 'app.py': CHERRYPY }),
+    php: command('php -S 127.0.0.1:$PORT -t public', {
+      'public/index.php':
+        "<?php echo 'hello ' . ($_GET['name'] ?? 'nobody') . ' from php ' . $_SERVER['HTTP_X_FORWARDED_FOR'];",
+    }),
+  }
+  const box = await startBox(t, named(sites))
+
+  const [flask, cherrypy, php] = await Promise.all([
+    box.ask('flask', '/?q=1'),
+    box.ask('cherrypy', '/?name=Ann'),
+    box.ask('php', '/?name=Bob', { headers: { 'x-forwarded-for': '6.6.6.6' } }),
+  ])
+  const body = [
+    '--x\r\nContent-Disposition: form-data; name="name"\r\n\r\nAnn',
+    '--x\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n',
+  ].join('\r\n')
+  const form = await box.ask('flask', '/form', {
+    method: 'POST',
+    headers: { 'content-type': 'multipart/form-data; boundary=x' },
+    body: `${body}${'f'.repeat(1_000_000)}\r\n--x--\r\n`,
+  })
+
+  assert.equal(
+    flask.text,
+    `hello from flask blue 127.0.0.1 http://flask.test:${box.port}/?q=1 ${process.getuid?.()} ${box.dir}/sites/flask`,
+  )
+  assert.equal(form.text, 'Ann 1000000')
+  assert.equal(cherrypy.text, 'hello Ann from cherrypy')
+  assert.equal(php.text, 'hello Bob from php 127.0.0.1')
+  await box.waitFor('what flask prints', () => box.output.includes('"site":"flask","msg":"flask is loaded"'))
+  const { program, state, kind } = (await box.site('flask')) ?? {}
+  assert.deepEqual([kind, state, program?.state, program?.starts], ['command', 'live', 'running', 1])
+  assert.ok(isAlive(program?.pid ?? 0))
+  await box.stop()
+  assert.equal(isAlive(program?.pid ?? 0), false)
+  assert.deepEqual(readdirSync(join(box.dir, 'run/commands')), [])
+})
+
+test('a program is started once for all who wait, stopped when nobody asks, and ended with all that it started', async (t) => {
+  const sites = {
+    lazy: node('idle = 300ms\n'),
+    eager: node('preload = yes\n'),
+    talks: node(),
+    port: command(`${process.execPath} app.cjs`, { 'app.cjs': NODE }),
+  }
+  const box = await startBox(t, named(sites), { env: { SECRET: 'of the server' } })
+  await box.waitFor('the eager one', async () => (await box.site('eager'))?.program?.state === 'running')
+  assert.equal((await box.site('lazy'))?.program?.state, 'stopped')
+
+  const replies = await Promise.all(Array.from({ length: 10 }, () => box.ask('lazy', '/pid')))
+  const [pid] = replies.map(({ text }) => Number(text))
+  assert.deepEqual(new Set(replies.map(({ text }) => text)), new Set([String(pid)]))
+  const child = Number((await box.ask('lazy', '/child')).text)
+  await box.waitFor('it to be stopped', async () => (await box.site('lazy'))?.program?.state === 'stopped')
+  await box.waitFor('it to end', () => !isAlive(pid ?? 0) && !isAlive(child))
+  assert.equal((await box.ask('lazy')).text, 'node ')
+  assert.equal((await box.site('lazy'))?.program?.starts, 2)
+
+  const env = JSON.parse((await box.ask('talks', '/env')).text) as Record<string, string>
+  assert.equal(env.cwd, join(box.dir, 'sites/talks'))
+  assert.match(env.SOCKET ?? '', /\/run\/commands\/\d+-\d+\/s$/)
+  assert.equal(statSync(join(env.SOCKET ?? '', '..')).mode & 0o777, 0o700)
+  assert.deepEqual([env.SECRET, env.PORT], [undefined, undefined])
+  const ofPort = JSON.parse((await box.ask('port', '/env')).text) as Record<string, string>
+  assert.match(ofPort.PORT ?? '', /^[12]\d{4}$/)
+
+  await box.ask('talks', '/shout')
+  await box.waitFor('the count of what is dropped', () =>
+    /"site":"talks","msg":"\d+ more lines in the same second were dropped"/.test(box.output),
+  )
+  assert.ok(box.output.split('"msg":"line ').length < 1_100)
+  assert.ok(Math.max(...box.output.split('\n').map((line) => line.length)) < 9_000)
+
+  const pids = await Promise.all(['eager', 'talks', 'port'].map((site) => pidOf(box, site)))
+  const children = await Promise.all(
+    ['eager', 'talks', 'port'].map(async (site) => Number((await box.ask(site, '/child')).text)),
+  )
+  await box.stop('SIGKILL')
+  await box.waitFor('everything to end', () => [...pids, ...children].every((one) => !isAlive(one)))
+})
+
+test('a program that ends is started again, more and more slowly, and visitors are told', async (t) => {
+  const box = await startBox(
+    t,
+    named({
+      app: node(),
+      broken: node('[limits]\nqueue_timeout = 20s\n'),
+      mute: command('sleep 1000', { x: '' }, '[limits]\nstart_timeout = 300ms\n'),
+      gone: command('no-such-program', { x: '' }),
+    }),
+  )
+  box.write('sites/broken/broken', '')
+
+  await box.ask('app')
+  assert.equal((await box.ask('app', '/exit')).status, 502)
+  assert.equal((await box.ask('app')).text, 'node ')
+  assert.equal((await box.ask('app', '/exit')).status, 502)
+  await box.waitFor('the brake', async () => (await box.site('app'))?.program?.state === 'throttled')
+  const braked = await box.ask('app')
+  assert.deepEqual([braked.status, braked.headers['retry-after']], [503, '1'])
+  const { state, problems, throttledUntil } = (await box.site('app')) ?? {}
+  assert.deepEqual([state, problems], ['failed', ['its command keeps ending (exit code 7)']])
+  assert.ok((throttledUntil ?? 0) > Date.now() - 1_000)
+  await box.waitFor('it to be back by itself', async () => (await box.site('app'))?.program?.state === 'running')
+  assert.equal((await box.ask('app')).text, 'node ')
+
+  const failed = await Promise.all([box.ask('broken'), box.ask('broken'), box.ask('mute'), box.ask('gone')])
+  assert.deepEqual(
+    failed.map(({ status }) => status),
+    [502, 502, 502, 502],
+  )
+  assert.deepEqual((await box.site('broken'))?.problems, ['its command ended before it listened (exit code 3)'])
+  assert.match(
+    (await box.site('mute'))?.problems[0] ?? '',
+    /^its command did not listen on 127\.0\.0\.1:\d+ within 300 ms$/,
+  )
+  assert.match((await box.site('gone'))?.problems[0] ?? '', /no-such-program: there is no such program/)
+  await box.waitFor('what it prints', () => box.output.includes('"site":"broken","msg":"cannot start: it is broken"'))
+  assert.equal((await box.ask('broken')).status, 503)
+})
+
+test('at a reload the new program is ready before the old one goes, and one that fails changes nothing', async (t) => {
+  const box = await startBox(t, named({ app: node('[env]\nVERSION = 1\n[limits]\nstop_timeout = 1s\n') }))
+  const first = await pidOf(box, 'app')
+  const held = box.ask('app', '/held')
+  await box.waitFor('it to be held', async () => (await box.site('app'))?.inFlight === 1)
+  let failures = 0
+  let busy = true
+  const visitor = (async () => {
+    while (busy) if (!(await box.ask('app')).text.startsWith('node ')) failures++
+  })()
+
+  const ini = readFileSync(join(box.dir, 'sites-available/app.ini'), 'utf8')
+  box.write('sites-available/app.ini', ini.replace('VERSION = 1', 'VERSION = 2'))
+  await box.reload()
+  assert.equal((await box.ask('app')).text, 'node 2')
+  assert.equal((await box.site('app'))?.program?.starts, 2)
+  const second = await pidOf(box, 'app')
+  assert.ok(second !== first && isAlive(first))
+  box.write('sites/app/gate', '')
+  assert.equal((await held).text, 'was held')
+  await box.waitFor('the first to end', () => !isAlive(first))
+
+  await box.reload('app')
+  const third = await pidOf(box, 'app')
+  assert.notEqual(third, second)
+  box.write('sites/app/stubborn', '')
+  box.write('sites/app/broken', '')
+  await box.reload('app')
+  assert.equal(await pidOf(box, 'app'), third)
+  const { state, problems } = (await box.site('app')) ?? {}
+  assert.deepEqual([state, problems], ['previous', ['its command ended before it listened (exit code 3)']])
+  busy = false
+  await visitor
+  assert.equal(failures, 0)
+
+  box.write('sites-available/app.ini', '[site]\ndomains = app.test\nroot = ../sites/app\nkind = static\n')
+  await box.reload()
+  assert.equal((await box.ask('app', '/app.cjs')).text, NODE)
+  await box.waitFor('the stubborn one to be killed', () => !isAlive(third))
+})
+
+test('a program runs as the user of its site', { skip: process.getuid?.() === 0 ? false : 'needs root' }, async (t) => {
+  const box = makeBox(t, named({ app: node('user = nobody\n') }))
+  // What mkdtemp makes is for its owner alone.
+  spawnSync('chmod', ['711', box.dir])
+  chownSync(join(box.dir, 'sites/app'), 65534, 65534)
+  await box.start()
+
+  const env = JSON.parse((await box.ask('app', '/env')).text) as Record<string, string | number>
+
+  assert.equal(env.uid, 65534)
+  assert.equal(env.HOME, undefined)
+  assert.ok(existsSync(String(env.SOCKET)))
+  assert.equal(statSync(join(box.dir, 'run/admin.sock')).mode & 0o777, 0o600)
+})

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { findRequestId, giveRequestId } from '../../src/core/request-id.ts'
+
+const MADE = /^[0-9a-f]{16}-[0-9a-z]+$/
+
+test('a request that came with an id keeps it', () => {
+  const headers = ['Host', 'a.test', 'x-REQUEST-id', '7f/3:a+b=@_.-']
+
+  assert.equal(giveRequestId(headers), '7f/3:a+b=@_.-')
+  assert.deepEqual(headers, ['Host', 'a.test', 'x-REQUEST-id', '7f/3:a+b=@_.-'])
+})
+
+test('one that came without gets one of its own', () => {
+  const [first, second] = [
+    ['Host', 'a.test'],
+    ['Host', 'a.test'],
+  ]
+
+  const id = giveRequestId(first)
+
+  assert.match(id, MADE)
+  assert.deepEqual(first, ['Host', 'a.test', 'X-Request-Id', id])
+  assert.notEqual(giveRequestId(second), id)
+})
+
+for (const bad of ['', 'a b', 'a"b', 'a\tb', 'é', '<x>', 'x'.repeat(129)]) {
+  test(`an id that cannot be used is replaced: ${JSON.stringify(bad.slice(0, 10))}`, () => {
+    const headers = ['X-Request-Id', bad, 'Accept', '*/*']
+
+    const id = giveRequestId(headers)
+
+    assert.match(id, MADE)
+    assert.deepEqual(headers, ['X-Request-Id', id, 'Accept', '*/*'])
+  })
+}
+
+test('of several ids the first counts, and is the only one that is passed on', () => {
+  const headers = ['X-Request-Id', 'one', 'X-Request-Id', 'two', 'Accept', '*/*', 'x-request-id', 'three']
+
+  assert.equal(giveRequestId(headers), 'one')
+  assert.deepEqual(headers, ['X-Request-Id', 'one', 'Accept', '*/*'])
+  assert.equal(findRequestId(headers), 'one')
+  assert.equal(findRequestId(['Request-Id', 'x']), undefined)
+})
