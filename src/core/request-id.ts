@@ -5,6 +5,7 @@
  * Invariant: an id that is used has at most `MAX_LENGTH` characters, none of which needs quoting anywhere.
  */
 import { randomBytes } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
 
 const REQUEST_ID_HEADER = 'X-Request-Id'
 
@@ -25,9 +26,11 @@ export function findRequestId(rawHeaders: readonly string[]): string | undefined
 /**
  * Gives a request an id: its own, where it came with one that can be used, else a new one.
  *
- * @param rawHeaders changed so that they have exactly one such header, with that id
+ * @param request changed so that it has exactly one such header, with that id
  */
-export function giveRequestId(rawHeaders: string[]): string {
+export function giveRequestId(request: Pick<IncomingMessage, 'headers' | 'rawHeaders'>): string {
+  // First: Node makes them of as many raw headers as came, when they are first asked for.
+  const { headers, rawHeaders } = request
   const id = findRequestId(rawHeaders) ?? newId()
   let isThere = false
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
@@ -41,6 +44,7 @@ export function giveRequestId(rawHeaders: string[]): string {
     }
   }
   if (!isThere) rawHeaders.push(REQUEST_ID_HEADER, id)
+  headers[LOWER_CASE] = id
   return id
 }
 

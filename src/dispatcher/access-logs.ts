@@ -63,7 +63,7 @@ export class AccessLogs {
     if (log.error === undefined) return undefined
     // There is no line of the request, but the lines that the site writes are to be told apart.
     return (visit, next) => {
-      giveRequestId(visit.req.rawHeaders)
+      giveRequestId(visit.req)
       next(visit)
     }
   }

@@ -49,7 +49,7 @@ export class AccessRecord {
     this.client = clientOf(req).address
     this.#port = socket.localPort ?? 0
     this.#tls = socket.getProtocol?.() ?? ''
-    this.id = giveRequestId(req.rawHeaders)
+    this.id = giveRequestId(req)
     const over = (): void => this.#over()
     res.on('close', over)
     if (tunnel === undefined) return

@@ -4,10 +4,12 @@ import { findRequestId, giveRequestId } from '../../src/core/request-id.ts'
 
 const MADE = /^[0-9a-f]{16}-[0-9a-z]+$/
 
+const giveTo = (rawHeaders: string[]): string => giveRequestId({ headers: {}, rawHeaders })
+
 test('a request that came with an id keeps it', () => {
   const headers = ['Host', 'a.test', 'x-REQUEST-id', '7f/3:a+b=@_.-']
 
-  assert.equal(giveRequestId(headers), '7f/3:a+b=@_.-')
+  assert.equal(giveTo(headers), '7f/3:a+b=@_.-')
   assert.deepEqual(headers, ['Host', 'a.test', 'x-REQUEST-id', '7f/3:a+b=@_.-'])
 })
 
@@ -17,18 +19,18 @@ test('one that came without gets one of its own', () => {
     ['Host', 'a.test'],
   ]
 
-  const id = giveRequestId(first)
+  const id = giveTo(first)
 
   assert.match(id, MADE)
   assert.deepEqual(first, ['Host', 'a.test', 'X-Request-Id', id])
-  assert.notEqual(giveRequestId(second), id)
+  assert.notEqual(giveTo(second), id)
 })
 
 for (const bad of ['', 'a b', 'a"b', 'a\tb', 'é', '<x>', 'x'.repeat(129)]) {
   test(`an id that cannot be used is replaced: ${JSON.stringify(bad.slice(0, 10))}`, () => {
     const headers = ['X-Request-Id', bad, 'Accept', '*/*']
 
-    const id = giveRequestId(headers)
+    const id = giveTo(headers)
 
     assert.match(id, MADE)
     assert.deepEqual(headers, ['X-Request-Id', id, 'Accept', '*/*'])
@@ -38,7 +40,7 @@ for (const bad of ['', 'a b', 'a"b', 'a\tb', 'é', '<x>', 'x'.repeat(129)]) {
 test('of several ids the first counts, and is the only one that is passed on', () => {
   const headers = ['X-Request-Id', 'one', 'X-Request-Id', 'two', 'Accept', '*/*', 'x-request-id', 'three']
 
-  assert.equal(giveRequestId(headers), 'one')
+  assert.equal(giveTo(headers), 'one')
   assert.deepEqual(headers, ['X-Request-Id', 'one', 'Accept', '*/*'])
   assert.equal(findRequestId(headers), 'one')
   assert.equal(findRequestId(['Request-Id', 'x']), undefined)
