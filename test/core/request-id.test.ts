@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict'
+import { IncomingMessage } from 'node:http'
+import { Socket } from 'node:net'
 import { test } from 'node:test'
 import { findRequestId, giveRequestId } from '../../src/core/request-id.ts'
 
@@ -44,4 +46,16 @@ test('of several ids the first counts, and is the only one that is passed on', (
   assert.deepEqual(headers, ['X-Request-Id', 'one', 'Accept', '*/*'])
   assert.equal(findRequestId(headers), 'one')
   assert.equal(findRequestId(['Request-Id', 'x']), undefined)
+})
+
+test('the headers that Node makes of the raw ones later are whole', () => {
+  const rawHeaders = ['X-Request-Id', 'one', 'X-Request-Id', 'two', 'Accept', '*/*']
+  const request = new IncomingMessage(new Socket())
+  const lazily = request as unknown as { _addHeaderLines(rawHeaders: string[], count: number): void }
+  lazily._addHeaderLines(rawHeaders, rawHeaders.length)
+  request.rawHeaders = rawHeaders
+
+  giveRequestId(request)
+
+  assert.deepEqual([request.headers['x-request-id'], request.headers.accept], ['one', '*/*'])
 })
