@@ -273,10 +273,21 @@ export class Watch {
     if (late.askedAt > 0 && now - late.askedAt > SUPERVISOR_MS) return this.#stopped(thread, lateMs)
     const step = late.taken
     const next = STEPS[step]
-    if (next === undefined || lateMs < dueMs(next, late.culprit)) return
+    if (next === undefined || lateMs < this.#dueMs(next, thread)) return
     if (step >= FIRST_GRAVE_STEP && late.checkedFor !== step) return this.#check(thread, late, step, now)
     late.taken++
     this.#take(next, thread, lateMs)
+  }
+
+  /**
+   * A site that is being loaded in a process of its own keeps nobody from anything: it is let alone until its `hard_limit`.
+   * A thread that was replaced for it would have to load it once more, and be as late again.
+   */
+  #dueMs(step: Step, thread: PoolThread): number {
+    const due = dueMs(step, thread.late?.culprit)
+    if (!this.#pool.workforce.isOwn(thread)) return due
+    const [loading] = thread.loading
+    return loading === undefined ? due : Math.max(due, loading.limits.hardLimitMs)
   }
 
   /**
