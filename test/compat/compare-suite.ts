@@ -92,6 +92,8 @@ async function startSuiteBox(box: Box, name: string, order: RunOrder): Promise<n
   box.addSite('suite', {
     ini: [
       '[site]',
+      // What the site itself sends is compared, as a proxy in front would get it.
+      'compress = no',
       'domains = suite.test',
       `root = ${order.dir}`,
       `module = ${join(HARNESS, 'hosted-run.ts')}`,
