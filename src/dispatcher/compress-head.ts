@@ -33,12 +33,24 @@ export function codeHead(head: AnswerHead, accepted: Accepted): Coding | undefin
   if (status === 204 || status === 206 || status === 304) return undefined
   const places = placesOf(head.headers)
   if (places === undefined || !isText(head.headers[places.type] as string)) return undefined
-  const isSmall = places.length !== -1 && Number(head.headers[places.length]) < LEAST_BYTES
-  if (isSmall && !(accepted.needsCoding && head.headers[places.length] !== '0')) return undefined
+  const isTooSmall = places.length !== -1 && Number(head.headers[places.length]) < LEAST_BYTES
+  if (isTooSmall && !(accepted.needsCoding && head.headers[places.length] !== '0')) return undefined
   const { coding } = accepted
   if (coding === undefined) head.headers = varied(head.headers, places.vary)
   else head.headers = codedHeaders(head.headers, places, coding)
   return coding
+}
+
+const LENGTH_NAME = 'content-length'
+
+/** Whether a body is too small to be coded, as far as its head says. @param headers name, value, name, value, … */
+export function isSmall(headers: readonly unknown[]): boolean {
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    const name = headers[at] as string
+    if (name.length !== LENGTH_NAME.length || name.toLowerCase() !== LENGTH_NAME) continue
+    return Number(headers[at + 1]) < LEAST_BYTES
+  }
+  return false
 }
 
 /** @returns undefined where the headers forbid to code the body, or do not say what it is */

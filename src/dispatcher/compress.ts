@@ -7,7 +7,7 @@
  * Invariant: what a site has written by the end of a turn of the event loop is on its way to the client in the next one.
  */
 import type { Transform } from 'node:stream'
-import { codeHead, weakenConfirmed } from './compress-head.ts'
+import { codeHead, isSmall, weakenConfirmed } from './compress-head.ts'
 import type { Accepted, Coding, Compressor } from './content-coding.ts'
 import { acceptedCoding, compressWhole, openCompressor } from './content-coding.ts'
 import type { AnswerFilter, AnswerHead, BodyFilter, BodySink, FrontResponse } from './front-response.ts'
@@ -26,7 +26,13 @@ export function compressing(visit: Visit, next: Answerer): void {
 }
 
 /** One for all: everything about an answer is in its head and its response. */
-export const COMPRESSION: AnswerFilter = { onHead }
+export const COMPRESSION: AnswerFilter = { isFor, onHead }
+
+/** Most answers of programs are small: those are told by their length alone. */
+function isFor(status: number, headers: readonly unknown[], response: FrontResponse): boolean {
+  if (status === 304 || !isSmall(headers)) return true
+  return acceptedCoding(response.req.rawHeaders).needsCoding
+}
 
 function onHead(head: AnswerHead, response: FrontResponse): BodyFilter | undefined {
   const { req } = response

@@ -29,6 +29,13 @@ export interface BodySink {
 export type BodyFilter = (next: BodySink) => BodySink
 
 export interface AnswerFilter {
+  /**
+   * Whether it may have something to do with an answer: asked before anything is made for it, so that most answers cost nothing.
+   * Without it, it has with all.
+   *
+   * @param headers name, value, name, value, …
+   */
+  isFor?(status: number, headers: readonly unknown[], response: FrontResponse): boolean
   /** @returns what the body goes through; undefined where it goes past */
   onHead(head: AnswerHead, response: FrontResponse): BodyFilter | undefined
 }
@@ -71,6 +78,9 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
 
   override writeHead(status: number, reason?: string | Headers, headers?: Headers): this {
     if (this.headAt === 0) this.headAt = performance.now()
+    if (status >= 200 && this.#filters !== undefined && !this.#isForAny(this.#filters, status, reason, headers)) {
+      this.#filters = undefined
+    }
     if (this.#filters === undefined || status < 200) {
       if (this.access !== undefined) this.access.cache = this.#cacheStatus(optionalHeaders(reason, headers))
       return this.sendHead(status, reason, headers)
@@ -108,6 +118,13 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     if (onFinish !== undefined) this.once('finish', onFinish)
     this.#sink.end()
     return this
+  }
+
+  #isForAny(filters: AnswerFilter[], status: number, reason?: string | Headers, headers?: Headers): boolean {
+    const given = optionalHeaders(reason, headers)
+    // What was set one by one is only known once it is gathered.
+    if (!Array.isArray(given) || this.getHeaderNames().length > 0) return true
+    return filters.some((filter) => filter.isFor === undefined || filter.isFor(status, given, this))
   }
 
   /** RFC 9211; '' where the answer has none. */
@@ -179,7 +196,8 @@ function bytesOf(chunk: string | Uint8Array, encoding: unknown): Uint8Array {
 
 function inTurn(headers: Headers | undefined): string[] {
   if (headers === undefined) return []
-  if (Array.isArray(headers)) return headers.map(String)
+  // A copy: filters change it, and it may be somebody's for many answers.
+  if (Array.isArray(headers)) return headers.map((part) => (typeof part === 'string' ? part : String(part)))
   return Object.entries(headers).flatMap(([name, value]) => pairs(name, value))
 }
 

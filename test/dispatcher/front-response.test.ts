@@ -119,3 +119,27 @@ test('an informational answer passes by the filters', async (t) => {
     [200],
   )
 })
+
+test('a filter that has nothing to do with an answer is not asked for its head, unless another has', async (t) => {
+  const heads: AnswerHead[] = []
+  const asked: (readonly unknown[])[] = []
+  const small: AnswerFilter = {
+    ...bracket('(', ')', heads),
+    isFor: (_status, headers) => {
+      asked.push(headers)
+      return !headers.includes('small')
+    },
+  }
+  const body = ['content-length', '4']
+  const past = await ask(t, [small], (res) => res.writeHead(200, ['x-size', 'small', ...body]).end('body'))
+  assert.deepEqual([past.text, heads.length, asked.length], ['body', 0, 1])
+
+  const set = await ask(t, [small], (res) => {
+    res.setHeader('x-set', '1')
+    res.writeHead(200, ['x-size', 'small']).end('body')
+  })
+  assert.deepEqual([set.text, heads.length, asked.length], ['(body)', 1, 1])
+
+  const both = await ask(t, [small, bracket('[', ']')], (res) => res.writeHead(200, ['x-size', 'small']).end('body'))
+  assert.equal(both.text, '[(body)]')
+})
