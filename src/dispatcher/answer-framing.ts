@@ -5,6 +5,7 @@
  * Invariant: a head that comes out of here has at most one Content-Length, a number, and no Transfer-Encoding.
  */
 import type { ResponseHead } from '../protocol/frames.ts'
+import { withoutFields } from './header-fields.ts'
 
 const LENGTH_NAME = 'content-length'
 const ENCODING_NAME = 'transfer-encoding'
@@ -44,7 +45,9 @@ export function answerFraming(method: string | undefined, { status, headers }: R
   }
   // RFC 9110 §6.4.1: these have no body, whatever their head says of the length it would have.
   const isBodyless = method === 'HEAD' || status === 204 || status === 304
-  return { headers: hasEncoding ? withoutEncoding(headers) : headers, length: isBodyless ? undefined : length }
+  // Framing is the front's: what the site sent is the body itself.
+  const framed = hasEncoding ? withoutFields(headers, (name) => name === ENCODING_NAME) : headers
+  return { headers: framed, length: isBodyless ? undefined : length }
 }
 
 function invalidLength(value: string, before: number | undefined): AnswerInvalid {
@@ -54,10 +57,4 @@ function invalidLength(value: string, before: number | undefined): AnswerInvalid
 
 function invalidEncoding(value: string): AnswerInvalid {
   return new AnswerInvalid(`the site answered with Transfer-Encoding: ${JSON.stringify(value)}`)
-}
-
-/** Framing is the front's: what the site sent is the body itself. */
-function withoutEncoding(headers: readonly string[]): string[] {
-  const isEncoding = (at: number): boolean => (headers[at - (at % 2)] as string).toLowerCase() === ENCODING_NAME
-  return headers.filter((_, at) => !isEncoding(at))
 }

@@ -8,6 +8,7 @@ import type { CacheRequest } from './cache-request.ts'
 import { weakTag } from './compress-head.ts'
 import type { Accepted } from './content-coding.ts'
 import type { FrontResponse } from './front-response.ts'
+import { withoutFields } from './header-fields.ts'
 import type { Form, StoredAnswer } from './stored-answer.ts'
 
 /** An answer, ready to be sent. */
@@ -86,7 +87,7 @@ function tagsOf(list: string): string[] {
 const CONFIRMED = new Set(['cache-control', 'content-location', 'date', 'etag', 'expires', 'vary', 'last-modified'])
 
 function notModified(form: Form, { age, status }: Shown): ReadyAnswer {
-  const headers = form.headers.filter((_, at) => CONFIRMED.has((form.headers[at - (at % 2)] as string).toLowerCase()))
+  const headers = withoutFields(form.headers, (name) => !CONFIRMED.has(name))
   headers.push('Age', String(age), 'Cache-Status', status)
   return { status: 304, reason: undefined, headers, body: undefined, text: undefined }
 }
@@ -118,8 +119,7 @@ function isSame({ etag, lastModified }: StoredAnswer, ifRange: string): boolean 
 
 function partOf(stored: StoredAnswer, part: [number, number] | 'none', { age, status }: Shown): ReadyAnswer {
   const size = stored.body.byteLength
-  const isLength = (at: number): boolean => (stored.headers[at - (at % 2)] as string).toLowerCase() === 'content-length'
-  const headers = stored.headers.filter((_, at) => !isLength(at))
+  const headers = withoutFields(stored.headers, (name) => name === 'content-length')
   headers.push('Age', String(age), 'Cache-Status', status)
   if (part === 'none') {
     headers.push('Content-Range', `bytes */${size}`, 'Content-Length', '0')

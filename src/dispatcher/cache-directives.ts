@@ -42,14 +42,3 @@ export function readHttpDate(text: string | undefined): number | undefined {
   const time = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`)
   return Number.isNaN(time) ? undefined : time
 }
-
-/** All values of a field as one list; undefined where it is not there. @param headers name, value, name, value, … */
-export function fieldOf(headers: readonly string[], name: string): string | undefined {
-  let found: string | undefined
-  for (let at = 0; at + 1 < headers.length; at += 2) {
-    const one = headers[at] as string
-    if (one.length !== name.length || one.toLowerCase() !== name) continue
-    found = found === undefined ? (headers[at + 1] as string) : `${found}, ${headers[at + 1]}`
-  }
-  return found
-}

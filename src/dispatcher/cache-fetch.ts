@@ -7,11 +7,11 @@
  */
 
 import type { ReadyAnswer } from './cache-answer.ts'
-import { fieldOf } from './cache-directives.ts'
 import type { Terms } from './cache-policy.ts'
 import { termsOf } from './cache-policy.ts'
 import type { ServerCache, SiteStore } from './cache-store.ts'
 import type { AnswerFilter, AnswerHead, BodyFilter, BodySink } from './front-response.ts'
+import { fieldOf } from './header-fields.ts'
 import { StoredAnswer, storedHead, updatedHead } from './stored-answer.ts'
 
 /** Why a request went to the site: a value of `fwd` (RFC 9211 §2.2). */

@@ -1,13 +1,14 @@
 /**
  * What a request that changes something makes invalid: its own URL, and those that its answer names (RFC 9111 §4.4).
  */
-import { fieldOf } from './cache-directives.ts'
+import { SAFE_METHODS } from '../protocol/methods.ts'
 import type { SiteStore } from './cache-store.ts'
 import type { AnswerFilter } from './front-response.ts'
+import { fieldOf } from './header-fields.ts'
 
 /** Whether requests of this method change nothing (RFC 9110 §9.2.1). */
 export function isSafe(method: string | undefined): boolean {
-  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS' || method === 'TRACE' || method === 'QUERY'
+  return method !== undefined && (SAFE_METHODS.has(method) || method === 'QUERY')
 }
 
 /**

@@ -8,8 +8,9 @@
  */
 import CachePolicy from 'http-cache-semantics'
 import type { Directives } from './cache-directives.ts'
-import { fieldOf, MAX_SECONDS, readDirectives, readHttpDate, readSeconds } from './cache-directives.ts'
+import { MAX_SECONDS, readDirectives, readHttpDate, readSeconds } from './cache-directives.ts'
 import type { AnswerHead } from './front-response.ts'
+import { fieldOf } from './header-fields.ts'
 
 /** What an answer that may be stored says of itself. */
 export interface Terms {

@@ -21,6 +21,7 @@ import {
 } from 'node:zlib'
 import { LRUCache } from 'lru-cache'
 import Negotiator from 'negotiator'
+import { fieldOf } from './header-fields.ts'
 
 /** In the order in which they are preferred where the client has no preference. */
 const CODINGS = ['zstd', 'br', 'gzip'] as const
@@ -43,12 +44,7 @@ const remembered = new LRUCache<string, Accepted>({ max: MAX_REMEMBERED })
 
 /** What the headers of a request say. @param rawHeaders name, value, name, value, … */
 export function acceptedCoding(rawHeaders: readonly string[]): Accepted {
-  let text: string | undefined
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] as string
-    if (name.length !== 15 || name.toLowerCase() !== 'accept-encoding') continue
-    text = text === undefined ? rawHeaders[at + 1] : `${text}, ${rawHeaders[at + 1]}`
-  }
+  const text = fieldOf(rawHeaders, 'accept-encoding')
   if (text === undefined) return NOTHING
   const known = remembered.get(text)
   if (known !== undefined) return known

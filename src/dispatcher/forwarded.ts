@@ -9,6 +9,7 @@ import { isIP } from 'node:net'
 import proxyAddr from 'proxy-addr'
 import type { AddressSet } from '../config/network.ts'
 import type { Client, ClientFinder } from './connection.ts'
+import { withoutFields } from './header-fields.ts'
 
 /** One proxy's word in a `Forwarded` header. */
 interface Hop {
@@ -106,7 +107,7 @@ export function dropForwarded(req: IncomingMessage): void {
   if (!rawHeaders.some((name, at) => at % 2 === 0 && isForwarded(name))) return
   // Made of all the raw headers when it is first asked for: before those are fewer.
   const { headers } = req
-  req.rawHeaders = rawHeaders.filter((_, at) => !isForwarded(rawHeaders[at - (at % 2)] as string))
+  req.rawHeaders = withoutFields(rawHeaders, isForwarded)
   for (const name of Object.keys(headers)) if (isForwarded(name)) delete headers[name]
 }
 

@@ -9,6 +9,7 @@ import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders } from 'n
 import type { OwnPage } from '../config/site-doors.ts'
 import { ServerResponse } from '../core/node-http.ts'
 import type { AccessRecord } from './access-record.ts'
+import { fieldNames } from './header-fields.ts'
 
 /** The head of a final answer; a filter may change all of it. */
 export interface AnswerHead {
@@ -173,7 +174,7 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     if (this.getHeaderNames().length === 0) {
       return { status, reason: typeof reason === 'string' ? reason : undefined, headers: given }
     }
-    const names = new Set(given.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()))
+    const names = fieldNames(given)
     const kept = this.getHeaderNames().filter((name) => !names.has(name.toLowerCase()))
     const before = kept.flatMap((name) => pairs(name, this.getHeader(name)))
     for (const name of this.getHeaderNames()) this.removeHeader(name)

@@ -9,6 +9,7 @@ import type { Certificates } from './certificates.ts'
 import { HTTP_CHALLENGE_PATH } from './certificates.ts'
 import { clientOf } from './connection.ts'
 import type { AnswerFilter } from './front-response.ts'
+import { fieldOf } from './header-fields.ts'
 import type { Answerer, Step, Visit } from './visit.ts'
 
 const HSTS_NAME = 'strict-transport-security'
@@ -47,8 +48,7 @@ function hstsFilter(seconds: number): AnswerFilter {
   const value = `max-age=${seconds}`
   return {
     onHead: ({ headers }) => {
-      const isSaid = headers.some((name, at) => at % 2 === 0 && name.toLowerCase() === HSTS_NAME)
-      if (!isSaid) headers.push('Strict-Transport-Security', value)
+      if (fieldOf(headers, HSTS_NAME) === undefined) headers.push('Strict-Transport-Security', value)
       return undefined
     },
   }

@@ -3,6 +3,7 @@
  */
 import type { OwnHeader } from '../config/site-doors.ts'
 import type { AnswerFilter } from './front-response.ts'
+import { withoutFields } from './header-fields.ts'
 
 /** Makes the filter for these headers; it keeps nothing of an answer, so one serves all. */
 export function ownHeaders(headers: readonly OwnHeader[]): AnswerFilter {
@@ -10,9 +11,7 @@ export function ownHeaders(headers: readonly OwnHeader[]): AnswerFilter {
   const added = headers.flatMap(([name, value]) => (value === undefined ? [] : [name, value]))
   return {
     onHead(head) {
-      const { headers: sent } = head
-      const isKept = (at: number): boolean => !names.has((sent[at - (at % 2)] as string).toLowerCase())
-      head.headers = [...sent.filter((_, at) => isKept(at)), ...added]
+      head.headers = [...withoutFields(head.headers, (name) => names.has(name)), ...added]
       return undefined
     },
   }

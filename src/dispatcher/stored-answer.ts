@@ -4,12 +4,13 @@
  *
  * Invariant: nothing of a stored answer changes but its forms; one that the site has confirmed is another.
  */
-import { fieldOf, readHttpDate } from './cache-directives.ts'
+import { readHttpDate } from './cache-directives.ts'
 import type { Terms } from './cache-policy.ts'
 import { codeHead } from './compress-head.ts'
 import type { Accepted, Coding } from './content-coding.ts'
 import { compressAside, compressWhole } from './content-coding.ts'
 import type { AnswerHead } from './front-response.ts'
+import { fieldNames, fieldOf, withoutFields } from './header-fields.ts'
 
 /** Head and body as a client gets them. */
 export interface Form {
@@ -137,7 +138,7 @@ export class StoredAnswer {
 /** The head as it is to be stored: without what is of the connection alone, with a Date and a length. */
 export function storedHead(head: AnswerHead, bodyBytes: number, cameAt: number): AnswerHead {
   const named = (fieldOf(head.headers, 'connection') ?? '').toLowerCase().split(/[\s,]+/)
-  const headers = without(head.headers, (name) => NOT_STORED.has(name) || named.includes(name))
+  const headers = withoutFields(head.headers, (name) => NOT_STORED.has(name) || named.includes(name))
   if (fieldOf(headers, 'date') === undefined) headers.push('Date', new Date(cameAt).toUTCString())
   const hasBody = head.status !== 204
   if (hasBody && fieldOf(headers, 'content-length') === undefined) headers.push('Content-Length', String(bodyBytes))
@@ -146,13 +147,9 @@ export function storedHead(head: AnswerHead, bodyBytes: number, cameAt: number):
 
 /** What is stored, with what a 304 says of it (RFC 9111 §3.2). */
 export function updatedHead(stored: StoredAnswer, confirmed: AnswerHead, cameAt: number): AnswerHead {
-  const fresh = without(confirmed.headers, (name) => NOT_UPDATED.has(name) || NOT_STORED.has(name))
+  const fresh = withoutFields(confirmed.headers, (name) => NOT_UPDATED.has(name) || NOT_STORED.has(name))
   if (fieldOf(fresh, 'date') === undefined) fresh.push('Date', new Date(cameAt).toUTCString())
-  const names = new Set(fresh.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()))
-  const kept = without(stored.headers, (name) => names.has(name))
+  const names = fieldNames(fresh)
+  const kept = withoutFields(stored.headers, (name) => names.has(name))
   return { status: stored.status, reason: stored.reason, headers: [...kept, ...fresh] }
-}
-
-function without(headers: readonly string[], isLeftOut: (name: string) => boolean): string[] {
-  return headers.filter((_, at) => !isLeftOut((headers[at - (at % 2)] as string).toLowerCase()))
 }

@@ -8,6 +8,7 @@ import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { IncomingMessage as Message } from '../core/node-http.ts'
 import { FrontResponse } from './front-response.ts'
+import { withoutFields } from './header-fields.ts'
 import type { Visit } from './visit.ts'
 
 /** Takes everything, gives nothing. With what answerers use of a socket. */
@@ -81,8 +82,7 @@ const CONDITIONS = ['if-none-match', 'if-modified-since', 'range', 'if-range']
 
 /** Headers of a request with these conditions in the place of its own. */
 export function conditionalHeaders(rawHeaders: readonly string[], { etag, lastModified }: Validators): string[] {
-  const isCondition = (at: number): boolean => CONDITIONS.includes((rawHeaders[at - (at % 2)] as string).toLowerCase())
-  const headers = rawHeaders.filter((_, at) => !isCondition(at))
+  const headers = withoutFields(rawHeaders, (name) => CONDITIONS.includes(name))
   if (etag !== undefined) headers.push('If-None-Match', etag)
   if (lastModified !== undefined) headers.push('If-Modified-Since', lastModified)
   return headers

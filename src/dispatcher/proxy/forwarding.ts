@@ -6,6 +6,7 @@
  * `-`, which programs behind CGI and WSGI cannot tell apart.
  */
 import { clientOf as clientOfRequest } from '../connection.ts'
+import { withoutFields } from '../header-fields.ts'
 import type { Visit } from '../visit.ts'
 
 /** Who asked, and where. */
@@ -120,11 +121,7 @@ const NEVER_TRAILERS = new Set([
 
 /** The trailers of an answer as its client gets them. @param raw as received */
 export function answerTrailers(raw: readonly (Buffer | string)[]): string[] {
-  const kept = answerHeaders(raw)
-  return kept.filter((_, at) => {
-    const name = (kept[at - (at % 2)] as string).toLowerCase()
-    return !NEVER_TRAILERS.has(name) && name !== 'transfer-encoding'
-  })
+  return withoutFields(answerHeaders(raw), (name) => NEVER_TRAILERS.has(name) || name === 'transfer-encoding')
 }
 
 /** The names in `Connection`, in lower case. */

@@ -10,8 +10,10 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Dispatcher } from 'undici'
+import { SAFE_METHODS } from '../../protocol/methods.ts'
 import { AnswerInvalid, answerFraming } from '../answer-framing.ts'
 import { asInvalid, cut, inPairs, writeInformational } from '../client-exchange.ts'
+import { fieldOf, withoutFields } from '../header-fields.ts'
 import { sendError } from '../send-error.ts'
 import type { Visit } from '../visit.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
@@ -23,8 +25,6 @@ import type { Job } from './upstream-group.ts'
 
 type Controller = Dispatcher.DispatchController
 
-/** RFC 9110 §9.2.1. */
-const SAFE_METHODS = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE'])
 /** How often a request that was sent is sent again. */
 const MAX_REPEATS = 1
 /** How often a program that cannot be reached is tried again, and after which time first, in ms; each is twice as long. */
@@ -257,6 +257,5 @@ function hasChunks({ method, httpVersionMinor }: IncomingMessage, status: number
 
 /** Trailers go with chunks only; Node refuses a head that announces them otherwise. */
 function withoutTrailer(headers: string[]): string[] {
-  const isTrailer = (at: number): boolean => (headers[at - (at % 2)] as string).toLowerCase() === 'trailer'
-  return headers.some((_, at) => isTrailer(at)) ? headers.filter((_, at) => !isTrailer(at)) : headers
+  return fieldOf(headers, 'trailer') === undefined ? headers : withoutFields(headers, (name) => name === 'trailer')
 }

@@ -1,0 +1,26 @@
+/**
+ * Fields of a message as Node hands them over, in a row: name, value, name, value, … Pure.
+ *
+ * Names are given in lower case here, and compared without regard to their case (RFC 9110 §5.1).
+ */
+
+/** All values of a field as one list; undefined where it is not there. */
+export function fieldOf(headers: readonly string[], name: string): string | undefined {
+  let found: string | undefined
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    const one = headers[at] as string
+    if (one.length !== name.length || one.toLowerCase() !== name) continue
+    found = found === undefined ? (headers[at + 1] as string) : `${found}, ${headers[at + 1]}`
+  }
+  return found
+}
+
+/** All fields but those that are left out, as they were. @param isLeftOut is given each name in lower case */
+export function withoutFields(headers: readonly string[], isLeftOut: (name: string) => boolean): string[] {
+  return headers.filter((_, at) => !isLeftOut((headers[at - (at % 2)] as string).toLowerCase()))
+}
+
+/** The names, in lower case. */
+export function fieldNames(headers: readonly string[]): Set<string> {
+  return new Set(headers.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()))
+}
