@@ -4,6 +4,7 @@
 import { existsSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { z } from 'zod'
+import { MAX_SOCKET_PATH_BYTES } from '../core/socket-path.ts'
 import type { Checked, Checker } from './check.ts'
 import { checkDocument, createChecker, keyProblem, lineOf } from './check.ts'
 import { checkDefaults } from './check-defaults.ts'
@@ -36,22 +37,11 @@ export interface ServerLoad {
 
 /** A unix socket's path has at most 107 bytes; this leaves room for the names of the sockets in the run folder. */
 const MAX_RUN_PATH_BYTES = 80
-const MAX_SOCKET_PATH_BYTES = 107
 
 const OWN_FILE = "a site's own file"
-const DOOR_SECTIONS = { door: OWN_FILE, headers: OWN_FILE, errors: OWN_FILE }
-const SITE_SECTIONS = {
-  site: OWN_FILE,
-  env: OWN_FILE,
-  options: OWN_FILE,
-  limits: OWN_FILE,
-  static: OWN_FILE,
-  cache: OWN_FILE,
-  redirect: OWN_FILE,
-  ...DOOR_SECTIONS,
-}
+const SITE_SECTIONS = Object.fromEntries(Object.keys(siteSchema.shape).map((name) => [name, OWN_FILE]))
 const LOGGING_SECTIONS = { log: 'logging.ini', access: 'logging.ini', files: 'logging.ini' }
-const serverChecker = createChecker(serverSchema, { ...LOGGING_SECTIONS, ...SITE_SECTIONS }, ['pool'])
+const serverChecker = createChecker(serverSchema, { ...SITE_SECTIONS, ...LOGGING_SECTIONS }, ['pool'])
 const loggingChecker = createChecker(loggingSchema, {
   server: 'vhostel.ini',
   pool: 'vhostel.ini',

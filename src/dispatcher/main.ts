@@ -38,7 +38,6 @@ import { RequestHandler } from './handle-request.ts'
 import { buildHostTable } from './host-table.ts'
 import { Hosting, passedOn } from './hosting.ts'
 import { HotFiles } from './hot-files.ts'
-import type { SecurePort } from './https-only.ts'
 import { keepCertified } from './issuance.ts'
 import { matchReport } from './match.ts'
 import { ModuleAnswers } from './module-answers.ts'
@@ -109,20 +108,17 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   const renewal = stack.adopt(new Renewal(pool, log), (it) => it.close())
   const context: RequestContext = { log, hosts: buildHostTable<Site>([]) }
   const isolation = stack.adopt(new Isolation(pool, log), (it) => it.close())
-  const accessLogs = new AccessLogs(files, access)
-  const backends = stack.adopt(openBackends(config.run, env, log, errorLog), (it) => it.close())
-  const certificates = new Certificates(context)
-  const securePort: SecurePort = { port: undefined }
   const services: ServiceParts = {
-    access: accessLogs,
+    access: new AccessLogs(files, access),
     modules: new ModuleAnswers(pool, log),
     caches: new ServerCache(config.cacheMemoryBytes),
     files: new HotFiles(),
     doors: new DoorKeeper(),
-    backends,
-    certificates,
-    securePort,
+    backends: stack.adopt(openBackends(config.run, env, log, errorLog), (it) => it.close()),
+    certificates: new Certificates(context),
+    securePort: { port: undefined },
   }
+  const { caches, certificates } = services
   const hosting = new Hosting(context, { pool, renewal, isolation, services }, { dir: config.dir, env }, log)
   const upkeep = stack.adopt(new Upkeep({ pool, renewal, isolation }, log), (it) => it.close())
   Object.assign(late, { hosting, renewal, isolation, upkeep })
@@ -130,14 +126,13 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   await configuration.refresh()
   const issuance = new CertificateManager(config.acme, certificates, log)
   await keepCertified(hosting, issuance, log)
-  const handler = new RequestHandler(context, certificates, accessLogs)
+  const handler = new RequestHandler(context, certificates, services.access)
   const secure = { addresses: config.listenTls, certificates }
   const listening = Front.start(config.listen, handler, config.front, secure)
   const front = stack.adopt(await listening, (it) => it.close(CLOSE_GRACE_MS))
-  securePort.port = front.securePorts.includes(443) ? 443 : front.securePorts[0]
+  services.securePort.port = front.securePorts.includes(443) ? 443 : front.securePorts[0]
   // Not before the front is up: that is where the ACME server looks.
   stack.adopt(issuance, (it) => it.close()).start()
-  const { caches } = services
   const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, caches, concurrency, issuance }
   hosting.codeWatch = stack.use(watchCode((site) => hosting.codeChanged(site), log))
   const watch = stack.use(

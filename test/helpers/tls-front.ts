@@ -4,7 +4,8 @@
  */
 import type { TestContext } from 'node:test'
 import { readDomains } from '../../src/config/domain-list.ts'
-import type { FrontSettings } from '../../src/config/server-front.ts'
+import { frontSettings } from '../../src/config/server-front.ts'
+import { serverSchema } from '../../src/config/server-schema.ts'
 import type { SiteConfig } from '../../src/config/site-schema.ts'
 import type { KeyPair } from '../../src/core/key-pair.ts'
 import { Certificates } from '../../src/dispatcher/certificates.ts'
@@ -36,15 +37,7 @@ export interface TestFront {
 }
 
 /** As vhostel.ini has it where it says nothing. */
-const FRONT: FrontSettings = {
-  trustedProxies: undefined,
-  proxyProtocol: false,
-  headerBytes: 32 * 1024,
-  headerCount: 200,
-  headerTimeoutMs: 30_000,
-  idleTimeoutMs: 65_000,
-  connectionsPerAddress: 1000,
-}
+const FRONT = frontSettings(serverSchema.parse({}).server)
 
 /** Starts it on free ports; closed with the test. */
 export async function startFront(
