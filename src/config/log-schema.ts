@@ -1,7 +1,8 @@
 /**
  * What the files say of logs beside the server's own: [access] and [files] of logging.ini, and [log] of a site.
  */
-import { dirname, relative, resolve, sep } from 'node:path'
+import { dirname, resolve } from 'node:path'
+import { isInside } from './inside.ts'
 import { size } from './measures.ts'
 import { optional, section, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
@@ -80,8 +81,7 @@ function pathOf(
 ): string | undefined {
   if (written === undefined) return undefined
   const path = resolve(dirname(site.realFile), written)
-  const inside = relative(root, path)
-  if (kind === 'static' && inside !== '..' && !inside.startsWith(`..${sep}`)) {
+  if (kind === 'static' && isInside(path, root)) {
     addProblem(site, 'log', key, `${path} is in the folder that the site serves (${root}): name one outside of it`)
   }
   return path

@@ -6,6 +6,7 @@
  * is one of those two.
  */
 import { dirname, resolve } from 'node:path'
+import { MAX_SOCKET_PATH_BYTES } from '../core/socket-path.ts'
 import type { CommandLine } from './command-line.ts'
 import { commandLine } from './command-line.ts'
 import { duration } from './measures.ts'
@@ -45,8 +46,6 @@ export interface SiteBackend {
 }
 
 const DEFAULT_PORT = 80
-/** Longest path of a unix socket on Linux, in bytes, without its closing NUL (unix(7)). */
-const MAX_SOCKET_PATH_BYTES = 107
 
 function readUpstream(found: string): Read<Upstream> {
   if (found.startsWith('unix:')) {

@@ -4,9 +4,10 @@
  * The files are read here, with the INI file, so that what is wrong in them is told with its line, and a change of them is
  * a change of the site's settings. Limits: those of text-file.ts, and `MAX_PAGE_BYTES` for a page.
  */
-import { dirname, extname, relative, resolve, sep } from 'node:path'
+import { dirname, extname, resolve } from 'node:path'
 import { z } from 'zod'
 import { readHtpasswd } from './htpasswd.ts'
+import { isInside } from './inside.ts'
 import type { Network } from './network.ts'
 import { networks } from './network.ts'
 import { fileProblem, quote } from './problems.ts'
@@ -223,9 +224,4 @@ function readPage(site: SiteBeingRead, status: string, file: string): string | u
   if (bytes <= MAX_PAGE_BYTES) return found.text
   addProblem(site, 'errors', status, `${file} has ${bytes} bytes; a page may have ${MAX_PAGE_BYTES}`)
   return undefined
-}
-
-function isInside(path: string, folder: string): boolean {
-  const short = relative(folder, path)
-  return short !== '..' && !short.startsWith(`..${sep}`)
 }

@@ -2,7 +2,8 @@
  * Where a site is: its root and its module on the disk, and whether it may be there.
  */
 import { realpathSync, statSync } from 'node:fs'
-import { dirname, relative, resolve, sep } from 'node:path'
+import { dirname, resolve } from 'node:path'
+import { isInside } from './inside.ts'
 import { quote, shownPath } from './problems.ts'
 import { kindOf } from './site-backend.ts'
 import type { SiteBeingRead, SiteSurroundings } from './site-reading.ts'
@@ -100,9 +101,4 @@ function realPath(path: string): string {
   } catch {
     return path // taken away since it was looked at
   }
-}
-
-function isInside(path: string, folder: string): boolean {
-  const short = relative(folder, path)
-  return short !== '..' && !short.startsWith(`..${sep}`)
 }

@@ -6,10 +6,9 @@
 import { chmodSync, unlinkSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { connect } from 'node:net'
-import { AddressInUse, SocketPathTooLong } from './errors.ts'
+import { AddressInUse } from './errors.ts'
+import { checkSocketPath } from './socket-path.ts'
 
-/** Longest path of a unix socket on Linux, in bytes, without its closing NUL (unix(7)). */
-const MAX_SOCKET_PATH_BYTES = 107
 const PROBE_TIMEOUT_MS = 1_000
 
 /**
@@ -19,8 +18,7 @@ const PROBE_TIMEOUT_MS = 1_000
  * @throws VHOSTEL_SOCKET_PATH_TOO_LONG, VHOSTEL_ADDRESS_IN_USE, or what the file system says
  */
 export async function listenUnix(server: Server, path: string, mode = 0o600): Promise<void> {
-  const length = Buffer.byteLength(path)
-  if (length > MAX_SOCKET_PATH_BYTES) throw new SocketPathTooLong(path, length, MAX_SOCKET_PATH_BYTES)
+  checkSocketPath(path)
   try {
     await listen(server, path)
   } catch (error) {

@@ -6,6 +6,7 @@
  * way first.
  */
 import { LRUCache } from 'lru-cache'
+import type { CacheStatus } from '../admin/reports.ts'
 import type { CacheSettings } from '../config/site-cache.ts'
 import type { StoredAnswer } from './stored-answer.ts'
 
@@ -21,18 +22,7 @@ const RESOURCE_BYTES = 512
 const MAX_CHANGES = 10_000
 
 /** What a site's visitors got from the cache since its start. */
-export interface CacheCounters {
-  hits: number
-  /** Answered with what is stored once the site had confirmed it, or because it failed. */
-  revalidated: number
-  misses: number
-  /** Requests that the cache had nothing to do with. */
-  passed: number
-  /** Requests that waited for the answer to another. */
-  collapsed: number
-  stored: number
-  hitBytes: number
-}
+type CacheCounters = Omit<CacheStatus, 'urls' | 'bytes'>
 
 /** One site's answers. */
 export class SiteStore {

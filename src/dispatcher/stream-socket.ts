@@ -5,8 +5,8 @@
  * Limits: carries no bytes; request and response read and write the stream by themselves.
  */
 import type { ServerHttp2Stream } from 'node:http2'
-import { Duplex } from 'node:stream'
 import type { TLSSocket } from 'node:tls'
+import { StandInSocket } from './stand-in-socket.ts'
 
 /** Error codes of RFC 9113 §7. */
 export const H2 = { noError: 0, enhanceYourCalm: 11 } as const
@@ -14,31 +14,18 @@ export const H2 = { noError: 0, enhanceYourCalm: 11 } as const
 /** How often a stream is looked at that has bytes left to send. */
 const SENT_CHECK_MS = 50
 
-export class StreamSocket extends Duplex {
-  readonly encrypted = true
+export class StreamSocket extends StandInSocket {
   /** That all streams of the client share. */
   readonly connection: TLSSocket
   readonly servername: string | false | null
   readonly alpnProtocol = 'h2'
-  readonly remoteAddress: string | undefined
-  readonly remotePort: number | undefined
-  readonly remoteFamily: string | undefined
-  readonly localAddress: string | undefined
-  readonly localPort: number | undefined
   readonly #stream: ServerHttp2Stream
 
   constructor(stream: ServerHttp2Stream, connection: TLSSocket) {
-    super({ allowHalfOpen: true })
+    super(connection, true)
     this.#stream = stream
     this.connection = connection
     this.servername = connection.servername
-    this.remoteAddress = connection.remoteAddress
-    this.remotePort = connection.remotePort
-    this.remoteFamily = connection.remoteFamily
-    this.localAddress = connection.localAddress
-    this.localPort = connection.localPort
-    // An error here is the stream's end and nothing more; whoever wants to know listens to 'close'.
-    this.on('error', () => {})
     stream.on('close', () => this.destroy())
   }
 
@@ -48,7 +35,7 @@ export class StreamSocket extends Duplex {
   }
 
   /** Ends the stream once what was written has left: as a reset, for an answer that is whole has ended it already. */
-  destroySoon(): void {
+  override destroySoon(): void {
     const stream = this.#stream
     if (stream.destroyed || stream.writableLength === 0) {
       this.destroy()
@@ -61,32 +48,10 @@ export class StreamSocket extends Duplex {
   }
 
   /** As `net.Socket.setTimeout`, for the stream. */
-  setTimeout(ms: number, onTimeout?: () => void): this {
+  override setTimeout(ms: number, onTimeout?: () => void): this {
     this.#stream.setTimeout(ms)
     if (onTimeout !== undefined) this.#stream.once('timeout', onTimeout)
     return this
-  }
-
-  setNoDelay(): this {
-    return this
-  }
-
-  setKeepAlive(): this {
-    return this
-  }
-
-  ref(): this {
-    return this
-  }
-
-  unref(): this {
-    return this
-  }
-
-  override _read(): void {}
-
-  override _write(_chunk: unknown, _encoding: string, done: (error?: Error | null) => void): void {
-    done()
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {

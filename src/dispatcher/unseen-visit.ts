@@ -5,56 +5,18 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import { Duplex } from 'node:stream'
+import type { TLSSocket } from 'node:tls'
 import { IncomingMessage as Message } from '../core/node-http.ts'
 import { FrontResponse } from './front-response.ts'
 import { withoutFields } from './header-fields.ts'
+import { StandInSocket } from './stand-in-socket.ts'
 import type { Visit } from './visit.ts'
-
-/** Takes everything, gives nothing. With what answerers use of a socket. */
-class NoSocket extends Duplex {
-  readonly remoteAddress: string | undefined
-  readonly remotePort: number | undefined
-  readonly localAddress: string | undefined
-  readonly localPort: number | undefined
-  readonly encrypted: boolean
-
-  constructor(like: Socket & { encrypted?: boolean }) {
-    super()
-    this.remoteAddress = like.remoteAddress
-    this.remotePort = like.remotePort
-    this.localAddress = like.localAddress
-    this.localPort = like.localPort
-    this.encrypted = like.encrypted === true
-  }
-
-  override _read(): void {}
-
-  override _write(_chunk: unknown, _encoding: string, done: () => void): void {
-    done()
-  }
-
-  destroySoon(): void {
-    this.destroy()
-  }
-
-  setTimeout(): this {
-    return this
-  }
-
-  setNoDelay(): this {
-    return this
-  }
-
-  setKeepAlive(): this {
-    return this
-  }
-}
 
 /** The same question once more, with other headers. It has no body. */
 export function unseenVisit(visit: Visit, rawHeaders: string[]): Visit {
   const { req } = visit
-  const socket = new NoSocket(req.socket) as unknown as Socket
+  const { encrypted = false } = req.socket as Partial<TLSSocket>
+  const socket = new StandInSocket(req.socket, encrypted) as unknown as Socket
   const again = new Message(socket)
   Object.assign(again, { method: 'GET', url: req.url, rawHeaders, complete: true })
   again.httpVersion = req.httpVersion
@@ -63,7 +25,6 @@ export function unseenVisit(visit: Visit, rawHeaders: string[]): Visit {
   again.push(null)
   const res = new FrontResponse(again)
   res.assignSocket(socket)
-  socket.on('error', () => {})
   // As http.Server has it: the response closes once it is done with, or its connection is gone.
   res.on('finish', () => {
     res.detachSocket(socket)

@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import type { Place } from '../../config/command-line.ts'
 import type { Identity } from '../../config/identity.ts'
 import type { Upstream } from '../../config/site-backend.ts'
-import { SocketPathTooLong } from '../../core/errors.ts'
+import { checkSocketPath } from '../../core/socket-path.ts'
 import { openRunFolder } from '../../pool/other-user.ts'
 
 export interface ListenPlace {
@@ -25,8 +25,6 @@ export interface ListenPlace {
 }
 
 const FOLDER = 'commands'
-/** Longest path of a unix socket on Linux, in bytes, without its closing NUL (unix(7)). */
-const MAX_SOCKET_PATH_BYTES = 107
 const LOWEST_PORT = 10_000
 const MAX_TRIES = 100
 
@@ -54,8 +52,7 @@ function makeSocketPlace(run: string, identity: Identity | undefined): ListenPla
   chmodSync(above, 0o711)
   const folder = join(above, `${process.pid}-${++lastSocket}`)
   const path = join(folder, 's')
-  const length = Buffer.byteLength(path)
-  if (length > MAX_SOCKET_PATH_BYTES) throw new SocketPathTooLong(path, length, MAX_SOCKET_PATH_BYTES)
+  checkSocketPath(path)
   rmSync(folder, { recursive: true, force: true })
   mkdirSync(folder, { mode: 0o700 })
   if (identity !== undefined) {
