@@ -1,8 +1,10 @@
 /**
  * Memory of tiny Fastify sites, all of them visited: in vhostel, and as one Node process each (without the proxy before
- * them, which takes some more). Proportional set size of all processes; nobody is told to collect garbage first.
+ * them, which takes some more). Proportional set size of all processes, right after the visits and some time later; nobody is
+ * told to collect garbage first.
  */
 import { resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { BenchOptions, Verdict } from './bench-options.ts'
 import type { Contender } from './contenders.ts'
 import { nodeProcesses, vhostel, visit } from './contenders.ts'
@@ -14,6 +16,8 @@ import { median, megabytes, printTable, verdict } from './table.ts'
 const VISITS = 20
 const SAMPLES = 5
 const SAMPLE_MS = 500
+/** What came to rest has given memory back by then. */
+const CALM_MS = 25_000
 const MOST_QUICKLY = 50
 const COUNTS = [1, 10, 50, 200]
 /** At this many sites the ratio is wanted, and more is measured. */
@@ -25,6 +29,8 @@ export interface MemoryFigures {
   sites: number
   contender: string
   pssBytes: number
+  /** After `CALM_MS` without a request. */
+  calmBytes: number
   processes: number
 }
 
@@ -37,9 +43,18 @@ export async function memory(options: BenchOptions): Promise<{ figures: MemoryFi
   }
   printFigures(figures)
   const [processes, ours] = figures.filter(({ sites }) => sites === DECIDING)
-  const ratio = (ours?.pssBytes ?? Number.NaN) / (processes?.pssBytes ?? Number.NaN)
   const what = `vhostel ÷ Node processes, memory of ${DECIDING} sites`
-  return { figures, verdicts: [{ what, ratio, text: verdict(ratio, { most: 1 / 8 }) }] }
+  return {
+    figures,
+    verdicts: [
+      compare(`${what}, just visited`, ours?.pssBytes, processes?.pssBytes),
+      compare(`${what}, calm`, ours?.calmBytes, processes?.calmBytes),
+    ],
+  }
+}
+
+function compare(what: string, ours = Number.NaN, theirs = Number.NaN): Verdict {
+  return { what, ratio: ours / theirs, text: verdict(ours / theirs, { most: 1 / 8 }) }
 }
 
 /** What costs more: sites that bring their own packages, and vhostel run from its TypeScript sources. */
@@ -58,28 +73,37 @@ async function measure(sites: number, start: () => Promise<Contender>): Promise<
   for (let round = 0; round < VISITS; round++) {
     for (let site = 1; site <= sites; site++) await visit(contender, site)
   }
-  const samples: number[] = []
-  for (let sample = 0; sample < SAMPLES; sample++) {
-    await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS))
-    samples.push(pssBytes(contender.pids))
-  }
+  const visited = await sample(contender)
+  await sleep(CALM_MS)
+  const calmBytes = await sample(contender)
   showProgress('')
   const processes = processTree(contender.pids).length
-  return { sites, contender: contender.name, pssBytes: median(samples), processes }
+  return { sites, contender: contender.name, pssBytes: visited, calmBytes, processes }
+}
+
+async function sample(contender: Contender): Promise<number> {
+  const samples: number[] = []
+  for (let count = 0; count < SAMPLES; count++) {
+    await sleep(SAMPLE_MS)
+    samples.push(pssBytes(contender.pids))
+  }
+  return median(samples)
 }
 
 function printFigures(figures: readonly MemoryFigures[]): void {
-  const rows = figures.map(({ sites, contender, pssBytes: bytes, processes }) => {
-    const peer = figures.find((each) => each.sites === sites)?.pssBytes ?? Number.NaN
+  const rows = figures.map(({ sites, contender, pssBytes: bytes, calmBytes, processes }) => {
+    const peer = figures.find((each) => each.sites === sites)
     return [
       contender,
       String(sites),
       String(processes),
       megabytes(bytes),
       megabytes(bytes / sites),
-      (bytes / peer).toFixed(3),
+      (bytes / (peer?.pssBytes ?? Number.NaN)).toFixed(3),
+      megabytes(calmBytes),
+      (calmBytes / (peer?.calmBytes ?? Number.NaN)).toFixed(3),
     ]
   })
   console.log('\nTiny Fastify sites, all visited:\n')
-  printTable(['', 'sites', 'processes', 'PSS', 'a site', '× Node processes'], rows)
+  printTable(['', 'sites', 'processes', 'PSS', 'a site', '× Node processes', 'calm', '× Node processes'], rows)
 }

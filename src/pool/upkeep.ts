@@ -1,6 +1,7 @@
 /**
  * Keeps the pool in shape while it serves: measures threads and processes, lets groups grow and shrink (elastic.ts),
- * replaces threads that have grown too large or too old (recycling.ts), and drops sites that nobody uses.
+ * replaces threads that have grown too large or too old (recycling.ts), drops sites that nobody uses, and has what is calm
+ * give back memory (trimming.ts).
  *
  * It looks often while there are requests and seldom while there are none. Limits: one thread is replaced at a time, its
  * replacement loaded first; a group replaces at most one thread in `RECYCLE_EVERY_MS`. Invariant: what is decided here is
@@ -17,6 +18,7 @@ import type { ProcessGroup } from './process-group.ts'
 import type { Recycling, ThreadFigures } from './recycling.ts'
 import { nextToRecycle } from './recycling.ts'
 import type { Renewal } from './renewal.ts'
+import { Trimming } from './trimming.ts'
 
 /** The parts that carry out what is decided. */
 export interface UpkeepParts {
@@ -34,6 +36,7 @@ export class Upkeep {
   readonly #parts: UpkeepParts
   readonly #log: Log
   readonly #elastic = new Map<ProcessGroup, Elastic>()
+  readonly #trimming = new Trimming()
   readonly #recycledAt = new Map<ProcessGroup, number>()
   #timer: NodeJS.Timeout | undefined
   #isAwake = false
@@ -70,6 +73,7 @@ export class Upkeep {
       this.#isAwake = pool.takeTraffic()
       const processes = [...pool.workforce.groups.values()].flatMap((group) => group.processes)
       await Promise.all([pool.workforce.measure(), ...processes.map((process) => process.countDescriptors())])
+      this.#trimming.look(pool.workforce.threads.values(), performance.now())
       for (const group of [...pool.workforce.groups.values()]) await this.#lookAt(group)
     } finally {
       if (!this.#closed) this.#arm(this.#isAwake ? LOOK_MS : IDLE_LOOK_MS)

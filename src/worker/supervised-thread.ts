@@ -83,6 +83,11 @@ export class SupervisedThread {
     this.worker.once('exit', () => clearTimeout(terminator))
   }
 
+  /** Lets it give back memory, unless it is about to end, when the inspector must not be attached. */
+  trim(): void {
+    if (!this.#isEnding) this.#post({ type: 'trim' })
+  }
+
   /** What runs in it now. @returns undefined when it does not tell, or is about to end */
   async stack(timeoutMs: number): Promise<string | undefined> {
     // The inspector costs memory, and most supervisors never need it.

@@ -6,6 +6,7 @@
  * Signals of a terminal go to all processes of a group; what they mean is the dispatcher's to decide. Invariant: every
  * thread that was started is reported as `ended` exactly once, unless the process ends first.
  */
+import { trimHeap } from '../core/trim-heap.ts'
 import type { SupervisorOrder, SupervisorReport } from '../core/worker-orders.ts'
 import { SupervisedThread } from './supervised-thread.ts'
 
@@ -40,6 +41,8 @@ function obey(order: SupervisorOrder): void {
       return threads.get(order.thread)?.standBack()
     case 'delay':
       return tellDelay(order.thread, order.question)
+    case 'trim':
+      return trim(order.thread)
     case 'stack':
       return void tellStack(order.thread, order.question).catch(() => {})
     default:
@@ -87,6 +90,11 @@ function tellDelay(number: number, question: number): void {
 async function tellStack(number: number, question: number): Promise<void> {
   const stack = await threads.get(number)?.stack(STACK_TIMEOUT_MS)
   report({ type: 'stack', thread: number, question, stack })
+}
+
+function trim(number: number): void {
+  threads.get(number)?.trim()
+  void trimHeap()
 }
 
 /** Tells of threads whose event loop stands still, and when it goes on. */

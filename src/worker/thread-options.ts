@@ -30,3 +30,5 @@ export type ThreadMessage =
   | { type: 'stop'; graceMs: number }
   /** Show on the board that your event loop comes round. */
   | { type: 'ping' }
+  /** Give back memory that you hold and do not need. */
+  | { type: 'trim' }

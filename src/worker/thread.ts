@@ -8,6 +8,7 @@ import Module from 'node:module'
 import { connect } from 'node:net'
 import { inspect } from 'node:util'
 import { ThreadBoard } from '../core/thread-board.ts'
+import { trimHeap } from '../core/trim-heap.ts'
 import type { Channel } from '../protocol/channel.ts'
 import { openChannel } from '../protocol/channel.ts'
 import type { Frame, LoadOrder } from '../protocol/frames.ts'
@@ -159,6 +160,7 @@ async function unload(generation: number, channel: Channel): Promise<void> {
 function obeySupervisor(board: ThreadBoard): void {
   supervisorPort?.on('message', (message: ThreadMessage) => {
     if (message.type === 'ping') return board.beat()
+    if (message.type === 'trim') return void trimHeap()
     setTimeout(exitThread, message.graceMs, 0)
     void Promise.all([...sites.values()].map(closeSite)).then(() => exitThread(0))
   })

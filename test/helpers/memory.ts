@@ -13,6 +13,11 @@ export function pssOf(pid: number): number {
   return sumOver(pid, (one) => kilobytes(`/proc/${one}/smaps_rollup`, 'Pss'))
 }
 
+/** The same without pages of files, of which a process counts more when others end. */
+export function anonymousOf(pid: number): number {
+  return sumOver(pid, (one) => kilobytes(`/proc/${one}/smaps_rollup`, 'Pss_Anon'))
+}
+
 /** The process and all its descendants. */
 export function treeOf(pid: number): number[] {
   const parents = new Map<number, number>()
