@@ -7,6 +7,7 @@
  *
  * Invariant: an exchange is in `#unanswered` from arrival until its answer begins or it fails.
  */
+import { backOffMs } from '../core/back-off.ts'
 import type { RecordedFlow } from '../core/pool-recorder.ts'
 import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
 import type { Exchange } from './exchange.ts'
@@ -94,7 +95,7 @@ export class PoolSite {
 
   /** A load failed: the next attempt waits 1 s, doubling to 3 min. @returns the wait in ms */
   failed(report: LoadReport, now: number): number {
-    const waitMs = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** this.#failures++)
+    const waitMs = backOffMs(++this.#failures, FIRST_RETRY_MS, LAST_RETRY_MS)
     this.failure = report
     this.retryAt = now + waitMs
     return waitMs

@@ -9,6 +9,7 @@ import { fork } from 'node:child_process'
 import { readdir, readFile } from 'node:fs/promises'
 import { setPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { backOffMs } from '../core/back-off.ts'
 import { entryUrl } from '../core/entry.ts'
 import type { Log } from '../core/log.ts'
 import type { SupervisorOrder, SupervisorReport } from '../core/worker-orders.ts'
@@ -161,7 +162,7 @@ export class WorkerProcess {
     this.#quickEnds = livedMs >= healthyMs ? 0 : this.#quickEnds + 1
     // To be killed once is no fault of what runs in it.
     const allowed = signal === 'SIGKILL' ? Math.max(1, free) : free
-    const waitMs = this.#quickEnds <= allowed ? 0 : Math.min(lastMs, firstMs * 2 ** (this.#quickEnds - allowed - 1))
+    const waitMs = this.#quickEnds <= allowed ? 0 : backOffMs(this.#quickEnds - allowed, firstMs, lastMs)
     if (!this.#closing) {
       this.#log.error({ process: this.index, why, livedMs, waitMs }, 'worker process ended')
       this.#restart = setTimeout(() => this.#start(), waitMs)

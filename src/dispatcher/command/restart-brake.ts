@@ -2,6 +2,7 @@
  * How long to wait before a program that ended is started again: not at all the first time, if it had been up; then 1 s,
  * doubling to 3 min, until one has lived for a minute. Pure: no clock, no process.
  */
+import { backOffMs } from '../../core/back-off.ts'
 
 const FIRST_MS = 1_000
 const LAST_MS = 180_000
@@ -17,7 +18,7 @@ export class RestartBrake {
     // One that was up may have been ended from outside, once.
     const free = wasUp ? 1 : 0
     if (this.#quickEnds <= free) return 0
-    return Math.min(LAST_MS, FIRST_MS * 2 ** Math.min(20, this.#quickEnds - free - 1))
+    return backOffMs(this.#quickEnds - free, FIRST_MS, LAST_MS)
   }
 
   /** It is another program now, or a person wants to see it run. */

@@ -6,6 +6,7 @@
  * Limits: `connections` and `tunnels` at each upstream, `queue` waiting requests, each for `queueTimeoutMs`. Policy and
  * waiting only: no socket. Invariant: each `take` ends in one `run` or one `fail`, unless it is taken back by `cancel`.
  */
+import { backOffMs } from '../../core/back-off.ts'
 import { UpstreamsBusy, UpstreamWaitTimeout } from '../../core/errors.ts'
 import type { Target } from './target.ts'
 
@@ -30,7 +31,6 @@ export interface GroupLimits {
 
 /** The first rest of an upstream that fails, in ms. */
 const FIRST_REST_MS = 1_000
-const MAX_DOUBLINGS = 20
 
 export class UpstreamGroup {
   readonly #site: string
@@ -111,8 +111,7 @@ export class UpstreamGroup {
   failed(target: Target): number {
     const now = performance.now()
     if (target.restUntil > now) return 0
-    const restMs = Math.min(this.#limits.restMs, FIRST_REST_MS * 2 ** Math.min(target.failures, MAX_DOUBLINGS))
-    target.failures++
+    const restMs = backOffMs(++target.failures, FIRST_REST_MS, this.#limits.restMs)
     target.restUntil = now + restMs
     return restMs
   }
