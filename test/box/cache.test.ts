@@ -99,6 +99,24 @@ test('a cache in front of a module', async (t) => {
     assert.equal((await askedOf('fresh')).length, 1)
   })
 
+  await t.test('what is written oddly is read as RFC 9111 has it', async () => {
+    const year = String((new Date().getUTCFullYear() + 20) % 100).padStart(2, '0')
+    const cases: Record<string, [query: Record<string, string | object>, asked: number]> = {
+      firstyoung: [{ cc: 'max-age=60', h: { Age: '0, 7200' } }, 1],
+      firstold: [{ cc: 'max-age=60', h: { Age: '7200, 0' } }, 2],
+      noage: [{ cc: 'max-age=60', h: { Age: '7200.5' } }, 1],
+      shortyear: [{ h: { Expires: `Thursday, 18-Aug-${year} 02:01:18 GMT` } }, 1],
+      otherdate: [{ h: { Expires: new Date(Date.now() + 3_600_000).toUTCString().toUpperCase() } }, 1],
+      understood: [{ cc: 'max-age=60, no-store, must-understand' }, 1],
+      notunderstood: [{ cc: 'max-age=60, no-store, must-understand', status: '599' }, 2],
+    }
+    for (const [name, [query, asked]] of Object.entries(cases)) {
+      await box.ask('one', path('p', name, query))
+      await box.ask('one', path('p', name, query))
+      assert.equal((await askedOf(name)).length, asked, name)
+    }
+  })
+
   await t.test('what must not be stored goes to the site each time', async () => {
     const cases: Record<string, [query: Record<string, string | object>, headers?: Record<string, string>]> = {
       nothing: [{}],
