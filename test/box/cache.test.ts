@@ -90,7 +90,9 @@ test('a cache in front of a module', async (t) => {
       [first.text, how(first), first.headers.age],
       ['fresh 1', 'vhostel; fwd=uri-miss; stored', undefined],
     )
-    assert.deepEqual([second.text, how(second), second.headers.age], ['fresh 1', 'vhostel; hit; ttl=N', '0'])
+    // Its Date has no parts of seconds.
+    assert.ok(['0', '1'].includes(String(second.headers.age)), second.headers.age)
+    assert.deepEqual([second.text, how(second)], ['fresh 1', 'vhostel; hit; ttl=N'])
     assert.deepEqual([head.text, head.headers['content-length'], how(head)], ['', '7', 'vhostel; hit; ttl=N'])
     assert.deepEqual([known.status, known.text, known.headers.etag, since.status], [304, '', '"v1"', 304])
     assert.deepEqual([part.status, part.text, part.headers['content-range']], [206, 'res', 'bytes 1-3/7'])
