@@ -8,7 +8,7 @@
  */
 import CachePolicy from 'http-cache-semantics'
 import type { Directives } from './cache-directives.ts'
-import { MAX_SECONDS, readDirectives, readHttpDate, readSeconds } from './cache-directives.ts'
+import { readAge, readDirectives, readHttpDate, readSeconds } from './cache-directives.ts'
 import type { AnswerHead } from './front-response.ts'
 import { fieldOf } from './header-fields.ts'
 
@@ -42,12 +42,14 @@ export function termsOf({ status, headers }: AnswerHead, isAuthorized: boolean, 
   if (status === 206 || status === 304) return undefined
   const directives = readDirectives(fieldOf(headers, 'cache-control') ?? '')
   const forAuthorized = ['public', 's-maxage', 'must-revalidate'].some((name) => directives.has(name))
-  if (directives.has('no-store') || directives.has('private') || (isAuthorized && !forAuthorized)) return undefined
+  // Who understands a status that has to be understood, as the library says below, does not heed no-store (RFC 9111 §5.2.2.3).
+  const isForbidden = directives.has('no-store') && !directives.has('must-understand')
+  if (isForbidden || directives.has('private') || (isAuthorized && !forAuthorized)) return undefined
   if (fieldOf(headers, 'set-cookie') !== undefined && !directives.has('public')) return undefined
   const vary = varyOf(fieldOf(headers, 'vary'))
   if (vary.includes('*')) return undefined
   const bornAt = bornAtOf(headers, timing)
-  // RFC 9111 §5.2.2.3; else any final status may be stored.
+  // Else any final status may be stored.
   const policyStatus = directives.has('must-understand') ? status : 200
   const policy = policyOf({ headers, status: policyStatus }, directives, timing.cameAt, bornAt)
   const lifetimeMs = policy.maxAge() * 1000
@@ -79,9 +81,8 @@ function isUseful(headers: readonly string[], directives: Directives, lifetimeMs
 
 /** RFC 9111 §4.2.3, as a moment. */
 function bornAtOf(headers: readonly string[], { askedAt, cameAt }: Timing): number {
-  const ageText = fieldOf(headers, 'age')?.trim()
-  // An age that cannot be read may be any: older than whatever it is allowed to be.
-  const corrected = ageText === undefined ? 0 : (readSeconds(ageText) ?? MAX_SECONDS) * 1000 + cameAt - askedAt
+  const age = readAge(fieldOf(headers, 'age'))
+  const corrected = age === undefined ? 0 : age * 1000 + cameAt - askedAt
   // Dates have no parts of seconds.
   const apparent = Math.floor((cameAt - (readHttpDate(fieldOf(headers, 'date')) ?? cameAt)) / 1000) * 1000
   return cameAt - Math.max(corrected, apparent, 0)
@@ -109,7 +110,7 @@ function policyOf(
     date: new Date(readHttpDate(fieldOf(headers, 'date')) ?? cameAt).toUTCString(),
   }
   const expires = fieldOf(headers, 'expires')
-  if (expires !== undefined) seen.expires = readHttpDate(expires) === undefined ? '0' : expires
+  if (expires !== undefined) seen.expires = new Date(readHttpDate(expires) ?? 0).toUTCString()
   const request = { method: 'GET', headers: {} }
   return new CachePolicy(request, { status, headers: seen }, { shared: true, cacheHeuristic: 0 })
 }

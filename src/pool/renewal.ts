@@ -87,8 +87,8 @@ export class Renewal {
 
   /** A group wants fewer threads than it has: the one with the fewest sites is moved together with another. */
   shrink(group: ProcessGroup): void {
-    const threads = [...group.threads].filter((thread) => thread.state === 'ready').sort(byLoad)
-    const [least] = threads
+    const threads = [...group.threads].filter((thread) => thread.state === 'ready' && thread.loading.size === 0)
+    const [least] = threads.sort(byLoad)
     if (this.#tidying || least === undefined || group.ready <= group.size) return
     this.#alone(async () => {
       if (await this.#moveSites(least, neverDrop, true)) await this.#retire(least)
@@ -197,7 +197,8 @@ export class Renewal {
       if (!lane.spreadable) return false
       if (!(await this.#moveSite(site, from, among))) return false
     }
-    return true
+    // What is being loaded there would be lost with it.
+    return from.loading.size === 0
   }
 
   async #moveSite(site: PoolSite, from: PoolThread, among: boolean): Promise<boolean> {

@@ -183,6 +183,27 @@ test('a request that is being answered when its site is reloaded is finished by 
   assert.equal(finished.text, 'finished by one')
 })
 
+test('code that takes long to load is not lost when the pool is looked after meanwhile', async (t) => {
+  const box = await startBox(
+    t,
+    { app: site('one'), other: site('other') },
+    { config: '[pool]\nprocesses = 1\nthreads = 1\n' },
+  )
+  await Promise.all([box.ask('app'), box.ask('other')])
+
+  box.write('sites/app/app.mjs', `await new Promise((go) => setTimeout(go, 2500))\n${saying('two')}`)
+  let isLoading = true
+  const reloading = box.reload('app').finally(() => {
+    isLoading = false
+  })
+  // The pool is looked after twice a second while there are requests.
+  while (isLoading) await box.ask('other')
+  const [status] = (await reloading).sites
+
+  assert.deepEqual([status?.state, status?.problems], ['live', []])
+  assert.equal((await box.ask('app')).text, 'two')
+})
+
 test('fifty sites under load, one of them edited twenty times: not one request fails', {
   timeout: 180_000,
 }, async (t) => {

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { readDirectives, readHttpDate, readSeconds } from '../../src/dispatcher/cache-directives.ts'
+import { readAge, readDirectives, readHttpDate, readSeconds } from '../../src/dispatcher/cache-directives.ts'
 import type { Terms } from '../../src/dispatcher/cache-policy.ts'
 import { termsOf } from '../../src/dispatcher/cache-policy.ts'
 
@@ -40,8 +40,27 @@ test('numbers and dates are read, and nothing that only looks like one', () => {
   ])
   const dates = ['Sat, 01 Jan 2022 00:00:00 GMT', 'Saturday, 01-Jan-22 00:00:00 GMT', 'Sat Jan  1 00:00:00 2022']
   assert.deepEqual(dates.map(readHttpDate), [NOW, NOW, NOW])
+  assert.deepEqual(
+    dates.map((text) => readHttpDate(text.toUpperCase())),
+    [NOW, NOW, NOW],
+  )
   for (const text of ['2022-01-01', '0', 'Sat, 01 Jan 2022 00:00:00 UTC', 'Sat, 99 Jan 2022 00:00:00 GMT', '']) {
     assert.equal(readHttpDate(text), undefined, text)
+  }
+})
+
+test('a year of two digits is at most 50 years ahead', () => {
+  const thisYear = new Date().getUTCFullYear()
+  for (const [ahead, isPast] of [
+    [0, false],
+    [40, false],
+    [-30, false],
+    [60, true],
+  ] as const) {
+    const year = thisYear + ahead
+    const digits = String(year % 100).padStart(2, '0')
+    const expected = Date.UTC(isPast ? year - 100 : year, 7, 18)
+    assert.equal(readHttpDate(`Thursday, 18-Aug-${digits} 00:00:00 GMT`), expected, String(year))
   }
 })
 
@@ -62,11 +81,12 @@ test('how long an answer is good', () => {
     assert.equal(of({ 'Cache-Control': useless, ETag: '"a"' }), undefined, useless)
   }
   assert.equal(of({ Expires: '0' }), undefined)
+  assert.deepEqual(of({ Expires: expires.toLowerCase() }), [60_000, 0, 0])
   assert.equal(of({ 'Last-Modified': new Date(0).toUTCString() }), undefined)
   assert.deepEqual(of({ 'Cache-Control': 'public, no-cache', ETag: '"a"' }), [0, 0, 0])
 })
 
-test('its age counts from when it was made, and one that cannot be read is too old', () => {
+test('its age counts from when it was made; of several the first counts, and what is none does not', () => {
   const bornAgo = (headers: Record<string, string>): number =>
     NOW - (terms({ 'Cache-Control': 'max-age=600', ...headers })?.bornAt ?? 0)
 
@@ -74,7 +94,10 @@ test('its age counts from when it was made, and one that cannot be read is too o
   assert.equal(bornAgo({ Age: '10' }), 12_000)
   assert.equal(bornAgo({ Date: new Date(NOW - 30_000).toUTCString(), Age: '10' }), 30_000)
   assert.equal(bornAgo({ Date: new Date(NOW + 30_000).toUTCString() }), 0)
-  for (const Age of ['abc', '-1', '1.5', '0, 0']) assert.ok(bornAgo({ Age }) > 600_000, Age)
+  assert.equal(bornAgo({ Age: '10 , 900' }), 12_000)
+  assert.equal(terms({ 'Cache-Control': 'max-age=600', Age: '900, 10' })?.bornAt, NOW - 902_000)
+  for (const Age of ['abc', '-1', '1.5', '7;a=b', '']) assert.equal(bornAgo({ Age }), 0, Age)
+  assert.deepEqual(['7', '7,8', ' 7 ', undefined].map(readAge), [7, 7, 7, undefined])
 })
 
 test('what is one visitor’s alone is stored only where the site says that it is for all', () => {
@@ -94,4 +117,7 @@ test('any final status may be stored, but parts, confirmations, and what has to 
   for (const status of [206, 304]) assert.equal(terms(fresh, status), undefined)
   assert.equal(terms({ 'Cache-Control': 'max-age=60, must-understand' }, 599), undefined)
   assert.ok(terms({ 'Cache-Control': 'max-age=60, must-understand' }, 404))
+  assert.ok(terms({ 'Cache-Control': 'max-age=60, no-store, must-understand' }, 200))
+  assert.equal(terms({ 'Cache-Control': 'max-age=60, no-store, must-understand' }, 599), undefined)
+  assert.equal(terms({ 'Cache-Control': 'max-age=60, no-store, must-understand, private' }, 200), undefined)
 })
