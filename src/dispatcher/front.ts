@@ -120,10 +120,11 @@ export class Front {
   async #listenSecure({ addresses, certificates }: SecureAddresses, handler: RequestHandler): Promise<void> {
     const { TlsFront } = await import('./tls-front.ts')
     this.#tls = new TlsFront(certificates, {
-      handle: (req, res) => {
+      handle: (req, res, refused) => {
         handler.attempt(req, res, () => {
           handler.open(req, res)
-          if (this.#guard.letsStream(req, res)) handler.handle(req, res)
+          if (refused !== undefined) sendError(req, res, { statusCode: refused })
+          else if (this.#guard.letsStream(req, res)) handler.handle(req, res)
         })
       },
     })
