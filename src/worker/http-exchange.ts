@@ -15,6 +15,7 @@ import type { WriteCallback } from './body-flow.ts'
 import { ownBytes, ReceiveFlow, SendFlow } from './body-flow.ts'
 import { reportCrash } from './crash.ts'
 import type { Exchange, Gathering, RequestFrame, Wire } from './exchange.ts'
+import { expectationOf, isContinue } from './expectation.ts'
 import { createRequest, createResponse } from './http-objects.ts'
 import { enterServer, leaveServer } from './listen-adapter.ts'
 import type { RequestInternals, ResponseInternals } from './node-internals.ts'
@@ -434,14 +435,11 @@ function exchangeOf(response: ServerResponse): HttpExchange | undefined {
 
 // ---- pure helpers ----------------------------------------------------------------------------------------------------
 
-const EXPECT = 'expect'
-const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i
-
 /** The `Expect` part of Node's parserOnIncoming. @returns whether the request is answered by it */
 function expectation(handler: NodeHandler, request: RequestInternals, response: ResponseInternals): boolean {
-  if (request.httpVersionMinor !== 1 || !hasExpect(request.rawHeaders)) return false
+  if (request.httpVersionMinor !== 1 || expectationOf(request.rawHeaders) === undefined) return false
   const { server } = handler
-  if (CONTINUE.test(request.headers.expect ?? '')) {
+  if (isContinue(request.headers.expect)) {
     response._expect_continue = true
     if (server.listenerCount('checkContinue') > 0) return server.emit('checkContinue', request, response)
     response.writeContinue()
@@ -451,15 +449,6 @@ function expectation(handler: NodeHandler, request: RequestInternals, response: 
   response.writeHead(417)
   response.end()
   return true
-}
-
-/** Looks in the raw headers, because making `headers` costs more than many a handler. */
-function hasExpect(rawHeaders: readonly string[]): boolean {
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] as string
-    if (name.length === EXPECT.length && name.toLowerCase() === EXPECT) return true
-  }
-  return false
 }
 
 function toBytes(chunks: readonly WrittenChunk[]): Uint8Array {
