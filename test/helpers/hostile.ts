@@ -1,11 +1,11 @@
 /**
  * Hostile requests, and a player for them: raw bytes in test/fixtures/hostile/, each file's name saying what is expected:
- * `NAME.ANSWERS.CONNECTION[.ends][.KIND-ANSWERS].http`.
+ * `NAME.ANSWERS.CONNECTION[.ends][.KIND-ANSWERS[-CONNECTION]]….http`.
  *
  * - `ANSWERS`: the statuses in their order, joined by `-`; `ok` for an answer of the site; `none` for no answer.
  * - `CONNECTION`: `close` where the server has to end it, `open` where it has to be good for one more request.
  * - `ends`: the client ends its side behind the bytes.
- * - `KIND-ANSWERS`: what sites of one kind answer instead.
+ * - `KIND-…`: what sites of one kind do instead.
  *
  * The requests are for a.test, in whose place the host of the site stands that is asked. Whatever of them names b.test is bait:
  * no server may take it for a request. Knows nothing of how a server is reached: whoever plays gives a connection, over TCP,
@@ -29,12 +29,17 @@ export const CASE_HOST = 'a.test'
 export interface HostileCase {
   name: string
   bytes: Buffer
+  due: Due
+  /** What sites of a kind do instead. */
+  others: Map<string, Due>
+  ends: boolean
+}
+
+/** What a server has to do. */
+interface Due {
   /** `ok`, or a status. */
   answers: string[]
-  /** By kind of site. */
-  others: Map<string, string[]>
   closes: boolean
-  ends: boolean
 }
 
 export interface Answer {
@@ -51,7 +56,7 @@ export interface Player {
 }
 
 const NAME =
-  /^(.+)\.((?:\d{3}|ok)(?:-(?:\d{3}|ok))*|none)\.(open|close)(\.ends)?((?:\.(?:module|static|proxy|command)(?:-(?:\d{3}|ok))+)*)\.http$/
+  /^(.+)\.((?:\d{3}|ok)(?:-(?:\d{3}|ok))*|none)\.(open|close)(\.ends)?((?:\.(?:module|static|proxy|command)(?:-(?:\d{3}|ok))+(?:-open|-close)?)*)\.http$/
 
 /** All cases, by name. */
 export function hostileCases(): HostileCase[] {
@@ -60,19 +65,14 @@ export function hostileCases(): HostileCase[] {
     .map((file) => {
       const parts = NAME.exec(file)
       assert.ok(parts, `${file} does not say what is expected`)
-      const [, name = '', answers = '', connection, ends, others = ''] = parts
-      const byKind = others.split('.').map((other): [string, string[]] => {
-        const [kind = '', ...statuses] = other.split('-')
-        return [kind, statuses]
+      const [, name = '', answers = '', connection = '', ends, others = ''] = parts
+      const due = { answers: answers === 'none' ? [] : answers.split('-'), closes: connection === 'close' }
+      const byKind = others.split('.').map((other): [string, Due] => {
+        const [kind = '', ...words] = other.split('-')
+        const told = words.filter((word) => word !== 'open' && word !== 'close')
+        return [kind, { answers: told, closes: told.length < words.length ? words.at(-1) === 'close' : due.closes }]
       })
-      return {
-        name,
-        bytes: readFileSync(join(FOLDER, file)),
-        answers: answers === 'none' ? [] : answers.split('-'),
-        others: new Map(byKind),
-        closes: connection === 'close',
-        ends: ends !== undefined,
-      }
+      return { name, bytes: readFileSync(join(FOLDER, file)), due, others: new Map(byKind), ends: ends !== undefined }
     })
 }
 
@@ -93,11 +93,11 @@ export type Cuts = readonly number[]
 export async function play(hostile: HostileCase, player: Player, cuts: Cuts): Promise<number> {
   const { host, kind, letter } = player.site
   const line = new Line(player.open(), `${hostile.name} to ${host} (${kind}), cut at ${cuts.join() || 'nothing'}`)
-  const due = hostile.others.get(kind) ?? hostile.answers
+  const { answers: due, closes } = hostile.others.get(kind) ?? hostile.due
   try {
     await line.send(addressedTo(host, hostile.bytes), cuts)
     if (hostile.ends) line.socket.end()
-    if (hostile.closes) await line.ended()
+    if (closes) await line.ended()
     else {
       await line.answered(due.length)
       // Every server answers that at once.
@@ -105,7 +105,7 @@ export async function play(hostile: HostileCase, player: Player, cuts: Cuts): Pr
       await line.answered(due.length + 1)
     }
     const answers = answersIn(line.text)
-    const expected = hostile.closes ? due : [...due, 'ok']
+    const expected = closes ? due : [...due, 'ok']
     const found = answers.map((answer) => (player.site.isOwn(answer) ? 'ok' : answer.status))
     assert.doesNotMatch(
       line.text,
@@ -114,7 +114,7 @@ export async function play(hostile: HostileCase, player: Player, cuts: Cuts): Pr
     )
     if (isEarly(hostile, player, found)) return 1
     assert.deepEqual(found, expected, `${line.name}: ${line.error}\n${line.text}`)
-    if (hostile.closes && due.length > 0) {
+    if (closes && due.length > 0) {
       assert.match(answers.at(-1)?.head ?? '', /\r\nconnection: close\r\n/i, line.name)
     }
     return found.filter((status) => status === 'ok').length
@@ -124,7 +124,8 @@ export async function play(hostile: HostileCase, player: Player, cuts: Cuts): Pr
 }
 
 /** Whether the site has answered, and then the connection was ended, with or without what is expected. */
-function isEarly({ bytes, answers, closes }: HostileCase, { site }: Player, found: readonly string[]): boolean {
+function isEarly({ bytes, due }: HostileCase, { site }: Player, found: readonly string[]): boolean {
+  const { answers, closes } = due
   if (!site.answersEarly || !closes || !bytes.toString('latin1').startsWith('POST') || found[0] !== 'ok') return false
   return found.length === 1 || found.slice(1).join() === answers.join()
 }
