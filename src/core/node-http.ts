@@ -8,7 +8,7 @@ import type * as Http from 'node:http'
 const http = process.getBuiltinModule('node:http')
 
 /** As in `node:http`. */
-export const { STATUS_CODES, createServer, request, validateHeaderName, validateHeaderValue } = http
+export const { METHODS, STATUS_CODES, createServer, request, validateHeaderName, validateHeaderValue } = http
 
 /** As in `node:http`. */
 export const IncomingMessage = http.IncomingMessage

@@ -45,7 +45,7 @@ export function streamHead(raw: readonly string[], hasBody: boolean): StreamHead
       rest.push(name, value)
     }
   }
-  const { ':method': method, ':path': target, ':authority': authority } = pseudo
+  const { ':method': method, ':path': target, ':authority': authority, ':scheme': scheme = 'https' } = pseudo
   const refuse = (refused: number): StreamHead => {
     return { method: method ?? '', target: target ?? authority ?? '', rawHeaders: rest, refused }
   }
@@ -53,6 +53,8 @@ export function streamHead(raw: readonly string[], hasBody: boolean): StreamHead
   if (size > MAX_HEADER_LIST_BYTES) return refuse(431)
   // CONNECT has no path; tunnels are not made here, those for WebSocket (RFC 8441) included.
   if (method === undefined || target === undefined) return refuse(method === 'CONNECT' ? 405 : 400)
+  // Nothing else is served here, in HTTP/1.1 neither.
+  if (!/^https?$/i.test(scheme)) return refuse(400)
   // RFC 9113 §8.3.1: two names for the host that differ make the request malformed.
   if (authority !== undefined && host !== undefined && authority.toLowerCase() !== host.toLowerCase()) {
     return refuse(400)
