@@ -6,13 +6,22 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Cuts, HostileCase, Player } from '../helpers/hostile.ts'
 import { hostileCases, play } from '../helpers/hostile.ts'
+import { hostileFrames, playFrames } from '../helpers/hostile-frames.ts'
+import type { HostileSite } from '../helpers/hostile-sites.ts'
 import { answersGood, assertNothingSmuggled, SITES, startHostileBox } from '../helpers/hostile-sites.ts'
 
 const AT_ONCE = 16
 /** Of all that fail, how many are told of. */
-const SHOWN = Number(process.env.SHOWN ?? 10)
+const SHOWN = 10
 /** Shorter ones are cut at every byte as well. */
 const MAX_CUT_BYTES = 400
+
+/** A case on its way to a site. */
+interface Play {
+  site: HostileSite
+  /** @returns how many answers the site itself gave */
+  run(): Promise<number>
+}
 
 /** How often and where a case is cut on its way. */
 type Cutting = (hostile: HostileCase) => Cuts[]
@@ -29,24 +38,20 @@ test('hostile requests get exactly what they should from every kind of site, and
   const hostile = await startHostileBox(t)
   const { box, upstream } = hostile
   const cases = hostileCases()
-  assert.ok(cases.length >= 180, `${cases.length} cases`)
+  assert.ok(cases.length >= 350, `${cases.length} cases`)
   /** Answers that each site has given itself. */
   const given = new Map(SITES.map(({ letter }) => [letter, 0]))
 
-  const count = (letter: string, answers: number): void => void given.set(letter, (given.get(letter) ?? 0) + answers)
-  const playAll = async (players: Player[], cutting: Cutting): Promise<void> => {
-    // Sites take turns, so that their answers are under way at one time.
-    const left = cases.flatMap((one) =>
-      cutting(one).flatMap((cuts) => players.map((player) => ({ one, player, cuts }))),
-    )
+  /** Plays what is left, some at a time, and looks after each whether the site is well. */
+  const playAll = async (left: Play[]): Promise<void> => {
     const failed: unknown[] = []
     const work = async (): Promise<void> => {
       for (let next = left.shift(); next !== undefined; next = left.shift()) {
-        const { one, player, cuts } = next
+        const { site, run } = next
         try {
-          count(player.site.letter, await play(one, player, cuts))
-          await answersGood(hostile, player.site)
-          count(player.site.letter, 1)
+          const answers = await run()
+          await answersGood(hostile, site)
+          given.set(site.letter, (given.get(site.letter) ?? 0) + answers + 1)
         } catch (error) {
           failed.push(error)
         }
@@ -55,12 +60,24 @@ test('hostile requests get exactly what they should from every kind of site, and
     await Promise.all(Array.from({ length: AT_ONCE }, work))
     assert.equal(failed.length, 0, `${failed.length} failed:\n${failed.slice(0, SHOWN).join('\n\n')}`)
   }
-  const clear = SITES.map((site): Player => ({ site, open: () => hostile.open() }))
-  const secure = SITES.map((site): Player => ({ site, open: () => hostile.openSecure(site.host, 'http/1.1') }))
+  // Sites take turns, so that their answers are under way at one time.
+  const plays = (open: Player['open'], cutting: Cutting): Play[] =>
+    cases.flatMap((one) =>
+      cutting(one).flatMap((cuts) => SITES.map((site) => ({ site, run: () => play(one, { site, open }, cuts) }))),
+    )
+  // Each in one part to two of the sites, and in two parts to the others.
+  const framed = hostileFrames().flatMap((one, index) =>
+    SITES.map((site, at): Play => {
+      const cut = (bytes: number): number => ((index + at) % 2) * Math.floor(bytes / 2)
+      return { site, run: () => playFrames(one, site, hostile.openSecure(site, 'h2'), cut) }
+    }),
+  )
+  assert.ok(framed.length >= 800, `${framed.length} of HTTP/2`)
 
-  await t.test('in clear text, whole', () => playAll(clear, whole))
-  await t.test('in clear text, a byte at a time', () => playAll(clear, everywhere))
-  await t.test('over TLS, in two parts', () => playAll(secure, halved))
+  await t.test('in clear text, whole', () => playAll(plays(() => hostile.open(), whole)))
+  await t.test('in clear text, a byte at a time', () => playAll(plays(() => hostile.open(), everywhere)))
+  await t.test('over TLS, in two parts', () => playAll(plays((site) => hostile.openSecure(site, 'http/1.1'), halved)))
+  await t.test('over HTTP/2', () => playAll(framed))
   await t.test('no upstream and no program was sent anything else', () => {
     assert.deepEqual(upstream.faults, [])
     for (const [site, seen] of [

@@ -10,6 +10,7 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import type { TestContext } from 'node:test'
+import type { TLSSocket } from 'node:tls'
 import { connect as tlsConnect } from 'node:tls'
 import type { Box, SiteFixture } from './box.ts'
 import { makeBox } from './box.ts'
@@ -69,7 +70,7 @@ export interface HostileBox {
   /** A connection in clear text. */
   open(): Duplex
   /** One over TLS, with what was agreed on. */
-  openSecure(host: string, protocol: 'http/1.1' | 'h2'): Duplex
+  openSecure(site: HostileSite, protocol: 'http/1.1' | 'h2'): TLSSocket
   upstream: StrictUpstream
   /** What the program read. */
   programSaw(): SeenRequest[]
@@ -77,7 +78,7 @@ export interface HostileBox {
 
 /** Starts it; ended with the test. */
 export async function startHostileBox(t: TestContext): Promise<HostileBox> {
-  const pair = makePair([...SITES.map(({ host }) => host), 'b.test'])
+  const pair = makePair(SITES.map(({ host }) => host))
   const upstream = await strictUpstream(t, 'site p')
   const ini = (letter: string, ...lines: string[]): string =>
     ['[site]', `domains = ${letter}.test`, 'certificate = ../tls/pair.pem', 'key = ../tls/pair.key', ...lines, ''].join(
@@ -91,7 +92,7 @@ export async function startHostileBox(t: TestContext): Promise<HostileBox> {
       files: { 'program.py': readFileSync(PROGRAM, 'utf8') },
       ini: ini('k', 'root = ../sites/k', 'command = /usr/bin/python3 program.py $PORT', 'preload = yes'),
     },
-    b: { files: { 'app.mjs': module('b') }, ini: ini('b', 'root = ../sites/b', 'module = app.mjs') },
+    b: { files: { 'app.mjs': module('b') } },
   }
   const box = makeBox(t, sites, { server: 'listen_tls = 127.0.0.1:0' })
   box.write('tls/pair.pem', pair.cert)
@@ -103,8 +104,8 @@ export async function startHostileBox(t: TestContext): Promise<HostileBox> {
     box,
     upstream,
     open: () => connect({ port: box.port, host: '127.0.0.1', noDelay: true }),
-    openSecure: (servername, protocol) =>
-      tlsConnect({ port, host: '127.0.0.1', servername, ca: pair.cert, ALPNProtocols: [protocol] }),
+    openSecure: (to, protocol) =>
+      tlsConnect({ port, host: '127.0.0.1', servername: to.host, ca: pair.cert, ALPNProtocols: [protocol] }),
     programSaw: () => readSeen(join(box.dir, 'sites/k/seen.jsonl')),
   }
 }

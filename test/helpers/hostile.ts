@@ -51,8 +51,8 @@ export interface Answer {
 export interface Player {
   /** Who is asked. */
   site: HostileSite
-  /** A fresh connection. */
-  open(): Duplex
+  /** A fresh connection to it. */
+  open(site: HostileSite): Duplex
 }
 
 const NAME =
@@ -92,7 +92,10 @@ export type Cuts = readonly number[]
  */
 export async function play(hostile: HostileCase, player: Player, cuts: Cuts): Promise<number> {
   const { host, kind, letter } = player.site
-  const line = new Line(player.open(), `${hostile.name} to ${host} (${kind}), cut at ${cuts.join() || 'nothing'}`)
+  const line = new Line(
+    player.open(player.site),
+    `${hostile.name} to ${host} (${kind}), cut at ${cuts.join() || 'nothing'}`,
+  )
   const { answers: due, closes } = hostile.others.get(kind) ?? hostile.due
   try {
     await line.send(addressedTo(host, hostile.bytes), cuts)
