@@ -82,6 +82,11 @@ export function addressedTo(host: string, bytes: Buffer): Buffer {
   return Buffer.from(bytes.toString('latin1').replaceAll(CASE_HOST, host), 'latin1')
 }
 
+/** Whether the server has to end the connection of a case to a site. */
+export function isClosed({ due, others }: HostileCase, { kind }: HostileSite): boolean {
+  return (others.get(kind) ?? due).closes
+}
+
 /** How a case is sent: whole, or in parts that end at these places. */
 export type Cuts = readonly number[]
 
