@@ -13,8 +13,9 @@ import { connect } from 'node:tls'
 import type { Child } from './children.ts'
 import { until } from './children.ts'
 import { freePort } from './free-port.ts'
-import { missingTools } from './machine.ts'
+import { describeMachine, missingTools, thisMachine } from './machine.ts'
 import { cpuUs, pssBytes } from './process-tree.ts'
+import { showProgress } from './progress.ts'
 import { quietMoment } from './quiet.ts'
 import { median, megabytes, printTable, whole } from './table.ts'
 import { removeFolder, temporaryFolder } from './temporary-folder.ts'
@@ -34,7 +35,7 @@ const VISIT_DEADLINE_MS = 10_000
 const quick = process.argv.includes('--quick')
 const counts = quick ? [10, 200] : [10, 1_000]
 const rounds = quick ? 1 : 3
-const handshakes = quick ? 500 : 3_000
+const handshakes = quick ? 500 : 2_000
 
 interface Figures {
   contender: string
@@ -88,7 +89,7 @@ async function shakeAll(port: number, sites: number, times: number, path?: strin
 
 /** One start of one contender, and all that is measured of it. */
 async function measure(contender: TlsContender, port: number, sites: number): Promise<Figures> {
-  await quietMoment()
+  showProgress(`${contender.name}, ${sites} sites`)
   const startedAt = performance.now()
   await using child: Child = await contender.start()
   const there = () =>
@@ -112,12 +113,14 @@ async function measure(contender: TlsContender, port: number, sites: number): Pr
 async function compare(sites: TlsSites): Promise<string[][]> {
   const found = new Map<string, Figures[]>()
   for (let round = 0; round < rounds; round++) {
+    await quietMoment()
     for (const make of [useVhostel, useNginx, useCaddy]) {
       const figures = await make(sites)
       found.set(figures.contender, [...(found.get(figures.contender) ?? []), figures])
     }
   }
-  return [...found].map(([name, all]) => rowOf(name, sites.count, all))
+  showProgress('')
+  return [...found].map(([name, all]) => rowOf(name, all))
 }
 
 async function useVhostel(sites: TlsSites): Promise<Figures> {
@@ -143,11 +146,11 @@ async function inFolder(what: string, use: (folder: string, port: number) => Pro
   return await use(folder, await freePort())
 }
 
-function rowOf(name: string, sites: number, all: readonly Figures[]): string[] {
+function rowOf(name: string, all: readonly Figures[]): string[] {
   const middle = (of: (one: Figures) => number) => median(all.map(of))
   const cost = middle((one) => one.handshakeUs)
   return [
-    `${whole(sites)}: ${name}`,
+    name,
     `${whole(middle((one) => one.startMs))} ms`,
     megabytes(middle((one) => one.idleBytes)),
     megabytes(middle((one) => one.visitedBytes)),
@@ -166,10 +169,12 @@ async function main(): Promise<void> {
   const folder = temporaryFolder('certificates')
   const most = Math.max(...counts)
   const shared = { certificates: makeCertificates(folder, most), root: makeRoot(folder) }
-  const rows: string[][] = []
-  for (const count of counts) rows.push(...(await compare({ count, ...shared })))
-  console.log(`\nSites with a certificate each, medians of ${rounds}:\n`)
-  printTable(['sites', 'start', 'memory', 'all visited', 'CPU of a handshake', 'a second and core'], rows)
+  console.log(describeMachine(thisMachine()))
+  for (const count of counts) {
+    const rows = await compare({ count, ...shared })
+    console.log(`\n${whole(count)} sites with a certificate each, medians of ${rounds}:\n`)
+    printTable(['', 'start', 'memory', 'all visited', 'CPU of a handshake', 'a second and core'], rows)
+  }
 }
 
 await main()
