@@ -448,8 +448,7 @@ function expectation(handler: NodeHandler, request: RequestInternals, response: 
     return false
   }
   if (server.listenerCount('checkExpectation') > 0) return server.emit('checkExpectation', request, response)
-  response.writeHead(417)
-  response.end()
+  response.writeHead(417).end()
   return true
 }
 
@@ -462,9 +461,10 @@ function hasExpect(rawHeaders: readonly string[]): boolean {
   return false
 }
 
+/** What Node writes in one go ends, with the answer, in an empty chunk: a large one before it is not to be copied for that. */
 function toBytes(chunks: readonly WrittenChunk[]): Uint8Array {
-  if (chunks.length === 1) return bytesOf(chunks[0] as WrittenChunk)
-  return Buffer.concat(chunks.map(bytesOf))
+  const parts = chunks.length === 1 ? chunks : chunks.filter(({ chunk }) => chunk.length > 0)
+  return parts.length === 1 ? bytesOf(parts[0] as WrittenChunk) : Buffer.concat(parts.map(bytesOf))
 }
 
 function bytesOf({ chunk, encoding }: WrittenChunk): Uint8Array {
