@@ -183,6 +183,8 @@ function siteLimits(limits: SiteFile['limits']): SiteLimits {
     startTimeoutMs: limits.start_timeout,
     stopTimeoutMs: limits.stop_timeout,
     maxBodyBytes: limits.max_body,
+    bodyWaitMs: limits.body_wait,
+    bodyRate: limits.body_rate,
     bodyTimeoutMs: limits.body_timeout,
     sendTimeoutMs: limits.send_timeout,
     slowMs: limits.slow,

@@ -46,6 +46,8 @@ export class Connection {
   res: FrontResponse | undefined
   bodyTimeoutMs = DEFAULT_TIMEOUT_MS
   sendTimeoutMs = DEFAULT_TIMEOUT_MS
+  /** Least bytes of a body in a second; 0: none. */
+  bodyRate = 0
   /** What the client has asked for without waiting for the answer before; undefined where it never has. */
   pipeline: Pipeline | undefined
 

@@ -77,7 +77,7 @@ export function statusOf(site: Site, urls: string[], isolation: Isolation): Site
     shape: pooled?.loaded?.shape,
     generation: pooled?.loaded === undefined ? 0 : (pooled.order?.generation ?? 0),
     threads: pooled?.lane.warm.size ?? 0,
-    inFlight: pooled?.lane.inFlight ?? backend?.inFlight ?? 0,
+    inFlight: pooled === undefined ? (backend?.inFlight ?? 0) : pooled.lane.inFlight + pooled.lane.lent,
     waiting: pooled?.lane.waiting.size ?? backend?.waiting ?? 0,
     requests: site.requests,
     residency,

@@ -84,6 +84,8 @@ test('a site that says only what it must has every default', (t) => {
       startTimeoutMs: 30_000,
       stopTimeoutMs: 30_000,
       maxBodyBytes: 1024 ** 3,
+      bodyWaitMs: 1000,
+      bodyRate: 500,
       bodyTimeoutMs: 60_000,
       sendTimeoutMs: 60_000,
       slowMs: 1000,
