@@ -10,16 +10,29 @@ import type { Machine } from '../pool/sizing.ts'
 import { poolSize } from '../pool/sizing.ts'
 import { SHARED_BRAKE } from '../pool/worker-process.ts'
 
-/** @param env the environment of the worker processes; sites see only their own */
-export function groupSettings(pool: PoolConfig, machine: Machine, env: NodeJS.ProcessEnv): GroupSettings {
+/** Part of `memory` from which threads are replaced where the kernel ends whole processes at it: it counts more than we do. */
+const BEFORE_THE_KERNEL = 0.9
+
+/** What the groups of a server are made of, besides their settings. */
+export interface GroupGrounds {
+  machine: Machine
+  /** The environment of the worker processes; sites see only their own. */
+  env: NodeJS.ProcessEnv
+  /** Whether the kernel keeps the limits of memory. */
+  isKernelGuarded: boolean
+}
+
+export function groupSettings(pool: PoolConfig, { machine, env, isKernelGuarded }: GroupGrounds): GroupSettings {
   const { processes, threads, reason } = poolSize(machine, pool)
   return {
     name: pool.name,
+    pool: pool.name,
     processes,
     threads,
     reason,
     limits: {
-      memoryBytes: pool.memoryBytes,
+      memoryBytes:
+        isKernelGuarded && pool.memoryBytes !== undefined ? pool.memoryBytes * BEFORE_THE_KERNEL : pool.memoryBytes,
       processMemoryBytes: pool.processMemoryBytes,
       threadMemoryBytes: pool.threadMemoryBytes,
       maxRequests: pool.maxRequests,
