@@ -24,16 +24,16 @@ module.exports = (req, res) => {
 }`,
   },
   // What the watch does with a loop is not asked here.
-  more: '[limits]\nslow = 60s\nsoft_limit = 80s\nhard_limit = 90s\n',
+  more: 'pool = hogs\n[limits]\nslow = 60s\nsoft_limit = 80s\nhard_limit = 90s\n',
 }
 const OTHER: SiteFixture = { files: { 'app.cjs': "module.exports = (req, res) => res.end('other')" } }
-const POOL = '[pool]\nprocesses = 2\nthreads = 1\nthread_memory = 4GB'
+/** One process each, so that it is known who fills one; limits of threads that are never reached. */
+const POOLS = '[pool]\nprocesses = 1\nthreads = 1\n[pool hogs]\nthreads = 1\nthread_memory = 4GB'
 
 async function startIn(t: Parameters<typeof makeBox>[0], cgroup: string | undefined, config: string): Promise<Box> {
   const box = makeBox(t, { hog: HOG, other: OTHER }, { config, ...(cgroup === undefined ? {} : { cgroup }) })
   for (const [file, text] of Object.entries(LOGGING)) box.write(file, text)
   await box.start()
-  // One thread each.
   assert.equal((await box.ask('hog', '/here')).text, 'here')
   assert.equal((await box.ask('other')).text, 'other')
   return box
@@ -64,8 +64,8 @@ test(
   needsCgroup,
   async (t) => {
     const cgroup = makeCgroup()
-    const box = await startIn(t, cgroup, `${POOL}\nmemory = 200MB`)
-    assert.equal(readFileSync(`${cgroup}/vhostel-${box.pid}/pool-default/memory.max`, 'utf8').trim(), String(200 * MB))
+    const box = await startIn(t, cgroup, `${POOLS}\nmemory = 160MB`)
+    assert.equal(readFileSync(`${cgroup}/vhostel-${box.pid}/pool-hogs/memory.max`, 'utf8').trim(), String(160 * MB))
 
     await letItTakeAll(box)
 
@@ -84,9 +84,9 @@ test(
 
 test('a limit of the whole service takes a worker process, never the dispatcher', needsCgroup, async (t) => {
   const cgroup = makeCgroup()
-  writeFileSync(`${cgroup}/memory.max`, String(400 * MB))
-  const box = await startIn(t, cgroup, POOL)
-  assert.match((await box.status()).pool.reason, /400 MB/)
+  writeFileSync(`${cgroup}/memory.max`, String(256 * MB))
+  const box = await startIn(t, cgroup, POOLS)
+  assert.match((await box.status()).pool.reason, /256 MB/)
 
   await letItTakeAll(box)
 
@@ -100,7 +100,7 @@ test(
     const cgroup = makeCgroup()
     // As of a server that ended without a word; no process has this number.
     mkdirSync(`${cgroup}/vhostel-4194999/pool-default/process-0`, { recursive: true })
-    const box = await startBox(t, { other: OTHER }, { config: POOL, cgroup })
+    const box = await startBox(t, { other: OTHER }, { config: POOLS, cgroup })
     assert.deepEqual(cgroupsIn(cgroup), [`vhostel-${box.pid}`])
 
     await box.stop()
@@ -116,7 +116,7 @@ test('without a cgroup of its own everything is as ever, and only the debug log 
   if (cgroup === undefined) t.diagnostic(`this machine has no cgroup for a test: ${missing}`)
   else mkdirSync(cgroup)
 
-  const box = await startIn(t, cgroup, `${POOL}\nmemory = 200MB`)
+  const box = await startIn(t, cgroup, `${POOLS}\nmemory = 160MB`)
 
   const [told, ...more] = lines(box, 'the kernel does not limit')
   assert.equal(told?.level, 20, JSON.stringify(told))
