@@ -10,6 +10,7 @@ const missing = whyNoCgroup()
 const needsCgroup = { skip: missing ?? false }
 const LOGGING = { 'logging.ini': '[log]\nlevel = debug\n' }
 const MB = 1024 ** 2
+const FOR_MEMORY = 'SIGKILL: the kernel had no memory left for it'
 
 /** Takes memory until somebody stops it, after starting a program that would go on for a minute. */
 const HOG: SiteFixture = {
@@ -54,6 +55,11 @@ async function letItTakeAll(box: Box): Promise<void> {
   assert.equal((await box.status()).pid, before)
 }
 
+/** Why worker processes ended: short of memory, one may also stand still for so long that the watch ends it. */
+function endings(box: Box): unknown[] {
+  return lines(box, 'worker process ended').map(({ why }) => why)
+}
+
 function lines(box: Box, message: string): Record<string, unknown>[] {
   const found = box.output.split('\n').filter((line) => line.includes(`"msg":"${message}`))
   return found.map((line) => JSON.parse(line))
@@ -64,16 +70,15 @@ test(
   needsCgroup,
   async (t) => {
     const cgroup = makeCgroup()
-    const box = await startIn(t, cgroup, `${POOLS}\nmemory = 160MB`)
-    assert.equal(readFileSync(`${cgroup}/vhostel-${box.pid}/pool-hogs/memory.max`, 'utf8').trim(), String(160 * MB))
+    const box = await startIn(t, cgroup, `${POOLS}\nmemory = 128MB`)
+    assert.equal(readFileSync(`${cgroup}/vhostel-${box.pid}/pool-hogs/memory.max`, 'utf8').trim(), String(128 * MB))
 
     await letItTakeAll(box)
 
     const child = readFileSync(`${box.dir}/sites/hog/child`, 'utf8')
     const isGone = (): boolean => !/^State:\s+[RSD]/m.test(statusOf(child))
     await box.waitFor('what the site had started to be ended with its process', isGone)
-    const [ended] = lines(box, 'worker process ended')
-    assert.equal(ended?.why, 'SIGKILL: the kernel had no memory left for it')
+    assert.ok(endings(box).includes(FOR_MEMORY), box.output)
     const [quarantined] = lines(box, 'site is quarantined')
     assert.deepEqual([quarantined?.site, quarantined?.offence], ['hog', 'memory'])
     const again = async (): Promise<boolean> => (await box.ask('hog', '/here')).text === 'here'
@@ -90,7 +95,7 @@ test('a limit of the whole service takes a worker process, never the dispatcher'
 
   await letItTakeAll(box)
 
-  assert.equal(lines(box, 'worker process ended')[0]?.why, 'SIGKILL: the kernel had no memory left for it')
+  assert.ok(endings(box).includes(FOR_MEMORY), box.output)
 })
 
 test(
@@ -116,7 +121,7 @@ test('without a cgroup of its own everything is as ever, and only the debug log 
   if (cgroup === undefined) t.diagnostic(`this machine has no cgroup for a test: ${missing}`)
   else mkdirSync(cgroup)
 
-  const box = await startIn(t, cgroup, `${POOLS}\nmemory = 160MB`)
+  const box = await startIn(t, cgroup, `${POOLS}\nmemory = 128MB`)
 
   const [told, ...more] = lines(box, 'the kernel does not limit')
   assert.equal(told?.level, 20, JSON.stringify(told))

@@ -38,7 +38,7 @@ module.exports = (req, res) => { if (req.url === '/') return res.end('here'); ${
     const early = times.filter(({ what, at }) => what === 'loaded' && at - loopedAt < GIVES_UP_MS - INEXACT_MS)
     assert.equal(early.length, 1, `loaded elsewhere: ${JSON.stringify(times)}`)
     assert.match(box.output, /"site":"looper".*at loop/)
-    assert.equal((await box.ask('other')).text, 'other')
+    assert.equal((await box.ask('other')).text, 'other', box.output)
     await box.stop()
     await waiting
   })
