@@ -98,6 +98,25 @@ test('a module that throws, is missing, or never finishes loading leaves the ver
   }
 })
 
+test('new code that takes seconds to load is put in service, though a pool that is large enough gets a thread for it', async (t) => {
+  // The thread that loads it has less in it than all others.
+  const neighbours = Object.fromEntries(['a', 'b', 'c', 'd'].map((name) => [name, site('here')]))
+  const pool = '[pool]\nprocesses = 1\nthreads = 1'
+  const box = await startBox(t, { app: site('one'), ...neighbours }, { config: pool })
+  for (const name of ['app', ...Object.keys(neighbours)]) await box.ask(name)
+
+  box.write('sites/app/app.mjs', `await new Promise((done) => setTimeout(done, 3000))\n${saying('two')}`)
+  let reloaded = false
+  const reload = box.reload('app').finally(() => {
+    reloaded = true
+  })
+  while (!reloaded) await box.ask('a')
+  const [report] = (await reload).sites
+
+  assert.deepEqual([report?.state, report?.problems], ['live', []])
+  assert.equal((await box.ask('app')).text, 'two')
+})
+
 test('a bad INI file leaves the version before in service, and says file, line, section and key', async (t) => {
   const box = await startBox(t, { app: site('one') })
   const good = readFileSync(join(box.dir, 'sites-available/app.ini'), 'utf8')
