@@ -236,7 +236,7 @@ export interface SiteConfig {
   isolation: (typeof ISOLATIONS)[number]
   /** Name of its pool. */
   pool: string
-  /** Whom a process of its own runs as; as its pool where undefined. */
+  /** Whom its code, or its program, runs as; as the server where undefined. */
   identity: Identity | undefined
   preload: boolean
   /** 0: never. */

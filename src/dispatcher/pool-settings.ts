@@ -1,6 +1,7 @@
 /**
  * What vhostel.ini says of pools and what a site's file says of where it lives, in the words of the pool.
  */
+import { environmentAs } from '../config/identity.ts'
 import type { PoolConfig } from '../config/server-schema.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { Residency } from '../pool/isolation.ts'
@@ -25,7 +26,7 @@ export function groupSettings(pool: PoolConfig, machine: Machine, env: NodeJS.Pr
       maxRequests: pool.maxRequests,
       maxAgeMs: pool.maxAgeMs,
     },
-    process: { env, uid: pool.identity?.uid, gid: pool.identity?.gid },
+    process: { env: environmentAs(pool.identity, env), uid: pool.identity?.uid, gid: pool.identity?.gid },
     brake: SHARED_BRAKE,
     isOwn: false,
   }
