@@ -93,7 +93,7 @@ function readSite(
     section === 'options' ? readOption(entry) : entry.values[0]?.text,
   )
   load.problems.push(...checked.problems)
-  const site: SiteBeingRead = { load, document, checked, realFile }
+  const site: SiteBeingRead = { load, document, checked, realFile, defaults: server.defaults }
   const domains = checkDomains(site)
   const place = checkPlace(site, server)
   const identity = checkResidency(site, server, place.kind)
