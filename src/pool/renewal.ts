@@ -89,14 +89,15 @@ export class Renewal {
   }
 
   /**
-   * A group wants fewer threads than it has: the one with the fewest sites is moved together with another. Not while a site is
-   * being loaded: it is for that site that there is one more.
+   * A group wants fewer threads than it has: the one with the fewest sites is moved together with another. One in which a site is
+   * being loaded does not count: it is for that site that there is one more.
    */
   shrink(group: ProcessGroup): void {
-    const threads = [...group.threads].filter((thread) => thread.state === 'ready').sort(byLoad)
+    const threads = [...group.threads]
+      .filter(({ state, loading }) => state === 'ready' && loading.size === 0)
+      .sort(byLoad)
     const [least] = threads
-    if (this.#tidying || least === undefined || group.ready <= group.size) return
-    if (threads.some((thread) => thread.loading.size > 0)) return
+    if (this.#tidying || least === undefined || threads.length <= group.size) return
     this.#alone(async () => {
       if (await this.#moveSites(least, neverDrop, true)) await this.#retire(least)
     }).catch((error: unknown) => this.#log.error({ err: error }, 'ending a thread failed'))
