@@ -6,7 +6,6 @@ import { existsSync } from 'node:fs'
 import { availableParallelism, cpus, loadavg, release, totalmem } from 'node:os'
 import { delimiter, join } from 'node:path'
 
-const TOOLS = ['wrk', 'nginx']
 /** Where Debian puts nginx, and where the PATH of an ordinary user does not look. */
 const MORE_FOLDERS = ['/usr/sbin', '/usr/local/sbin']
 
@@ -23,11 +22,17 @@ export interface Machine {
   load: number
 }
 
-/** @returns the command that installs what is missing; undefined when all is there */
-export function missingTools(): string | undefined {
-  const missing = TOOLS.filter((tool) => pathOf(tool) === undefined)
+/**
+ * Looks for programs that a bench needs.
+ *
+ * @param packages of Debian, by program
+ * @returns the command that installs what is missing; undefined when all is there
+ */
+export function missingTools(packages: Readonly<Record<string, string>>): string | undefined {
+  const missing = Object.keys(packages).filter((tool) => pathOf(tool) === undefined)
   if (missing.length === 0) return undefined
-  return `${missing.join(' and ')} not found; on Debian and Ubuntu: apt-get install wrk nginx-light`
+  const install = missing.map((tool) => packages[tool]).join(' ')
+  return `${missing.join(' and ')} not found; on Debian and Ubuntu: apt-get install ${install}`
 }
 
 /** Absolute path of a command. */

@@ -36,7 +36,7 @@ async function main(): Promise<void> {
   const unknown = positionals.find((name) => !Object.hasOwn(BENCHES, name))
   if (unknown !== undefined)
     return fail(`no bench is called '${unknown}': there are ${Object.keys(BENCHES).join(', ')}`)
-  const missing = missingTools()
+  const missing = missingTools({ wrk: 'wrk', nginx: 'nginx-light' })
   if (missing !== undefined) return fail(missing)
   if (values.vhostel !== undefined) {
     return runBenches(positionals, { quick: values.quick, command: resolve(values.vhostel) })

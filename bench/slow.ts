@@ -1,9 +1,12 @@
 /**
  * What clients that do nothing, or next to nothing, cost everybody else: `node bench/slow.ts [quick]`. The time of normal visitors
  * to their answer, without others, beside 5,000 idle keep-alive connections, and beside 1,000 clients each that are slow with the
- * head, with the body, and with reading (slowhttptest, a Debian package); and the memory of an idle connection.
+ * head, with the body, and with reading (slowhttptest, a Debian package), one kind after the other and the last two at once; and the
+ * memory of an idle connection.
  *
- * Rounds of "without" stand between the others, for the machine is never the same for long.
+ * Rounds of "without" stand between the others, for the machine is never the same for long. Slow readers ask for 1 MB each, three times,
+ * most of which the kernel takes: while that is made and sent, the site is busy, with or without slow clients. So visitors are counted
+ * once nothing waits for a thread any more; how long that took is told.
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -15,6 +18,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { pssBytes } from './process-tree.ts'
 import { printTable } from './table.ts'
+import type { Vhostel } from './vhostel.ts'
 import { makeSites, startVhostel } from './vhostel.ts'
 
 const isQuick = process.argv.includes('quick')
@@ -25,8 +29,9 @@ const ROUND_MS = isQuick ? 3_000 : 10_000
 const VISITORS = 10
 const PAUSE_MS = 5
 const AT_ONCE = 200
-/** Until the slow clients are all there. */
+/** Until the slow clients are all there, and at the most until no request of theirs waits for a thread. */
 const SETTLE_MS = isQuick ? 2_000 : 5_000
+const SETTLED_MS = 60_000
 
 const KINDS = {
   'slow heads': ['-H', '-i', '10'],
@@ -84,10 +89,16 @@ async function idleConnections(port: number): Promise<Socket[]> {
   return sockets
 }
 
-/** Runs something while slow clients are there. */
-async function beside<T>(port: number, kind: keyof typeof KINDS, work: () => Promise<T>): Promise<T> {
+type Kind = keyof typeof KINDS
+
+/** What is tried, one after the other. */
+const ROUNDS: readonly Kind[][] = [...Object.keys(KINDS).map((kind) => [kind as Kind]), ['slow bodies', 'slow reading']]
+
+/** Runs something while slow clients of each kind are there. */
+async function beside<T>(port: number, [kind, ...others]: readonly Kind[], work: () => Promise<T>): Promise<T> {
+  if (kind === undefined) return work()
   const url = `http://127.0.0.1:${port}${kind === 'slow reading' ? '/large' : '/'}`
-  const seconds = Math.ceil((SETTLE_MS + ROUND_MS) / 1000) + 5
+  const seconds = Math.ceil((SETTLED_MS + ROUND_MS) / 1000) + 5
   const args = [
     ...KINDS[kind],
     '-c',
@@ -106,18 +117,32 @@ async function beside<T>(port: number, kind: keyof typeof KINDS, work: () => Pro
   const child = spawn('slowhttptest', args, { stdio: 'ignore' })
   const gone = once(child, 'exit')
   try {
-    await delay(SETTLE_MS)
-    return await work()
+    return await beside(port, others, work)
   } finally {
     child.kill('SIGTERM')
     await gone
   }
 }
 
-function row(what: string, times: readonly number[], without: readonly number[]): string[] {
+/** @param requests that have to be there @returns how long it took until for a second none waited for a thread, in ms */
+async function settled(vhostel: Vhostel, requests: number): Promise<number> {
+  const began = performance.now()
+  await delay(SETTLE_MS)
+  let calmSince = performance.now()
+  while (performance.now() - calmSince < 1_000 && performance.now() - began < SETTLED_MS) {
+    const [site] = (await vhostel.status()).sites
+    if (site === undefined || site.waiting > 0 || site.requests < requests) calmSince = performance.now()
+    await delay(100)
+  }
+  return performance.now() - began
+}
+
+/** @param bytes of memory that the dispatcher has */
+function row(what: string, times: readonly number[], without: readonly number[], bytes: number): string[] {
   const at = (of: readonly number[], part: number): number => of[Math.floor(of.length * part)] ?? 0
   const ratio = at(times, 0.99) / at(without, 0.99)
-  return [what, String(times.length), at(times, 0.5).toFixed(2), at(times, 0.99).toFixed(2), ratio.toFixed(2)]
+  const spans = [at(times, 0.5), at(times, 0.99), times.at(-1) ?? 0, ratio].map((value) => value.toFixed(2))
+  return [what, String(times.length), ...spans, (bytes / 1024 / 1024).toFixed(0)]
 }
 
 const folder = makeSites({
@@ -136,20 +161,25 @@ const { port, pid } = vhostel
 await visit(port)
 const rows: string[][] = []
 let without = await visit(port)
-rows.push(row('nobody else', without, without))
-
 const before = pssBytes([pid])
+rows.push(row('nobody else', without, without, before))
 const idle = await idleConnections(port)
 await delay(3_000)
 const perConnection = (pssBytes([pid]) - before) / idle.length
-rows.push(row(`${IDLE} idle connections`, await visit(port), without))
-for (const kind of Object.keys(KINDS) as (keyof typeof KINDS)[]) {
-  const times = await beside(port, kind, () => visit(port))
-  rows.push(row(`${IDLE} idle, ${SLOW} with ${kind}`, times, without))
+rows.push(row(`${IDLE} idle connections`, await visit(port), without, pssBytes([pid])))
+for (const kinds of ROUNDS) {
+  const requests = (await vhostel.status()).sites[0]?.requests ?? 0
+  const more = kinds.filter((kind) => kind !== 'slow heads').length * SLOW
+  await beside(port, kinds, async () => {
+    const tookMs = await settled(vhostel, requests + more)
+    const what = `${IDLE} idle, ${SLOW} each with ${kinds.join(', ')} (after ${(tookMs / 1000).toFixed(0)} s)`
+    rows.push(row(what, await visit(port), without, pssBytes([pid])))
+  })
 }
 for (const socket of idle) socket.destroy()
 without = await visit(port)
-rows.push(row('nobody else, again', without, without))
+rows.push(row('nobody else, again', without, without, pssBytes([pid])))
 
-printTable(['beside', 'requests', 'median ms', 'p99 ms', 'p99 to that without'], rows)
+const columns = ['beside', 'requests', 'median ms', 'p99 ms', 'longest ms', 'p99 to that without', 'dispatcher MB']
+printTable(columns, rows)
 console.log(`\nmemory of an idle connection in the dispatcher: ${(perConnection / 1024).toFixed(1)} KB (PSS)`)

@@ -64,7 +64,7 @@ function printSites(sites: readonly ListedSite[], problems: readonly string[], t
 const HELP = `
 States: idle (loads at its first request), loading, live, serving previous version (the newest one does not work),
 quarantined (it harmed others, and serves from a process of its own: vhostel status SITE says why), failed (its code cannot
-be loaded), refused (its file is wrong), not running (no server is).
+be loaded, or nothing answers for it), refused (its file is wrong), not running (no server is).
 
 Exit codes: 0 also where sites are not well, 78 there is no vhostel.ini.
 

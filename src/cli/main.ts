@@ -16,7 +16,7 @@ import { reportFailure } from './failure.ts'
 import { addInit } from './init.ts'
 import { addList } from './list.ts'
 import { addMatch } from './match.ts'
-import { ignoreClosedPipes } from './output.ts'
+import { heedBrokenOutput } from './output.ts'
 import { addReload } from './reload.ts'
 import { addServe } from './serve.ts'
 import { addStack } from './stack.ts'
@@ -28,7 +28,7 @@ const LINGER_MS = 10_000
 
 /** Runs one command; its outcome is the exit code of the process. @param args without node and script */
 export async function main(args: readonly string[]): Promise<void> {
-  ignoreClosedPipes()
+  heedBrokenOutput()
   try {
     await program().parseAsync(args, { from: 'user' })
   } catch (error) {

@@ -3,6 +3,7 @@
  * complaints to standard error; colours only where the stream is a terminal (and NO_COLOR is not set).
  */
 import { styleText } from 'node:util'
+import { EXIT } from './exit-codes.ts'
 
 export type Style = 'bold' | 'dim' | 'green' | 'yellow' | 'red' | 'cyan'
 
@@ -62,11 +63,23 @@ export function count(number: number, one: string, many = `${one}s`): string {
   return `${number.toLocaleString('en')} ${number === 1 ? one : many}`
 }
 
-/** A reader that goes away (`vhostel list | head`) is not a failure: what is printed after that is lost, and nothing else. */
-export function ignoreClosedPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error
+/**
+ * A reader that goes away (`vhostel list | head`) is not a failure: what is printed after that is lost, and nothing else. A result
+ * that cannot be written (a full disk) is one, with exit code 1.
+ */
+export function heedBrokenOutput(): void {
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (isReaderGone(error)) return
+    process.stdout.removeAllListeners('error').on('error', () => {})
+    complain(`vhostel: standard output cannot be written: ${error.message}`)
+    process.once('exit', (code) => {
+      if (code === EXIT.ok) process.exitCode = EXIT.wrong
     })
-  }
+  })
+  // There is nowhere to say it.
+  process.stderr.on('error', () => {})
+}
+
+function isReaderGone({ code }: NodeJS.ErrnoException): boolean {
+  return code === 'EPIPE' || code === 'EIO'
 }

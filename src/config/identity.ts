@@ -21,6 +21,9 @@ interface Entry {
   id: number
   /** The user's own group; not there in group. */
   gid: number
+  /** Of a user, where they are known. */
+  home: string | undefined
+  shell: string | undefined
 }
 
 /** Who is meant, or why nobody can be, and which of the two keys is wrong. */
@@ -39,13 +42,41 @@ export function readIdentity(user: string, group: string | undefined): IdentityR
   return { problem, key: 'user' }
 }
 
+/** What says in an environment who and where at home somebody is. */
+const OF_A_USER = ['HOME', 'USER', 'LOGNAME', 'SHELL'] as const
+
+/**
+ * The environment for a process of a user's, made of that of the server: a program that took the server's home for its own would
+ * look there for what it may not read, and write where it may not.
+ *
+ * @param identity as the server where undefined. A user that the system does not know has no home
+ */
+export function environmentAs<V extends string | undefined>(
+  identity: Identity | undefined,
+  env: Readonly<Record<string, V>>,
+): Record<string, V | string> {
+  if (identity === undefined || identity.uid === process.getuid?.()) return env
+  const made: Record<string, V | string> = { ...env }
+  for (const name of OF_A_USER) delete made[name]
+  const entry = entriesOf('/etc/passwd').find((one) => one.id === identity.uid)
+  if (entry === undefined) return made
+  const { name, home, shell } = entry
+  return {
+    ...made,
+    USER: name,
+    LOGNAME: name,
+    ...(home === undefined ? {} : { HOME: home }),
+    ...(shell === undefined ? {} : { SHELL: shell }),
+  }
+}
+
 function find(file: string, name: string, what: string): Read<Entry> {
   const entries = entriesOf(file)
   const entry = entries.find((one) => one.name === name)
   if (entry !== undefined) return { value: entry }
   if (/^\d{1,9}$/.test(name)) {
     const id = Number(name)
-    return { value: entries.find((one) => one.id === id) ?? { name, id, gid: id } }
+    return { value: entries.find((one) => one.id === id) ?? { name, id, gid: id, home: undefined, shell: undefined } }
   }
   const meant = nearest(
     name,
@@ -64,9 +95,19 @@ function entriesOf(file: string): Entry[] {
     const lines = readFileSync(file, 'utf8').split('\n')
     return lines
       .map((line) => line.split(':'))
-      .flatMap(([name, , id, gid]) =>
+      .flatMap(([name, , id, gid, , home, shell]) =>
         // A number that is missing would be read as that of root.
-        name === undefined || !isNumber(id) ? [] : [{ name, id: Number(id), gid: Number(isNumber(gid) ? gid : id) }],
+        name === undefined || !isNumber(id)
+          ? []
+          : [
+              {
+                name,
+                id: Number(id),
+                gid: Number(isNumber(gid) ? gid : id),
+                home: home || undefined,
+                shell: shell || undefined,
+              },
+            ],
       )
   } catch {
     return [] // not to be read: numbers still work

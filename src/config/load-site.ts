@@ -93,7 +93,7 @@ function readSite(
     section === 'options' ? readOption(entry) : entry.values[0]?.text,
   )
   load.problems.push(...checked.problems)
-  const site: SiteBeingRead = { load, document, checked, realFile }
+  const site: SiteBeingRead = { load, document, checked, realFile, defaults: server.defaults }
   const domains = checkDomains(site)
   const place = checkPlace(site, server)
   const identity = checkResidency(site, server, place.kind)
@@ -183,6 +183,8 @@ function siteLimits(limits: SiteFile['limits']): SiteLimits {
     startTimeoutMs: limits.start_timeout,
     stopTimeoutMs: limits.stop_timeout,
     maxBodyBytes: limits.max_body,
+    bodyWaitMs: limits.body_wait,
+    bodyRate: limits.body_rate,
     bodyTimeoutMs: limits.body_timeout,
     sendTimeoutMs: limits.send_timeout,
     slowMs: limits.slow,

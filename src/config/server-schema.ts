@@ -78,8 +78,8 @@ function poolKeys(standard: { processes: string; threads: string }) {
     ),
     memory: optional(
       sizeFrom(LEAST_PROCESS_BYTES),
-      'What its processes may take together. Nothing grows beyond it, and the largest threads are replaced. Without it there ' +
-        'is no limit.',
+      'What its processes may take together. Nothing grows beyond it, and the largest threads are replaced; the kernel keeps ' +
+        'it too, where it lets vhostel ask (docs/sizing.md). Without it there is no limit.',
     ),
     process_memory: optional(
       sizeFrom(LEAST_PROCESS_BYTES),

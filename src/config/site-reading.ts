@@ -42,9 +42,15 @@ export interface SiteBeingRead {
   document: IniDocument
   checked: Checked<SiteFile>
   realFile: string
+  /** What [defaults] says, by section. */
+  defaults: Readonly<Record<string, Readonly<Record<string, unknown>>>>
 }
 
-/** Adds a problem of one key. */
-export function addProblem({ load, document }: SiteBeingRead, section: string, key: string, message: string): void {
-  load.problems.push(keyProblem(document, load.file, section, key, message))
+/** Adds a problem of one key; where that is not in the site's file, it says where it is. */
+export function addProblem(site: SiteBeingRead, section: string, key: string, message: string): void {
+  const { load, document, defaults } = site
+  const isWritten = document.sections.get(section)?.keys.has(key)
+  const isDefault = !isWritten && Object.hasOwn(defaults[section] ?? {}, key)
+  const told = isDefault ? `${message} (${key} stands in [defaults] of vhostel.ini)` : message
+  load.problems.push(keyProblem(document, load.file, section, key, told))
 }

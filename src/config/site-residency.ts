@@ -19,7 +19,11 @@ const OF_MODULES = ['isolation', 'pool', 'user', 'group', 'preload', 'idle']
 /** Those of them that are about the pool. */
 const OF_THE_POOL = ['isolation', 'pool']
 
-/** Checks `pool`, `user`, `group`, and that the limits go together; problems are added to the site's. */
+/**
+ * Checks `pool`, `user`, `group`, and that the limits go together; problems are added to the site's.
+ *
+ * @returns whom it runs as: its user, else that of its pool, of the default one for a program; as the server where undefined
+ */
 export function checkResidency(
   site: SiteBeingRead,
   server: SiteSurroundings,
@@ -31,11 +35,12 @@ export function checkResidency(
     for (const key of kind === 'command' ? OF_THE_POOL : OF_MODULES) {
       if (written?.has(key)) addProblem(site, 'site', key, `has no use with kind = ${kind}: take the line away`)
     }
-    return kind === 'command' ? checkIdentity(site, true) : undefined
+    return kind === 'command' ? (checkIdentity(site, true) ?? server.pools[0].identity) : undefined
   }
   const unknownPool = poolFault(site.checked.value.site.pool, server.pools)
   if (unknownPool !== undefined) addProblem(site, 'site', 'pool', unknownPool)
-  return checkIdentity(site, site.checked.value.site.isolation === 'process')
+  const { pool, isolation } = site.checked.value.site
+  return checkIdentity(site, isolation === 'process') ?? server.pools.find(({ name }) => name === pool)?.identity
 }
 
 /** @param isAlone whether it has a process of its own, which can run as somebody else */

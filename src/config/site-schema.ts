@@ -186,10 +186,21 @@ const limits = section('What one site may take.', {
   ),
   max: setting(percent, '100%', "Most of its pool's places and threads that the site may take."),
   max_body: setting(size, '1GB', 'Largest body of a request; larger ones are answered with 413.'),
+  body_wait: setting(
+    duration(0),
+    '1s',
+    'How long a request is kept back for its body, or for the first 64 KB of it, before the module sees it; slow clients hold no place in a thread meanwhile. `0s`: ' +
+      'not at all.',
+  ),
   body_timeout: setting(
     duration(100),
     '60s',
     'Longest pause between two parts of a body that the client sends; then 408, and the connection is closed.',
+  ),
+  body_rate: setting(
+    size,
+    '500B',
+    'Least bytes of a body that a client sends in a second, on average and after 20 seconds; then as with `body_timeout`. `0B`: none.',
   ),
   send_timeout: setting(
     duration(100),
@@ -236,7 +247,7 @@ export interface SiteConfig {
   isolation: (typeof ISOLATIONS)[number]
   /** Name of its pool. */
   pool: string
-  /** Whom a process of its own runs as; as its pool where undefined. */
+  /** Whom its code, or its program, runs as; as the server where undefined. */
   identity: Identity | undefined
   preload: boolean
   /** 0: never. */
@@ -274,6 +285,10 @@ export interface SiteLimits {
   startTimeoutMs: number
   stopTimeoutMs: number
   maxBodyBytes: number
+  /** How long a request is kept back for its body. */
+  bodyWaitMs: number
+  /** Least bytes of a body in a second; 0: none. */
+  bodyRate: number
   /** How long a client may pause in its body, or take nothing of an answer. */
   bodyTimeoutMs: number
   sendTimeoutMs: number

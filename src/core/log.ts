@@ -2,16 +2,17 @@
  * The server's log: pino's lines, as JSON for machines or as text for a person at a terminal. One line says one thing: a
  * constant sentence with fields, so that it can be searched.
  *
- * Limit: nothing here waits for a slow reader; pino's destination buffers, and a file is written by log-files.ts.
+ * Limit: nothing here waits for a slow reader: standard error is written by standard-error.ts, a file by log-files.ts.
  */
 import { closeSync, mkdirSync, openSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { styleText } from 'node:util'
 import type { DestinationStream, Logger } from 'pino'
-import { destination, pino, symbols } from 'pino'
+import { pino, symbols } from 'pino'
 import { LogNotOpened } from './errors.ts'
 import { OPEN_FLAGS, OPEN_MODE } from './log-file.ts'
 import type { LogFiles, LogTrouble } from './log-files.ts'
+import { StandardError } from './standard-error.ts'
 
 export type Log = Logger
 
@@ -41,7 +42,7 @@ interface Described extends DestinationStream {
 export function openLog(settings: LogSettings, files: LogFiles, onSiteLine: OnSiteLine): Log {
   const { file, format, level } = settings
   const target: DestinationStream =
-    file === undefined ? openStandardError() : { write: (line) => files.write(file, line) }
+    file === undefined ? new StandardError() : { write: (line) => files.write(file, line) }
   if (file !== undefined) tryToOpen(file)
   const text = format === 'text' || (format === 'auto' && !file && process.stderr.isTTY)
   const colour = text && !file && process.stderr.isTTY
@@ -59,26 +60,6 @@ export function openLog(settings: LogSettings, files: LogFiles, onSiteLine: OnSi
 }
 
 const WARN = 40
-
-/** What may wait for whoever reads standard error, in bytes. */
-const MAX_UNREAD_BYTES = 8 * 1024 * 1024
-
-/** Standard error may be a file on a full disk, or a pipe that nobody reads: neither is a reason to end. */
-function openStandardError(): DestinationStream {
-  const target = destination({ dest: 2, sync: false, maxLength: MAX_UNREAD_BYTES })
-  let dropped = 0
-  target.on('error', () => {})
-  target.on('drop', () => dropped++)
-  target.on('write', () => {
-    if (dropped === 0) return
-    const lost = dropped
-    dropped = 0
-    target.write(`${JSON.stringify({ level: WARN, time: new Date().toISOString(), dropped: lost, msg: UNREAD })}\n`)
-  })
-  return target
-}
-
-const UNREAD = 'standard error is read more slowly than its lines come; some were dropped'
 
 /** A name that is wrong is told at the start. */
 function tryToOpen(file: string): void {

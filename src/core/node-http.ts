@@ -8,7 +8,7 @@ import type * as Http from 'node:http'
 const http = process.getBuiltinModule('node:http')
 
 /** As in `node:http`. */
-export const { STATUS_CODES, createServer, request, validateHeaderName, validateHeaderValue } = http
+export const { METHODS, STATUS_CODES, createServer, request, validateHeaderName, validateHeaderValue } = http
 
 /** As in `node:http`. */
 export const IncomingMessage = http.IncomingMessage
@@ -17,3 +17,18 @@ export type IncomingMessage = Http.IncomingMessage
 /** As in `node:http`. */
 export const ServerResponse = http.ServerResponse
 export type ServerResponse = Http.ServerResponse
+
+/** What `IncomingMessage` has beside what is declared. */
+interface WithLines {
+  _addHeaderLines(rawHeaders: string[], count: number): void
+}
+
+/**
+ * Gives a request that no parser made its headers, so that they are found under all names that Node has for them.
+ *
+ * @param message not complete yet: after that these would be its trailers
+ * @param rawHeaders name, value, name, value, …
+ */
+export function giveHeaders(message: IncomingMessage, rawHeaders: string[]): void {
+  ;(message as unknown as WithLines)._addHeaderLines(rawHeaders, rawHeaders.length)
+}

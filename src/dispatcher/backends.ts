@@ -23,10 +23,12 @@ import type { Answerer } from './visit.ts'
 export interface BackendStatus {
   inFlight: number
   waiting: number
-  /** The next three only for a command. */
-  program: ProgramStatus | undefined
-  /** Why the newest start failed, for a person. */
+  /** Why the newest start failed, or which upstreams gave no answer when they were asked last; for a person. */
   problem: string | undefined
+  /** Whether that is so of all upstreams. */
+  isDown: boolean
+  /** The next two only for a command. */
+  program: ProgramStatus | undefined
   /** Unix time in ms. */
   throttledUntil: number | undefined
 }
@@ -139,8 +141,18 @@ export class Backends {
 }
 
 function statusOf({ group, command }: Kept): BackendStatus {
-  const none = { program: undefined, problem: undefined, throttledUntil: undefined }
-  return { inFlight: group.inFlight, waiting: group.waiting, ...none, ...command?.status() }
+  const { inFlight, waiting } = group
+  if (command !== undefined) return { inFlight, waiting, isDown: false, ...command.status() }
+  const failed = group.targets.filter(({ failures }) => failures > 0)
+  const problem = failed.map(({ label, why }) => `${label} gave no answer when it was asked last (${why})`).join('; ')
+  return {
+    inFlight,
+    waiting,
+    problem: problem === '' ? undefined : problem,
+    isDown: failed.length > 0 && failed.length === group.targets.length,
+    program: undefined,
+    throttledUntil: undefined,
+  }
 }
 
 /** Those that are there already stay, with their connections. */

@@ -31,6 +31,8 @@ export function refuseConnection(error: ParseError, socket: Socket, onRefused: O
     return
   }
   if (connection.isClosing) return
+  const { pipeline } = connection
+  if (pipeline?.isEmpty === false) return pipeline.refuseLater(() => refuseConnection(error, socket, onRefused))
   const { req, res } = connection
   if (req === undefined || res === undefined || res.writableFinished) return refuseNow(connection, error, onRefused)
   if (req.complete) refuseInTurn(connection, res, error, onRefused)

@@ -4,8 +4,8 @@
  *
  * Invariant: a client gets as many bytes of body as its head announced, or its connection is ended: a site that sends more
  * is cut at that length, one that sends fewer costs its client the connection, never a wait for the rest.
- * Invariant: what is held for a slow client is at most `BODY_WINDOW_BYTES`: a thread gets credit for what the client's
- * socket has taken, and the client is not read while the thread's window is used up.
+ * Invariant: what is held for a slow client is at most `BODY_WINDOW_BYTES`, and what came of the body before: a thread gets
+ * credit for what the client's socket has taken, and the client is not read while the thread's window is used up.
  */
 import type { IncomingMessage } from 'node:http'
 import type { Exchange, ExchangeListener } from '../pool/exchange.ts'
@@ -13,7 +13,9 @@ import type { ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
 import { AnswerInvalid, answerFraming } from './answer-framing.ts'
 import type { FrontResponse } from './front-response.ts'
+import type { HeldBody } from './held-bodies.ts'
 import { sendError } from './send-error.ts'
+import type { SlowClient, SlowClients } from './slow-clients.ts'
 
 /** Credit is given in portions, so that a stream of small chunks does not cost a frame each. */
 const CREDIT_PORTION_BYTES = BODY_WINDOW_BYTES / 4
@@ -30,18 +32,19 @@ export interface ClientExchangeHandlers {
   onGone(exchange: Exchange): void
   /** The answer is not what the site wanted to say. */
   onFailed(exchange: Exchange, error: Error): void
-  /** The client does not take what waits for it. */
-  onBlocked(exchange: Exchange, res: FrontResponse): void
-  /** It has, or is gone. */
-  onUnblocked(exchange: Exchange): void
+  /** Hears of each client that keeps its request waiting. */
+  readonly slow: SlowClients
 }
 
-export class ClientExchange implements ExchangeListener {
+export class ClientExchange implements ExchangeListener, SlowClient {
   readonly req: IncomingMessage
   readonly res: FrontResponse
   readonly #handlers: ClientExchangeHandlers
   readonly #maxBodyBytes: number
   exchange: Exchange | undefined
+  /** What came of the body before the request went to a thread. */
+  #held: HeldBody | undefined
+  readonly #isContinued: boolean
   #received = 0
   /** Bytes of the answer that the client's socket has taken, or holds, and the thread got no credit for. */
   #owed = 0
@@ -49,7 +52,15 @@ export class ClientExchange implements ExchangeListener {
   /** Bytes of body that the announced length leaves room for; undefined when it was not announced. */
   #room: number | undefined
 
-  constructor(req: IncomingMessage, res: FrontResponse, maxBodyBytes: number, handlers: ClientExchangeHandlers) {
+  constructor(
+    req: IncomingMessage,
+    res: FrontResponse,
+    maxBodyBytes: number,
+    handlers: ClientExchangeHandlers,
+    held: HeldBody | undefined,
+  ) {
+    this.#held = held
+    this.#isContinued = held?.isContinued === true
     this.req = req
     this.res = res
     this.#maxBodyBytes = maxBodyBytes
@@ -59,9 +70,34 @@ export class ClientExchange implements ExchangeListener {
     res.on('close', () => this.#closed())
   }
 
+  get received(): number {
+    return this.#received
+  }
+
+  get isAwaited(): boolean {
+    return !this.req.complete && this.req.readableFlowing === true
+  }
+
+  get unsent(): number {
+    return this.res.writableLength
+  }
+
   onBodyWanted(): void {
-    this.req.on('data', (chunk: Buffer) => this.#bodyPart(chunk))
-    this.req.on('end', () => this.exchange?.endBody(this.req.rawTrailers))
+    const { req, exchange } = this
+    const held = this.#held
+    this.#held = undefined
+    if (held !== undefined && held.bytes.byteLength > 0) this.#bodyPart(held.bytes)
+    if (held?.isWhole === true) return exchange?.endBody(req.rawTrailers)
+    req.on('data', (chunk: Buffer) => this.#bodyPart(chunk))
+    req.on('end', () => this.#bodyEnd())
+    req.resume()
+    if (exchange !== undefined) this.#handlers.slow.sending(exchange, this, held?.isSlow === true)
+  }
+
+  cutOff(): void {
+    if (this.exchange !== undefined) this.#handlers.onGone(this.exchange)
+    if (this.res.headersSent) this.res.destroy()
+    else sendError(this.req, this.res, { statusCode: 408, closes: true })
   }
 
   onDrain(): void {
@@ -70,7 +106,7 @@ export class ClientExchange implements ExchangeListener {
 
   onInformational(head: ResponseHead): void {
     if (this.res.headersSent) return
-    if (head.status === 100) return this.res.writeContinue()
+    if (head.status === 100) return this.#isContinued ? undefined : this.res.writeContinue()
     // RFC 9110 §15.2: a client of HTTP/1.0 knows no 1xx. 101 cannot come this way.
     if (this.req.httpVersionMinor === 0 || head.status === 101) return
     try {
@@ -144,7 +180,7 @@ export class ClientExchange implements ExchangeListener {
     if (!this.res.write(chunk)) {
       if (this.#blocked) return
       this.#blocked = true
-      if (this.exchange !== undefined) this.#handlers.onBlocked(this.exchange, this.res)
+      if (this.exchange !== undefined) this.#handlers.slow.blocked(this.exchange, this)
       this.res.once('drain', () => {
         this.#unblock()
         this.#pay(0)
@@ -199,16 +235,25 @@ export class ClientExchange implements ExchangeListener {
     if (this.exchange?.sendBody(chunk) === false) this.req.pause()
   }
 
+  #bodyEnd(): void {
+    const { exchange } = this
+    if (exchange === undefined) return
+    this.#handlers.slow.sent(exchange)
+    exchange.endBody(this.req.rawTrailers)
+  }
+
   #unblock(): void {
     if (!this.#blocked) return
     this.#blocked = false
-    if (this.exchange !== undefined) this.#handlers.onUnblocked(this.exchange)
+    if (this.exchange !== undefined) this.#handlers.slow.unblocked(this.exchange)
   }
 
   #closed(): void {
     const { exchange } = this
     this.#unblock()
-    if (exchange !== undefined && exchange.state !== 'done') this.#handlers.onGone(exchange)
+    if (exchange === undefined) return
+    this.#handlers.slow.sent(exchange)
+    if (exchange.state !== 'done') this.#handlers.onGone(exchange)
   }
 }
 

@@ -7,6 +7,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FrontResponse } from './front-response.ts'
+import type { Pipeline } from './pipeline.ts'
 
 /** Who a request comes from. */
 export interface Client {
@@ -45,6 +46,10 @@ export class Connection {
   res: FrontResponse | undefined
   bodyTimeoutMs = DEFAULT_TIMEOUT_MS
   sendTimeoutMs = DEFAULT_TIMEOUT_MS
+  /** Least bytes of a body in a second; 0: none. */
+  bodyRate = 0
+  /** What the client has asked for without waiting for the answer before; undefined where it never has. */
+  pipeline: Pipeline | undefined
 
   #isLast = false
 
@@ -65,7 +70,15 @@ export class Connection {
     ;(stream as Known)[CONNECTION] = this
   }
 
-  /** Takes note of a request that has come. */
+  /** Whether a request that comes now has to wait until those before it are answered. */
+  get isBusy(): boolean {
+    const { res, pipeline } = this
+    if (res === undefined) return false
+    // Node takes the socket from an answer some time after its last byte was written; until then no other can have it.
+    return (res.socket !== null && !res.destroyed) || pipeline?.isEmpty === false
+  }
+
+  /** Takes note of a request whose turn it is. */
   begin(req: IncomingMessage, res: FrontResponse): void {
     if (this.#isLast) res.shouldKeepAlive = false
     this.req = req

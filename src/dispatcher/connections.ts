@@ -14,9 +14,18 @@ import type { FrontResponse } from './front-response.ts'
 import { sendError } from './send-error.ts'
 
 const SWEEP_MS = 1_000
+/** How long a body may take before its rate counts. */
+const RATE_GRACE_MS = 20_000
 
 /** What was seen of a connection that may be held up. */
 interface Progress {
+  req: IncomingMessage
+  /** When it was looked at last. */
+  at: number
+  /** How long its body was waited for. */
+  awaitedMs: number
+  /** Bytes when it was seen first, and last. */
+  readFrom: number
   read: number
   /** Since when no byte of a body came that is waited for. */
   readAt: number
@@ -73,16 +82,15 @@ export class Connections {
         connection.req = undefined
         connection.res = undefined
         this.#open.set(connection, undefined)
-      } else if (progress === undefined) {
-        const { socket } = connection
-        const seen = { read: socket.bytesRead, readAt: now, taken: takenBytes(socket), queued: 0, takenAt: now }
-        this.#open.set(connection, seen)
-      } else this.#look(connection, req, res, progress, now)
+      } else if (progress?.req !== req) this.#open.set(connection, firstSeen(connection.socket, req, now))
+      else this.#look(connection, req, res, progress, now)
     }
   }
 
   #look(connection: Connection, req: IncomingMessage, res: FrontResponse, progress: Progress, now: number): void {
-    const { socket, bodyTimeoutMs, sendTimeoutMs } = connection
+    const { socket, bodyTimeoutMs, bodyRate, sendTimeoutMs } = connection
+    if (isReadFrom(req)) progress.awaitedMs += now - progress.at
+    progress.at = now
     if (!isReadFrom(req) || socket.bytesRead !== progress.read) {
       progress.read = socket.bytesRead
       progress.readAt = now
@@ -94,7 +102,29 @@ export class Connections {
     progress.queued = queued
     if (now - progress.takenAt >= sendTimeoutMs) socket.destroy()
     else if (now - progress.readAt >= bodyTimeoutMs) endLateBody(socket, req, res)
+    // A site that answers before the body is whole talks with its client, who may take its time.
+    else if (!res.headersSent && isTooSlow(progress, bodyRate)) endLateBody(socket, req, res)
   }
+}
+
+function firstSeen(socket: Socket, req: IncomingMessage, now: number): Progress {
+  const read = socket.bytesRead
+  return {
+    req,
+    at: now,
+    awaitedMs: 0,
+    readFrom: read,
+    read,
+    readAt: now,
+    taken: takenBytes(socket),
+    queued: 0,
+    takenAt: now,
+  }
+}
+
+/** Each `rate` bytes that came are a second more for the body. */
+function isTooSlow({ awaitedMs, readFrom, read }: Progress, rate: number): boolean {
+  return rate > 0 && awaitedMs > RATE_GRACE_MS + ((read - readFrom) / rate) * 1000
 }
 
 /** Whether somebody waits for the next part of a body, and not the client for somebody to take it. */

@@ -41,13 +41,3 @@ export function decodePath(path: string): string {
 export function sameHostPath(path: string): string {
   return path.replace(/^[/\\]+/, '/')
 }
-
-/**
- * A target as it may stand in a header: bytes that are not printable ASCII are escaped. Node's parser of HTTP/1 lets none
- * pass; that of HTTP/2 does.
- *
- * @param target with a character for each byte
- */
-export function asciiTarget(target: string): string {
-  return target.replace(/[^\x21-\x7e]/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`)
-}

@@ -17,6 +17,7 @@ import { connectionOf } from './connection.ts'
 import { FrontResponse } from './front-response.ts'
 import { Guard } from './guard.ts'
 import type { RequestHandler } from './handle-request.ts'
+import { Pipeline } from './pipeline.ts'
 import { sendError } from './send-error.ts'
 import type { TlsFront } from './tls-front.ts'
 import { responseOn } from './tunnel.ts'
@@ -120,10 +121,11 @@ export class Front {
   async #listenSecure({ addresses, certificates }: SecureAddresses, handler: RequestHandler): Promise<void> {
     const { TlsFront } = await import('./tls-front.ts')
     this.#tls = new TlsFront(certificates, {
-      handle: (req, res) => {
+      handle: (req, res, refused) => {
         handler.attempt(req, res, () => {
           handler.open(req, res)
-          if (this.#guard.letsStream(req, res)) handler.handle(req, res)
+          if (refused !== undefined) sendError(req, res, { statusCode: refused })
+          else if (this.#guard.letsStream(req, res)) handler.handle(req, res)
         })
       },
     })
@@ -144,29 +146,43 @@ export class Front {
         if (this.#guard.lets(req, res)) onLet()
       })
     }
-    const handle = (req: IncomingMessage, res: FrontResponse): void => {
+    const take = (req: IncomingMessage, res: FrontResponse): void => {
       // The client is told not to use the connection again; http.Server.close() would cut it between two requests.
       if (this.#closing) res.setHeader('connection', 'close')
       pass(req, res, undefined, () => handler.handle(req, res))
+    }
+    const handle = (req: IncomingMessage, res: FrontResponse): void => {
+      if (connectionOf(req.socket)?.isBusy === true) inTurn(req, () => take(req, res))
+      else take(req, res)
     }
     server.on('request', handle)
     // `Expect: 100-continue` goes to the site, whose answer may be 100 or a final one.
     server.on('checkContinue', handle)
     server.on('upgrade', (req: IncomingMessage, socket: Duplex, head: Buffer) => {
       socket.on('error', () => socket.destroy())
-      const upgrade = { socket, head }
-      const res = responseOn(req, socket)
-      pass(req, res, upgrade, () => handler.handle(req, res, upgrade))
+      inTurn(req, () => {
+        const upgrade = { socket, head }
+        const res = responseOn(req, socket)
+        pass(req, res, upgrade, () => handler.handle(req, res, upgrade))
+      })
     })
     // Node destroys the connection of a CONNECT that nobody listens for; whoever looks first refuses it.
     server.on('connect', (req: IncomingMessage, socket: Duplex) => {
       socket.on('error', () => socket.destroy())
-      pass(req, responseOn(req, socket), undefined, () => socket.destroy())
+      inTurn(req, () => pass(req, responseOn(req, socket), undefined, () => socket.destroy()))
     })
     server.on('checkExpectation', (req: IncomingMessage, res: FrontResponse) => {
-      pass(req, res, undefined, () => sendError(req, res, { statusCode: 417, closes: true }))
+      inTurn(req, () => pass(req, res, undefined, () => sendError(req, res, { statusCode: 417, closes: true })))
     })
   }
+}
+
+/** Takes up a request when those before it on its connection have been answered. */
+function inTurn(req: IncomingMessage, takeUp: () => void): void {
+  const connection = connectionOf(req.socket)
+  if (connection === undefined || !connection.isBusy) return takeUp()
+  connection.pipeline ??= new Pipeline(connection)
+  connection.pipeline.later(req, takeUp)
 }
 
 /**

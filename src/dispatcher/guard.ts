@@ -21,7 +21,7 @@ import type { FrontResponse } from './front-response.ts'
 import { lingerAtEnd } from './linger.ts'
 import { readProxyHeader } from './proxy-header.ts'
 import type { RequestLimits } from './request-check.ts'
-import { requestFault, targetFault } from './request-check.ts'
+import { requestFault, streamFault } from './request-check.ts'
 import { sendError } from './send-error.ts'
 
 /** How often Node looks for heads that are late: how late a timeout can be. */
@@ -97,7 +97,7 @@ export class Guard {
 
   /** As `lets`, for a stream of HTTP/2: its framing is not the parser's, and its connection goes on. */
   letsStream(req: IncomingMessage, res: FrontResponse): boolean {
-    const status = targetFault(req, this.limits)
+    const status = streamFault(req, this.limits)
     if (status !== undefined) sendError(req, res, { statusCode: status })
     else if (connectionOf(req.socket)?.dropsForwarded === true) dropForwarded(req)
     return status === undefined

@@ -72,9 +72,10 @@ export class RequestHandler {
 }
 
 /** How long the client may take is the site's to say from here on. */
-function holdTo(req: IncomingMessage, { bodyTimeoutMs, sendTimeoutMs }: SiteConfig['limits']): void {
+function holdTo(req: IncomingMessage, { bodyTimeoutMs, bodyRate, sendTimeoutMs }: SiteConfig['limits']): void {
   const connection = connectionOf(req.socket)
   if (connection === undefined) return
   connection.bodyTimeoutMs = bodyTimeoutMs
+  connection.bodyRate = bodyRate
   connection.sendTimeoutMs = sendTimeoutMs
 }

@@ -4,6 +4,8 @@
  * Names are given in lower case here, and compared without regard to their case (RFC 9110 §5.1).
  */
 
+const NO_NAMES: ReadonlySet<string> = new Set()
+
 /** All values of a field as one list; undefined where it is not there. */
 export function fieldOf(headers: readonly string[], name: string): string | undefined {
   let found: string | undefined
@@ -23,4 +25,21 @@ export function withoutFields(headers: readonly string[], isLeftOut: (name: stri
 /** The names, in lower case. */
 export function fieldNames(headers: readonly string[]): Set<string> {
   return new Set(headers.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()))
+}
+
+/** Fields that `Connection` says are for this connection alone (RFC 9110 §7.6.1), in lower case; most often none. */
+export function namedByConnection(headers: readonly string[]): ReadonlySet<string> {
+  let names: Set<string> | undefined
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    const name = headers[at] as string
+    if (name.length !== 'connection'.length || name.toLowerCase() !== 'connection') continue
+    const value = (headers[at + 1] as string).toLowerCase()
+    if (value === 'keep-alive' || value === 'close') continue
+    names ??= new Set()
+    for (const one of value.split(',')) names.add(one.trim())
+  }
+  // Nobody may have the length or the host of a message taken away.
+  names?.delete('content-length')
+  names?.delete('host')
+  return names ?? NO_NAMES
 }

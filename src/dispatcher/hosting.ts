@@ -7,6 +7,7 @@
  * Invariant: `context.hosts` always is the table of exactly the `config`s in `#sites`.
  */
 import type { SiteStatus } from '../admin/reports.ts'
+import { environmentAs } from '../config/identity.ts'
 import type { SiteLogConfig } from '../config/log-schema.ts'
 import { shownPath } from '../config/problems.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
@@ -306,7 +307,7 @@ export class Hosting {
       module: config.module as string,
       type: config.type,
       httpPort: config.httpPort,
-      env: { ...passedOn(this.#settings.env), NODE_ENV: 'production', ...config.env },
+      env: { ...passedOn(environmentAs(config.identity, this.#settings.env)), NODE_ENV: 'production', ...config.env },
       options: config.options,
       startTimeoutMs: config.limits.startTimeoutMs,
       stopTimeoutMs: config.limits.stopTimeoutMs,

@@ -12,7 +12,6 @@ import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream, Server
 import type { TLSSocket } from 'node:tls'
 import { connectionOf } from './connection.ts'
 import { guardFloods } from './flood-guard.ts'
-import { sendError } from './send-error.ts'
 import { MAX_HEADER_LIST_BYTES, StreamRequest, streamHead } from './stream-request.ts'
 import { StreamResponse } from './stream-response.ts'
 import { H2, StreamSocket } from './stream-socket.ts'
@@ -53,7 +52,8 @@ const SESSION: ServerOptions = {
 
 /** Takes the requests. */
 export interface StreamHandler {
-  handle(req: StreamRequest, res: StreamResponse): void
+  /** @param refused the status that it has to be answered with, whatever it asks for */
+  handle(req: StreamRequest, res: StreamResponse, refused: number | undefined): void
 }
 
 /** A connection and how many streams are open on it. */
@@ -121,12 +121,9 @@ export class Http2Front {
 
   #handle(stream: ServerHttp2Stream, connection: TLSSocket, raw: string[], isWhole: boolean): void {
     const head = streamHead(raw, !isWhole)
-    const shown = 'refused' in head ? { method: 'GET', target: '/', rawHeaders: [] } : head
     const socket = new StreamSocket(stream, connection)
     connectionOf(connection)?.carry(socket)
-    const req = new StreamRequest(stream, socket, shown, isWhole)
-    const res = new StreamResponse(req, stream, socket)
-    if ('refused' in head) sendError(req, res, { statusCode: head.refused })
-    else this.#handler.handle(req, res)
+    const req = new StreamRequest(stream, socket, head, isWhole)
+    this.#handler.handle(req, new StreamResponse(req, stream, socket), head.refused)
   }
 }

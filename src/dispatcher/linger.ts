@@ -22,10 +22,15 @@ export function linger(socket: Socket): void {
   socket.end()
 }
 
-/** From now on what comes is dropped; the parser gets nothing more. */
+/** From now on what comes is dropped, and no further request is answered. */
 export function discardInput(socket: Socket): void {
   const connection = connectionOf(socket)
   if (connection !== undefined) connection.isClosing = true
+  dropInput(socket)
+}
+
+/** From now on what comes is dropped; the parser gets nothing more. */
+export function dropInput(socket: Socket): void {
   socket.removeAllListeners('data')
   socket.removeAllListeners('end')
   // This also takes the socket's handle back from the parser, which otherwise reads by itself.

@@ -17,6 +17,7 @@ import { openLog } from '../core/log.ts'
 import { LogFiles } from '../core/log-files.ts'
 import { VERSION } from '../core/version.ts'
 import { Isolation } from '../pool/isolation.ts'
+import { KernelMemory } from '../pool/kernel-memory.ts'
 import type { PoolHandlers } from '../pool/pool.ts'
 import { Pool } from '../pool/pool.ts'
 import { Renewal } from '../pool/renewal.ts'
@@ -100,10 +101,12 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   mkdirSync(config.run, { recursive: true, mode: 0o700 })
   chmodSync(config.run, 0o700)
   const { concurrency } = config
-  const groups = config.pools.map((one) => groupSettings(one, thisMachine(), env))
+  const memory = openMemory(stack, config.pools, log)
+  const grounds = { machine: thisMachine(), env, isKernelGuarded: memory !== undefined }
+  const groups = config.pools.map((one) => groupSettings(one, grounds))
   warnOfRoot(config.pools, log)
   const recorder = new Recorder(performance.now(), Date.now())
-  const settings = { groups, concurrency, recorder, runFolder: config.run }
+  const settings = { groups, concurrency, recorder, runFolder: config.run, memory }
   const pool = stack.adopt(await Pool.start(settings, poolHandlers(late, log, errorLog), log), (it) => it.close())
   const renewal = stack.adopt(new Renewal(pool, log), (it) => it.close())
   const context: RequestContext = { log, hosts: buildHostTable<Site>([]) }
@@ -148,6 +151,15 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
 
   const running = stack.move()
   return { actions, log, reopenLogs: () => files.reopen(), close: () => running.disposeAsync() }
+}
+
+/** Has the kernel keep the limits of the pools' memory, where it may be asked to. */
+function openMemory(stack: AsyncDisposableStack, pools: readonly PoolConfig[], log: Log): KernelMemory | undefined {
+  const memory = KernelMemory.open(log)
+  if (memory === undefined) return undefined
+  stack.adopt(memory, (it) => it.close())
+  for (const { name, memoryBytes } of pools) memory.openPool(name, memoryBytes)
+  return memory
 }
 
 function openBackends(run: string, env: NodeJS.ProcessEnv, log: Log, errorLog: SiteErrorLog): Backends {

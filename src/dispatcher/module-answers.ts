@@ -7,29 +7,31 @@
 import type { Log } from '../core/log.ts'
 import { Exchange } from '../pool/exchange.ts'
 import type { Pool } from '../pool/pool.ts'
+import type { PoolSite } from '../pool/pool-site.ts'
 import type { RequestHead } from '../protocol/frames.ts'
 import type { ClientExchangeHandlers } from './client-exchange.ts'
 import { ClientExchange } from './client-exchange.ts'
 import { clientOf } from './connection.ts'
 import { FailureLog } from './failure-log.ts'
+import type { HeldBody } from './held-bodies.ts'
+import { HeldBodies } from './held-bodies.ts'
 import { sendError } from './send-error.ts'
-import { SlowReaders } from './slow-readers.ts'
+import { SlowClients } from './slow-clients.ts'
 import { TunnelExchange } from './tunnel.ts'
 import type { Visit } from './visit.ts'
 
 export class ModuleAnswers {
   readonly #pool: Pool
   readonly #exchanges: ClientExchangeHandlers
+  readonly #bodies = new HeldBodies()
 
   constructor(pool: Pool, log: Log) {
     this.#pool = pool
     const failures = new FailureLog(log)
-    const slow = new SlowReaders((exchange) => pool.yieldPlace(exchange))
     this.#exchanges = {
       onGone: (exchange) => pool.abort(exchange, 'the client is gone'),
       onFailed: (exchange, error) => failures.write(exchange, error),
-      onBlocked: (exchange, res) => slow.add(exchange, res),
-      onUnblocked: (exchange) => slow.delete(exchange),
+      slow: new SlowClients((exchange) => pool.lend(exchange)),
     }
   }
 
@@ -41,18 +43,27 @@ export class ModuleAnswers {
     const contentLength = bodyLength(req.rawHeaders)
     const { maxBodyBytes } = config.limits
     if (contentLength > maxBodyBytes) return sendError(req, res, { statusCode: 413, closes: true })
-    const plain = new ClientExchange(req, res, maxBodyBytes, this.#exchanges)
+    if (contentLength === 0 || upgrade) return this.#submit(visit, pooled, undefined)
+    const waitMs = config.limits.bodyWaitMs
+    this.#bodies.take({ req, res, site: pooled, waitMs, onReady: (body) => this.#submit(visit, pooled, body) })
+  }
+
+  #submit(visit: Visit, site: PoolSite, body: HeldBody | undefined): void {
+    const { req, res, upgrade, match } = visit
+    // It was taken away while its client was sending.
+    if (site.removed) return sendError(req, res, { statusCode: 503 })
+    const { maxBodyBytes } = match.site.config.limits
+    if (body !== undefined && body.bytes.byteLength > maxBodyBytes) {
+      return sendError(req, res, { statusCode: 413, closes: true })
+    }
+    const plain = new ClientExchange(req, res, maxBodyBytes, this.#exchanges, body)
     const listener = upgrade ? new TunnelExchange(plain, upgrade.socket, upgrade.head, this.#exchanges) : plain
-    const exchange = new Exchange(
-      pooled,
-      requestHead(visit),
-      contentLength !== 0 && !upgrade,
-      listener,
-      visit.arrivedAt,
-    )
+    // What its client took to send it is not the site's time.
+    const arrivedAt = body === undefined ? visit.arrivedAt : performance.now()
+    const exchange = new Exchange(site, requestHead(visit), body !== undefined, listener, arrivedAt)
     listener.exchange = exchange
     if (res.access !== undefined) res.access.exchange = exchange
-    this.#pool.submit(pooled, exchange)
+    this.#pool.submit(site, exchange)
   }
 }
 

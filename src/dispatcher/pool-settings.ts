@@ -1,6 +1,7 @@
 /**
  * What vhostel.ini says of pools and what a site's file says of where it lives, in the words of the pool.
  */
+import { environmentAs } from '../config/identity.ts'
 import type { PoolConfig } from '../config/server-schema.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { Residency } from '../pool/isolation.ts'
@@ -10,22 +11,35 @@ import type { Machine } from '../pool/sizing.ts'
 import { poolSize } from '../pool/sizing.ts'
 import { SHARED_BRAKE } from '../pool/worker-process.ts'
 
-/** @param env the environment of the worker processes; sites see only their own */
-export function groupSettings(pool: PoolConfig, machine: Machine, env: NodeJS.ProcessEnv): GroupSettings {
+/** Part of `memory` from which threads are replaced where the kernel ends whole processes at it: it counts more than we do. */
+const BEFORE_THE_KERNEL = 0.9
+
+/** What the groups of a server are made of, besides their settings. */
+export interface GroupGrounds {
+  machine: Machine
+  /** The environment of the worker processes; sites see only their own. */
+  env: NodeJS.ProcessEnv
+  /** Whether the kernel keeps the limits of memory. */
+  isKernelGuarded: boolean
+}
+
+export function groupSettings(pool: PoolConfig, { machine, env, isKernelGuarded }: GroupGrounds): GroupSettings {
   const { processes, threads, reason } = poolSize(machine, pool)
   return {
     name: pool.name,
+    pool: pool.name,
     processes,
     threads,
     reason,
     limits: {
-      memoryBytes: pool.memoryBytes,
+      memoryBytes:
+        isKernelGuarded && pool.memoryBytes !== undefined ? pool.memoryBytes * BEFORE_THE_KERNEL : pool.memoryBytes,
       processMemoryBytes: pool.processMemoryBytes,
       threadMemoryBytes: pool.threadMemoryBytes,
       maxRequests: pool.maxRequests,
       maxAgeMs: pool.maxAgeMs,
     },
-    process: { env, uid: pool.identity?.uid, gid: pool.identity?.gid },
+    process: { env: environmentAs(pool.identity, env), uid: pool.identity?.uid, gid: pool.identity?.gid },
     brake: SHARED_BRAKE,
     isOwn: false,
   }

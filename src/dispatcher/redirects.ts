@@ -7,7 +7,6 @@ import type { IncomingMessage } from 'node:http'
 import type { RedirectTarget } from '../config/redirect-schema.ts'
 import type { RedirectSettings } from '../config/site-redirect.ts'
 import { clientOf } from './connection.ts'
-import { asciiTarget } from './file-path.ts'
 import type { RequestHost } from './request-host.ts'
 import { sendError } from './send-error.ts'
 import type { Answerer, Step, Visit } from './visit.ts'
@@ -47,7 +46,7 @@ export function canonicalStep(canonical: string): Step {
 }
 
 function send({ res, asked }: Visit, status: number, { scheme, host, port }: Place, base: string): void {
-  const path = asked.target.startsWith('/') ? asciiTarget(asked.target) : '/' // OPTIONS * has no path
+  const path = asked.target.startsWith('/') ? asked.target : '/' // OPTIONS * has no path
   const authority = port === DEFAULT_PORTS[scheme] ? host : `${host}:${port}`
   res.writeHead(status, { location: `${scheme}://${authority}${base}${path}`, 'content-length': 0 })
   res.end()

@@ -2,9 +2,10 @@
  * What Node's parser lets through and this server does not: requests that another server on the way could read otherwise
  * than this one does (RFC 9112 §11.2), and what nobody here can answer. What the parser refuses itself is bad-request.ts's.
  *
- * Runs for every request of HTTP/1: one pass over the names, no copy of one that is not looked at.
+ * Runs for every request: one pass over the names, no copy of one that is not looked at.
  */
 import type { IncomingMessage } from 'node:http'
+import { METHODS } from '../core/node-http.ts'
 
 export interface RequestLimits {
   /** Characters of the target. */
@@ -12,6 +13,7 @@ export interface RequestLimits {
   maxHeaders: number
 }
 
+const KNOWN_METHODS = new Set(METHODS)
 /** All methods that are for the server itself and not for a site. */
 const REFUSED_METHODS = new Set(['CONNECT', 'TRACE'])
 const ENCODING_NAME = 'transfer-encoding'
@@ -26,8 +28,17 @@ export function requestFault(req: IncomingMessage, limits: RequestLimits): numbe
   return targetFault(req, limits) ?? codingFault(req.rawHeaders, req.httpVersionMinor)
 }
 
-/** As `requestFault`, without what is about the framing of HTTP/1. */
-export function targetFault(req: IncomingMessage, { maxTarget, maxHeaders }: RequestLimits): number | undefined {
+/**
+ * As `requestFault`, for a request of HTTP/2: what the parser of HTTP/1 refuses is refused here, so that no site is asked in
+ * one version what it cannot be asked in the other.
+ */
+export function streamFault(req: IncomingMessage, limits: RequestLimits): number | undefined {
+  const { url = '', method = '' } = req
+  if (!KNOWN_METHODS.has(method) || /[^\x21-\x7e]/.test(url)) return 400
+  return targetFault(req, limits) ?? codingFault(req.rawHeaders, 1)
+}
+
+function targetFault(req: IncomingMessage, { maxTarget, maxHeaders }: RequestLimits): number | undefined {
   const { rawHeaders, url = '', method = '' } = req
   if (url.length > maxTarget) return 414
   if (rawHeaders.length > maxHeaders * 2) return 431

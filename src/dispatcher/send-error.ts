@@ -14,7 +14,7 @@ import { closeAfter } from './linger.ts'
 const RETRY_AFTER_SECONDS = 1
 
 /** What sites can be asked, for `Allow` where nobody knows better. */
-const SITE_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
+export const SITE_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 
 /** What can be answered: any of our errors, or a bare status. `closes`: the connection is of no further use. */
 export interface Answerable {

@@ -30,8 +30,8 @@ export interface Site {
 /** Where the site stands now; see `SiteState`. */
 function stateOf(site: Site, isQuarantined: boolean): SiteState {
   const { pooled, iniProblems, codeFault } = site
-  const ofProgram = stateOfProgram(site.service.backend?.status())
-  if (ofProgram !== undefined) return ofProgram
+  const ofBackend = stateOfBackend(site.service.backend?.status())
+  if (ofBackend !== undefined) return ofBackend
   const isWarm = pooled === undefined || pooled.lane.warm.size > 0
   const isLoading = !isWarm && pooled.lane.loading !== undefined
   if (!isWarm && !isLoading && pooled.failure !== undefined) return 'failed'
@@ -41,10 +41,10 @@ function stateOf(site: Site, isQuarantined: boolean): SiteState {
   return isWarm ? 'live' : 'idle'
 }
 
-/** Where the program of a site stands; undefined where there is none, or it is well. */
-function stateOfProgram(status: BackendStatus | undefined): SiteState | undefined {
-  const { program, problem } = status ?? {}
-  if (program === undefined) return undefined
+/** Where the program of a site, or its upstreams, stand; undefined where there are none, or they are well. */
+function stateOfBackend(status: BackendStatus | undefined): SiteState | undefined {
+  const { program, problem, isDown } = status ?? {}
+  if (program === undefined) return isDown ? 'failed' : undefined
   if (program.state === 'running') return problem === undefined ? undefined : 'previous'
   if (program.state === 'starting') return 'loading'
   return problem === undefined ? 'idle' : 'failed'
@@ -77,7 +77,7 @@ export function statusOf(site: Site, urls: string[], isolation: Isolation): Site
     shape: pooled?.loaded?.shape,
     generation: pooled?.loaded === undefined ? 0 : (pooled.order?.generation ?? 0),
     threads: pooled?.lane.warm.size ?? 0,
-    inFlight: pooled?.lane.inFlight ?? backend?.inFlight ?? 0,
+    inFlight: pooled === undefined ? (backend?.inFlight ?? 0) : pooled.lane.inFlight + pooled.lane.lent,
     waiting: pooled?.lane.waiting.size ?? backend?.waiting ?? 0,
     requests: site.requests,
     residency,

@@ -8,13 +8,14 @@ import type { Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 
 /** Where a connection comes from and leads to, as far as those who answer look at it. */
-export type Ends = Pick<Socket, 'remoteAddress' | 'remotePort' | 'remoteFamily' | 'localAddress' | 'localPort'>
+export type Ends = {
+  [Name in 'remoteAddress' | 'remotePort' | 'localAddress' | 'localPort']?: Socket[Name] | undefined
+}
 
 export class StandInSocket extends Duplex {
   readonly encrypted: boolean
   readonly remoteAddress: string | undefined
   readonly remotePort: number | undefined
-  readonly remoteFamily: string | undefined
   readonly localAddress: string | undefined
   readonly localPort: number | undefined
 
@@ -24,7 +25,6 @@ export class StandInSocket extends Duplex {
     this.encrypted = encrypted
     this.remoteAddress = like.remoteAddress
     this.remotePort = like.remotePort
-    this.remoteFamily = like.remoteFamily
     this.localAddress = like.localAddress
     this.localPort = like.localPort
     // An error here is its end and nothing more; whoever wants to know listens to 'close'.

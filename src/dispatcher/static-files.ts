@@ -9,7 +9,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorCode } from '../config/text-file.ts'
-import { asciiTarget, decodePath, sameHostPath, splitTarget } from './file-path.ts'
+import { decodePath, sameHostPath, splitTarget } from './file-path.ts'
 import type { Found } from './find-file.ts'
 import { findFile } from './find-file.ts'
 import { folderPage } from './folder-listing.ts'
@@ -145,7 +145,7 @@ async function answerOnce(ask: FileAsk): Promise<boolean> {
 }
 
 function redirect(res: ServerResponse, path: string, query: string, found: Found & { kind: 'redirect' }): void {
-  const location = asciiTarget(sameHostPath(path.slice(0, path.length - found.cut)) + found.add + query)
+  const location = sameHostPath(path.slice(0, path.length - found.cut)) + found.add + query
   res.writeHead(301, { location, 'content-length': 0 })
   res.end()
 }

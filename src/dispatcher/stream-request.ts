@@ -8,11 +8,17 @@
  * Invariant: a request with a body says so in its headers, as HTTP/1.1 has to.
  */
 import type { ServerHttp2Stream } from 'node:http2'
-import { IncomingMessage } from '../core/node-http.ts'
+import { giveHeaders, IncomingMessage } from '../core/node-http.ts'
 import type { StreamSocket } from './stream-socket.ts'
 
-/** What a head of HTTP/2 says, or why it cannot be answered: a status. */
-export type StreamHead = { method: string; target: string; rawHeaders: string[] } | { refused: number }
+/** What a head of HTTP/2 says. */
+export interface StreamHead {
+  method: string
+  target: string
+  rawHeaders: string[]
+  /** The status where it cannot be answered; then the rest is for those who tell of it. */
+  refused: number | undefined
+}
 
 /**
  * Makes a head of HTTP/1.1 of one of HTTP/2.
@@ -39,20 +45,25 @@ export function streamHead(raw: readonly string[], hasBody: boolean): StreamHead
       rest.push(name, value)
     }
   }
-  const { ':method': method, ':path': target, ':authority': authority } = pseudo
+  const { ':method': method, ':path': target, ':authority': authority, ':scheme': scheme = 'https' } = pseudo
+  const refuse = (refused: number): StreamHead => {
+    return { method: method ?? '', target: target ?? authority ?? '', rawHeaders: rest, refused }
+  }
   // A client that has not confirmed the settings yet is not held to them.
-  if (size > MAX_HEADER_LIST_BYTES) return { refused: 431 }
+  if (size > MAX_HEADER_LIST_BYTES) return refuse(431)
   // CONNECT has no path; tunnels are not made here, those for WebSocket (RFC 8441) included.
-  if (method === undefined || target === undefined) return { refused: method === 'CONNECT' ? 405 : 400 }
+  if (method === undefined || target === undefined) return refuse(method === 'CONNECT' ? 405 : 400)
+  // Nothing else is served here, in HTTP/1.1 neither.
+  if (!/^https?$/i.test(scheme)) return refuse(400)
   // RFC 9113 §8.3.1: two names for the host that differ make the request malformed.
   if (authority !== undefined && host !== undefined && authority.toLowerCase() !== host.toLowerCase()) {
-    return { refused: 400 }
+    return refuse(400)
   }
   const named = authority ?? host
   const rawHeaders = named === undefined ? rest : ['host', named, ...rest]
   if (crumbs.length > 0) rawHeaders.push('cookie', crumbs.join('; '))
   if (hasBody && !hasLength) rawHeaders.push('transfer-encoding', 'chunked')
-  return { method, target, rawHeaders }
+  return { method, target, rawHeaders, refused: undefined }
 }
 
 const COLON = 58
@@ -61,23 +72,13 @@ const COLON = 58
 export const MAX_HEADER_LIST_BYTES = 32 * 1024
 const HEADER_OVERHEAD = 32
 
-/** What `IncomingMessage` has beside what is declared. */
-interface WithLines {
-  _addHeaderLines(rawHeaders: string[], count: number): void
-}
-
 export class StreamRequest extends IncomingMessage {
   readonly #stream: ServerHttp2Stream
   #isRead = false
   #isAbandoned = false
 
   /** @param isWhole whether the stream ended with its headers */
-  constructor(
-    stream: ServerHttp2Stream,
-    socket: StreamSocket,
-    head: Exclude<StreamHead, { refused: number }>,
-    isWhole: boolean,
-  ) {
+  constructor(stream: ServerHttp2Stream, socket: StreamSocket, head: StreamHead, isWhole: boolean) {
     // Node declares net.Socket here and uses what any Duplex has.
     super(socket as unknown as ConstructorParameters<typeof IncomingMessage>[0])
     this.#stream = stream
@@ -87,7 +88,7 @@ export class StreamRequest extends IncomingMessage {
     this.httpVersion = '2.0'
     this.method = head.method
     this.url = head.target
-    ;(this as unknown as WithLines)._addHeaderLines(head.rawHeaders, head.rawHeaders.length)
+    giveHeaders(this, head.rawHeaders)
     stream.on('close', () => this.#closed())
     if (isWhole) this.#ended()
   }

@@ -10,6 +10,7 @@ import type { ServerHttp2Stream } from 'node:http2'
 import { validateHeaderName, validateHeaderValue } from '../core/node-http.ts'
 import type { Headers, Written } from './front-response.ts'
 import { FrontResponse } from './front-response.ts'
+import { namedByConnection } from './header-fields.ts'
 import type { StreamRequest } from './stream-request.ts'
 import type { StreamSocket } from './stream-socket.ts'
 import { H2 } from './stream-socket.ts'
@@ -178,23 +179,12 @@ function streamHeaders(status: number, headers: readonly string[]): string[] {
     const name = headers[at] as string
     const value = headers[at + 1] as string
     const key = name.toLowerCase()
-    if (OF_CONNECTION.has(key) || dropped?.has(key)) continue
+    if (OF_CONNECTION.has(key) || dropped.has(key)) continue
     validateHeaderName(name)
     validateHeaderValue(name, value)
     sent.push(key, value)
   }
   return sent
-}
-
-/** Headers that a `Connection` header says are its connection's (RFC 9110 §7.6.1). */
-function namedByConnection(headers: readonly string[]): Set<string> | undefined {
-  let named: Set<string> | undefined
-  for (let at = 0; at + 1 < headers.length; at += 2) {
-    if ((headers[at] as string).length !== 10 || (headers[at] as string).toLowerCase() !== 'connection') continue
-    named ??= new Set()
-    for (const name of (headers[at + 1] as string).split(',')) named.add(name.trim().toLowerCase())
-  }
-  return named
 }
 
 function joined(before: OutgoingHttpHeader | undefined, value: OutgoingHttpHeader | undefined): string[] {

@@ -29,6 +29,11 @@ export class StreamSocket extends StandInSocket {
     stream.on('close', () => this.destroy())
   }
 
+  /** As `tls.TLSSocket.getProtocol`. */
+  getProtocol(): string | null {
+    return this.connection.getProtocol()
+  }
+
   /** Bytes that the client has not taken yet. */
   get unsentBytes(): number {
     return this.#stream.writableLength

@@ -5,8 +5,8 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
-import type { TLSSocket } from 'node:tls'
-import { IncomingMessage as Message } from '../core/node-http.ts'
+import { giveHeaders, IncomingMessage as Message } from '../core/node-http.ts'
+import { clientOf } from './connection.ts'
 import { FrontResponse } from './front-response.ts'
 import { withoutFields } from './header-fields.ts'
 import { StandInSocket } from './stand-in-socket.ts'
@@ -15,10 +15,10 @@ import type { Visit } from './visit.ts'
 /** The same question once more, with other headers. It has no body. */
 export function unseenVisit(visit: Visit, rawHeaders: string[]): Visit {
   const { req } = visit
-  const { encrypted = false } = req.socket as Partial<TLSSocket>
-  const socket = new StandInSocket(req.socket, encrypted) as unknown as Socket
+  const socket = standIn(req)
   const again = new Message(socket)
-  Object.assign(again, { method: 'GET', url: req.url, rawHeaders, complete: true })
+  giveHeaders(again, rawHeaders)
+  Object.assign(again, { method: 'GET', url: req.url, complete: true })
   again.httpVersion = req.httpVersion
   again.httpVersionMajor = req.httpVersionMajor
   again.httpVersionMinor = req.httpVersionMinor
@@ -31,6 +31,16 @@ export function unseenVisit(visit: Visit, rawHeaders: string[]): Visit {
     process.nextTick(() => res.emit('close'))
   })
   return { ...visit, req: again, res, upgrade: undefined, arrivedAt: performance.now() }
+}
+
+/**
+ * Whoever the visitor is, by the word of trusted proxies too, is at the other end of it: it is nobody's connection, which
+ * would be closed for what was answered here.
+ */
+function standIn(req: IncomingMessage): Socket {
+  const { address: remoteAddress, port: remotePort, encrypted } = clientOf(req)
+  const { localAddress, localPort } = req.socket
+  return new StandInSocket({ remoteAddress, remotePort, localAddress, localPort }, encrypted) as unknown as Socket
 }
 
 /** What a request asks for only if it is not known already. */

@@ -12,6 +12,7 @@ import { REPEATABLE_METHODS, SAFE_METHODS } from '../protocol/methods.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { PoolThread } from './pool-thread.ts'
 import type { Slot } from './scheduler.ts'
+import { lendPlace, reclaimPlace } from './scheduler.ts'
 import type { ThreadLink } from './thread-link.ts'
 
 /** The front's side of an exchange. Body bytes given to it are its to keep. */
@@ -66,6 +67,7 @@ export class Exchange {
   #wantsDrain = false
   /** Counted in `slot.unbegun`. */
   #isUnbegun = false
+  #isLent = false
   /** What was sent of the body before the thread said that it started: needed again if it never does. */
   #unacknowledged: Uint8Array[] | undefined
   #bodyEnd: string[] | undefined
@@ -113,9 +115,30 @@ export class Exchange {
     if (this.#bodyEnd !== undefined) link.sendEnd(id, this.#bodyEnd)
   }
 
+  /** Whether others may have its place in its thread, because it waits for nobody but its client. */
+  get isLent(): boolean {
+    return this.#isLent
+  }
+
+  /** Lends its place. @returns whether it had one to lend */
+  lend(): boolean {
+    if (this.slot === undefined || this.#isLent) return false
+    this.#isLent = true
+    lendPlace(this.site.lane, this.slot)
+    return true
+  }
+
+  /** Its client has done its part: it counts again. */
+  reclaim(): void {
+    if (this.slot === undefined || !this.#isLent) return
+    this.#isLent = false
+    reclaimPlace(this.site.lane, this.slot)
+  }
+
   /** Gives up its place in a thread. @returns that place */
   leaveSlot(): Slot<Exchange> | undefined {
     const { slot } = this
+    this.reclaim()
     this.#begins()
     this.slot = undefined
     return slot

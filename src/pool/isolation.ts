@@ -154,9 +154,11 @@ export class Isolation {
   #ownSettings(site: PoolSite, { isolation, pool, uid, gid, root }: Residency): GroupSettings {
     const byChoice = isolation === 'process'
     const { workforce } = this.#pool
-    const { process, limits } = (workforce.groups.get(pool) ?? workforce.defaultGroup).settings
+    const shared = workforce.groups.get(pool) ?? workforce.defaultGroup
+    const { process, limits } = shared.settings
     return {
       name: ownGroup(site),
+      pool: shared.name,
       processes: { min: 1, max: 1 },
       threads: { min: 1, max: 2 },
       process: {

@@ -63,6 +63,7 @@ export class Losses {
    */
   processLost(group: ProcessGroup, owner: PoolSite | undefined, end: ProcessEnd, threads: PoolThread[]): void {
     if (owner !== undefined) return this.#ownProcessLost(owner, end, threads)
+    if (end.isOutOfMemory) return this.#processFilled(end, threads)
     // Somebody outside did that, or we ourselves.
     if (group.settings.isOwn || isFromOutside(end)) return
     const open = threads.flatMap((thread) => thread.orphans ?? [...(thread.link?.open.values() ?? [])])
@@ -76,12 +77,22 @@ export class Losses {
     this.#handlers.onSuspects(sites, { kind: 'crashed', text: `ended its process (${end.why})`, severe: true })
   }
 
+  /** The kernel had no memory left for it: one of the sites of its largest thread, or of all where none stands out. */
+  #processFilled({ why }: ProcessEnd, threads: PoolThread[]): void {
+    const sites = sitesOf(largestOf(threads))
+    const suspects = this.#memorySuspects.full([...sites], performance.now())
+    if (suspects.length === 0) return
+    if (suspects.length === 1) for (const thread of threads) thread.blamed = suspects[0]
+    this.#handlers.onSuspects(suspects, { kind: 'memory', text: `filled its process (${why})`, severe: true })
+  }
+
   #ownProcessLost(site: PoolSite, end: ProcessEnd, threads: PoolThread[]): void {
     site.throttledUntil = performance.now() + end.waitMs
     // Else somebody outside did that, or the watch, which has said so.
     if (!isFromOutside(end)) {
       for (const thread of threads) thread.blamed = site
-      this.#handlers.onOffence(site, { kind: 'crashed', text: `ended its process (${end.why})`, severe: true })
+      const kind = end.isOutOfMemory ? 'memory' : 'crashed'
+      this.#handlers.onOffence(site, { kind, text: `ended its process (${end.why})`, severe: true })
     }
     if (end.waitMs === 0) return
     for (const exchange of [...site.lane.waiting]) this.#handlers.fail(exchange, throttled(site))
@@ -145,8 +156,19 @@ function endOfThread({ why }: ThreadFate): string {
   return `ended its thread (${why.split('\n', 1)[0]})`
 }
 
-function isFromOutside({ signal }: ProcessEnd): boolean {
-  return signal !== null && OUTSIDE_SIGNALS.has(signal)
+/** The thread that had more memory than all others together, or all of them. */
+function largestOf(threads: PoolThread[]): PoolThread[] {
+  const total = threads.reduce((sum, { memoryBytes }) => sum + memoryBytes, 0)
+  const largest = threads.find(({ memoryBytes }) => memoryBytes > total / 2)
+  return largest === undefined ? threads : [largest]
+}
+
+function sitesOf(threads: readonly PoolThread[]): Set<PoolSite> {
+  return new Set(threads.flatMap((thread) => [...thread.sites()]))
+}
+
+function isFromOutside({ signal, isOutOfMemory }: ProcessEnd): boolean {
+  return !isOutOfMemory && signal !== null && OUTSIDE_SIGNALS.has(signal)
 }
 
 /**

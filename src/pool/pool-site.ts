@@ -110,7 +110,8 @@ export class PoolSite {
   /** Whether nobody has used it for its idle time. */
   isIdle(now: number): boolean {
     const { idleMs, preload } = this.limits
-    if (preload || idleMs === 0 || this.lane.inFlight > 0 || this.lane.waiting.size > 0) return false
+    const { inFlight, lent, waiting } = this.lane
+    if (preload || idleMs === 0 || inFlight + lent + waiting.size > 0) return false
     return now - this.lastUsedAt >= idleMs
   }
 

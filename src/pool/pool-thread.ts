@@ -36,6 +36,8 @@ export interface Lateness {
   culprit: PoolSite | undefined
   /** The request of the culprit that is running, where there is one. */
   exchange: Exchange | undefined
+  /** Settled once the stack has said whose code it is, as far as it does; undefined while it was not asked. */
+  whose: Promise<unknown> | undefined
   /** When its supervisor was asked to take requests back; 0 once it has answered. */
   askedAt: number
   /** Steps of the chain that were taken (watch.ts). */
@@ -60,6 +62,8 @@ export class PoolThread {
   late: Lateness | undefined
   /** Since when nothing was heard of it though something should be; `performance.now()`. */
   quietSince: number | undefined
+  /** When its stack was last asked whose code it is; `performance.now()`. */
+  lookedAt = Number.NEGATIVE_INFINITY
   /** The site that it is kept, or was ended, by; as far as known. */
   blamed: PoolSite | undefined
   /** It has the lowest priority for good: it is replaced as soon as it comes round. */

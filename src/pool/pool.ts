@@ -26,7 +26,7 @@ import type { Offence } from './quarantine.ts'
 import { Recording } from './recording.ts'
 import type { RerouteHandlers } from './reroute.ts'
 import { Reroute } from './reroute.ts'
-import type { Slot } from './scheduler.ts'
+import type { Lane, Slot } from './scheduler.ts'
 import { Scheduler } from './scheduler.ts'
 import type { ThreadLinkHandlers } from './thread-link.ts'
 import { Watch } from './watch.ts'
@@ -291,18 +291,22 @@ export class Pool {
     for (const assignment of this.scheduler.drain(slot)) this.#assign(assignment.request, slot)
   }
 
-  /** An answer waits for nobody but its client: others may have its place in the thread, though it stays open there. */
-  yieldPlace(exchange: Exchange): void {
-    if (exchange.state === 'answering') this.#leave(exchange)
+  /** It waits for nobody but its client: others may have its place in the thread until `exchange.reclaim`. */
+  lend(exchange: Exchange): void {
+    const { slot, site } = exchange
+    if (slot !== undefined && exchange.lend()) this.#freed(site.lane, slot)
   }
 
   /** The exchange holds a place in a thread no more. */
   #leave(exchange: Exchange): void {
     const slot = exchange.leaveSlot()
     if (slot === undefined) return
-    const { lane } = exchange.site
     this.#recording.finished(exchange, this.workforce.threads.get(slot.thread))
-    this.scheduler.finish(lane, slot)
+    this.scheduler.finish(exchange.site.lane, slot)
+    this.#freed(exchange.site.lane, slot)
+  }
+
+  #freed(lane: Lane<Exchange>, slot: Slot<Exchange>): void {
     this.#drain(slot)
     // Where a site has all that it may have, a place that it leaves here is one that it may take elsewhere.
     if (lane.waiting.size > 0) for (const warm of lane.warm) if (warm !== slot) this.#drain(warm)

@@ -18,6 +18,8 @@ export interface GroupLimits extends RecyclingLimits {
 
 export interface GroupSettings {
   name: string
+  /** The pool whose memory it shares: itself, or where its only site belongs. */
+  pool: string
   processes: Range
   /** In each process. */
   threads: Range

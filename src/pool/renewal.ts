@@ -8,7 +8,8 @@
  *
  * Limits: at most as many extra threads as the pool has; edits beyond that share one. One thread is tidied at a time.
  * Invariant: a site's old generation takes requests until the new one is loaded; when that fails, for as long as it
- * lives.
+ * lives. A thread that is ended in order, or with its process, while it loads says nothing of the code: that is loaded in
+ * another.
  */
 import type { Log } from '../core/log.ts'
 import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
@@ -22,6 +23,8 @@ import { failedReport } from './thread-link.ts'
 const CALM_MS = 2_000
 /** With edits that never calm down, threads are tidied after this long all the same, in ms. */
 const LONGEST_WAIT_MS = 30_000
+/** How often a generation is begun whose threads end for no fault that is known to be its own. */
+const MAX_ATTEMPTS = 3
 
 export class Renewal {
   readonly #pool: Pool
@@ -76,7 +79,7 @@ export class Renewal {
    * @returns false when it could not be done now
    */
   async recycle(thread: PoolThread, drop: (site: PoolSite) => boolean): Promise<boolean> {
-    if (this.#tidying || this.#closed || thread.state !== 'ready') return false
+    if (this.#tidying || this.#closed || thread.state !== 'ready' || thread.loading.size > 0) return false
     return this.#alone(async () => {
       if (!(await this.#moveSites(thread, drop))) return false
       await this.#retire(thread)
@@ -85,11 +88,16 @@ export class Renewal {
     })
   }
 
-  /** A group wants fewer threads than it has: the one with the fewest sites is moved together with another. */
+  /**
+   * A group wants fewer threads than it has: the one with the fewest sites is moved together with another. One in which a site is
+   * being loaded does not count: it is for that site that there is one more.
+   */
   shrink(group: ProcessGroup): void {
-    const threads = [...group.threads].filter((thread) => thread.state === 'ready' && thread.loading.size === 0)
-    const [least] = threads.sort(byLoad)
-    if (this.#tidying || least === undefined || group.ready <= group.size) return
+    const threads = [...group.threads]
+      .filter(({ state, loading }) => state === 'ready' && loading.size === 0)
+      .sort(byLoad)
+    const [least] = threads
+    if (this.#tidying || least === undefined || threads.length <= group.size) return
     this.#alone(async () => {
       if (await this.#moveSites(least, neverDrop, true)) await this.#retire(least)
     }).catch((error: unknown) => this.#log.error({ err: error }, 'ending a thread failed'))
@@ -116,13 +124,16 @@ export class Renewal {
     }
   }
 
-  async #replace(site: PoolSite, order: LoadOrder): Promise<LoadReport> {
+  async #replace(site: PoolSite, order: LoadOrder, attempt = 1): Promise<LoadReport> {
     const thread = await this.#nursery(site)
     if (thread === undefined) return failedReport('no worker process is up')
     // Requests that come for a site without a thread wait for this load instead of causing another.
     if (site.lane.warm.size === 0) site.lane.loading ??= thread.slot
     const report = await this.#pool.load(site, thread, order)
     if (site.lane.loading === thread.slot) site.lane.loading = undefined
+    if (attempt < MAX_ATTEMPTS && !site.removed && (await this.#wasTakenAway(thread))) {
+      return this.#replace(site, order, attempt + 1)
+    }
     if (site.removed) {
       this.#pool.stale(thread, order.generation)
     } else if (report.shape === undefined) {
@@ -135,6 +146,12 @@ export class Renewal {
     }
     this.noteStale()
     return report
+  }
+
+  /** Whether a thread has ended, and not by what ran in it alone. */
+  async #wasTakenAway(thread: PoolThread): Promise<boolean> {
+    if (thread.state !== 'ended' || this.#closed) return false
+    return thread.wasRetiring || (await thread.fate).what === 'process'
   }
 
   /** A thread in which no generation of this site has ever been: a fresh one where the site is in use. */
@@ -197,8 +214,10 @@ export class Renewal {
       if (!lane.spreadable) return false
       if (!(await this.#moveSite(site, from, among))) return false
     }
+    if (from.loading.size === 0) return true
     // What is being loaded there would be lost with it.
-    return from.loading.size === 0
+    this.noteStale()
+    return false
   }
 
   async #moveSite(site: PoolSite, from: PoolThread, among: boolean): Promise<boolean> {

@@ -16,15 +16,15 @@
  * whose code is what keeps a thread is held: nothing of it is started anywhere else meanwhile.
  *
  * Invariant: a request is handed only to a thread that accepts and is not late, in which its site is warm, and that holds
- * fewer than `concurrency` requests. A lane waits for a thread (`thread.hungry`) exactly when it is warm there and has
- * requests waiting.
+ * fewer than `concurrency` requests that wait for something else than their client. (A place that was lent meanwhile is taken
+ * back beyond that.) A lane waits for a thread (`thread.hungry`) exactly when it is warm there and has requests waiting.
  */
 
 /** One thread as the scheduler sees it. */
 export interface Slot<R> {
   readonly thread: number
   readonly group: string
-  /** Requests handed over and not finished. */
+  /** Requests handed over and not finished, but for those whose place is lent. */
   inFlight: number
   /** Those of them that its thread has not begun, as far as is known. */
   unbegun: number
@@ -64,6 +64,8 @@ export interface Lane<R> {
   readonly waiting: Set<R>
   maxWaiting: number
   inFlight: number
+  /** Its requests whose places others have for now, because they wait for nobody but their client. */
+  lent: number
   /** Part of the turns that it has when others wait too, 0 to 1; beyond that all are alike. */
   share: number
   /** Most of its group's places and threads that it may take, 0 to 1. */
@@ -191,6 +193,7 @@ export class Scheduler<R> {
       waiting: new Set(),
       maxWaiting,
       inFlight: 0,
+      lent: 0,
       share: 0,
       max: 1,
       turns: 0,
@@ -387,6 +390,20 @@ export class Scheduler<R> {
   #sated(lane: Lane<R>): void {
     for (const slot of lane.warm) slot.hungry.delete(lane)
   }
+}
+
+/** Others may have the place of a request, which stays in its thread. Follow with `drain(slot)`. */
+export function lendPlace<R>(lane: Lane<R>, slot: Slot<R>): void {
+  slot.inFlight--
+  lane.inFlight--
+  lane.lent++
+}
+
+/** The request counts again, whether or not its place is taken. */
+export function reclaimPlace<R>(lane: Lane<R>, slot: Slot<R>): void {
+  slot.inFlight++
+  lane.inFlight++
+  lane.lent--
 }
 
 /** Not kept by a site, then fewer requests, then a calmer event loop (in tenths, so that noise does not decide), then fewer sites. */

@@ -7,6 +7,7 @@
 import { availableParallelism, totalmem } from 'node:os'
 import type { Range } from '../config/units.ts'
 import { PROCESS_BYTES, THREAD_BYTES } from '../core/footprint.ts'
+import { memoryLimit, ownCgroup } from './cgroup.ts'
 
 const MAX_THREADS = 4
 const MAX_PROCESSES = 32
@@ -18,6 +19,14 @@ export interface Machine {
   memoryBytes: number
 }
 
+/** What the user said of a pool. */
+export interface WantedSize {
+  processes: Range | 'auto'
+  threads: Range | 'auto'
+  /** What all its processes may take together; undefined: no limit. */
+  memoryBytes?: number | undefined
+}
+
 export interface PoolSize {
   processes: Range
   /** Threads in each process. */
@@ -26,11 +35,15 @@ export interface PoolSize {
   reason: string
 }
 
-/** The machine as this process may use it: Node counts cgroup limits in both figures. */
+/**
+ * The machine as this process may use it. Node counts the cgroup's limits in both figures, of cgroup v2 only those of the
+ * very cgroup that the process is in, so those above it are looked at here.
+ */
 export function thisMachine(): Machine {
-  const constrained = process.constrainedMemory()
-  const memoryBytes = constrained > 0 ? Math.min(constrained, totalmem()) : totalmem()
-  return { cores: availableParallelism(), memoryBytes }
+  const own = ownCgroup()
+  const constrained = process.constrainedMemory() || Number.POSITIVE_INFINITY
+  const above = own === undefined ? Number.POSITIVE_INFINITY : memoryLimit(own)
+  return { cores: availableParallelism(), memoryBytes: Math.min(constrained, above, totalmem()) }
 }
 
 /**
@@ -38,9 +51,13 @@ export function thisMachine(): Machine {
  * work; two where there is one process, so that one may block while the other works. Fewer processes where memory is
  * short. Numbers given by the user are taken as they are.
  */
-export function poolSize(machine: Machine, wanted: { processes: Range | 'auto'; threads: Range | 'auto' }): PoolSize {
+export function poolSize(machine: Machine, wanted: WantedSize): PoolSize {
   const least = wanted.threads === 'auto' ? 1 : wanted.threads.min
-  const byMemory = Math.floor(machine.memoryBytes / 4 / (PROCESS_BYTES + least * THREAD_BYTES))
+  const byMemory = Math.floor(
+    Math.min(machine.memoryBytes, wanted.memoryBytes ?? machine.memoryBytes) /
+      4 /
+      (PROCESS_BYTES + least * THREAD_BYTES),
+  )
   const byCores = Math.min(machine.cores, MAX_PROCESSES)
   const automatic = Math.max(1, Math.min(byCores, byMemory))
   const processes = wanted.processes === 'auto' ? { min: automatic, max: automatic } : wanted.processes

@@ -9,6 +9,7 @@
  * Invariant: every late thread becomes punctual again or ends, within its site's `hard_limit` and a few seconds.
  */
 import { readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../core/log.ts'
 import type { Running } from '../core/thread-board.ts'
 import type { SupervisorReport } from '../core/worker-orders.ts'
@@ -18,6 +19,8 @@ import type { Lateness, PoolThread } from './pool-thread.ts'
 import type { Offence } from './quarantine.ts'
 import type { Scheduler, Slot } from './scheduler.ts'
 import { culpritOf } from './stack-owner.ts'
+import type { Step } from './watch-steps.ts'
+import { dueMs, FIRST_GRAVE_STEP, STALLED_MS, STEPS, TERMINATE_GRACE_MS, USUAL_LIMITS } from './watch-steps.ts'
 import type { ThreadReport, Workforce } from './workforce.ts'
 
 /** What the watch has the pool do. */
@@ -41,8 +44,10 @@ export interface WatchedPool {
 const TICK_MS = 10
 /** From this silence on a thread is late. Batches of a busy thread take 10 ms, a large garbage collection 20. */
 const LATE_MS = 40
-/** From here on other threads load what waits for this one, and it is an offence. */
-const STALLED_MS = 100
+/** How much longer than that the stack may take: the site that keeps this thread would do the same in another. */
+const STACK_MS = 300
+/** A look holds its thread up for some ms: one that is often still for a moment is looked at so early only this often. */
+const EARLY_LOOK_EVERY_MS = 10_000
 /** How long a supervisor may take to answer before its process counts as stopped. */
 const SUPERVISOR_MS = 1_000
 const AVOID_MS = 10_000
@@ -52,19 +57,10 @@ const OWN_MS = 200
 const FULL = 0.5
 /** How long a supervisor may take to answer a question: a stack that is deep takes most of a second. */
 const ANSWER_MS = 1_500
-/** From `terminate()` to the end of the process, and how long its other requests get. */
-const TERMINATE_GRACE_MS = 2_000
+/** How long the other requests of a process get that is to be killed. */
 const MOVE_GRACE_MS = 3_000
-/** Where nobody is known to be the culprit. */
-const USUAL_LIMITS = { slowMs: 1_000, softLimitMs: 2_000, hardLimitMs: 10_000 }
-
-/** The steps, in their order; each is taken once while a thread is late. */
-const STEPS = ['stalled', 'slow', 'retire', 'terminate', 'kill'] as const
-type Step = (typeof STEPS)[number]
 /** What a supervisor answers to a question. */
 type Answer = Extract<ThreadReport, { type: 'stack' | 'delay' }>
-/** From here on a step costs its site, or what else is in the thread. */
-const FIRST_GRAVE_STEP = STEPS.indexOf('slow')
 
 export class Watch {
   readonly #pool: WatchedPool
@@ -176,6 +172,7 @@ export class Watch {
       since,
       culprit: undefined,
       exchange: undefined,
+      whose: undefined,
       askedAt: now,
       taken: 0,
       checkedFor: 0,
@@ -284,7 +281,7 @@ export class Watch {
    * A thread that was replaced for it would have to load it once more, and be as late again.
    */
   #dueMs(step: Step, thread: PoolThread): number {
-    const due = dueMs(step, thread.late?.culprit)
+    const due = dueMs(step, thread.late?.culprit?.limits)
     if (!this.#pool.workforce.isOwn(thread)) return due
     const [loading] = thread.loading
     return loading === undefined ? due : Math.max(due, loading.limits.hardLimitMs)
@@ -309,6 +306,8 @@ export class Watch {
 
   #take(step: Step, thread: PoolThread, lateMs: number): void {
     switch (step) {
+      case 'whose':
+        return this.#lookEarly(thread)
       case 'stalled':
         return void this.#stalled(thread)
       case 'slow':
@@ -331,9 +330,13 @@ export class Watch {
     // What is being loaded here may be what keeps the thread: it must not do the same elsewhere.
     const loading = [...thread.loading].filter(({ lane }) => lane.heldBy === undefined)
     for (const { lane } of loading) this.#pool.scheduler.hold(lane, slot)
-    slot.stalled = true
-    this.#pool.seekElsewhere(thread)
-    if (late.culprit === undefined) await this.#askWhose(thread)
+    this.#seekCulprit(thread, late)
+    if (late.culprit === undefined) await Promise.race([late.whose, delay(STACK_MS, undefined, { ref: false })])
+    if (thread.late === late) {
+      slot.stalled = true
+      this.#pool.seekElsewhere(thread)
+    }
+    await late.whose
     for (const site of loading) {
       if (site === late.culprit || site.lane.heldBy !== slot) continue
       this.#pool.scheduler.release(site.lane)
@@ -341,8 +344,19 @@ export class Watch {
     }
   }
 
+  /** Not where the supervisor has not said yet what is marked: the next step asks then. */
+  #lookEarly(thread: PoolThread): void {
+    const isRecent = performance.now() - thread.lookedAt < EARLY_LOOK_EVERY_MS
+    if (thread.late?.askedAt === 0 && !isRecent) this.#seekCulprit(thread, thread.late)
+  }
+
+  #seekCulprit(thread: PoolThread, late: Lateness): void {
+    if (late.culprit === undefined) late.whose ??= this.#askWhose(thread)
+  }
+
   /** Finds the culprit by what is on the thread's stack, where no mark says it. */
   async #askWhose(thread: PoolThread): Promise<string | undefined> {
+    thread.lookedAt = performance.now()
     const stack = await this.stack(thread)
     const site = stack === undefined ? undefined : culpritOf(stack, thread.sites())
     if (site !== undefined) this.#blameSite(thread, site, undefined)
@@ -435,25 +449,6 @@ export class Watch {
             ageMs: Math.round(performance.now() - exchange.arrivedAt),
           }
     return { ...about(thread, culprit), ...request, forMs: Math.round(lateMs) }
-  }
-}
-
-/** How late a thread is when a step is due, in ms. */
-function dueMs(step: Step, culprit: PoolSite | undefined): number {
-  const limits = culprit?.limits ?? USUAL_LIMITS
-  switch (step) {
-    case 'stalled':
-      return STALLED_MS
-    case 'slow':
-      return limits.slowMs
-    case 'retire':
-      return limits.softLimitMs
-    case 'terminate':
-      return limits.hardLimitMs
-    case 'kill':
-      return limits.hardLimitMs + TERMINATE_GRACE_MS
-    default:
-      return step satisfies never
   }
 }
 

@@ -13,6 +13,7 @@ import { backOffMs } from '../core/back-off.ts'
 import { entryUrl } from '../core/entry.ts'
 import type { Log } from '../core/log.ts'
 import type { SupervisorOrder, SupervisorReport } from '../core/worker-orders.ts'
+import type { MemoryCage } from './kernel-memory.ts'
 
 /** How slowly a process that ends again and again is started, in ms. */
 export interface Brake {
@@ -40,6 +41,8 @@ export interface ProcessOptions {
   gid?: number | undefined
   /** How much it stands back for others, 0 to 19 (nice(2)). */
   nice?: number
+  /** Where the kernel counts its memory. */
+  cage?: MemoryCage | undefined
 }
 
 export interface WorkerProcessHandlers {
@@ -53,6 +56,8 @@ export interface ProcessEnd {
   /** In words. */
   why: string
   signal: NodeJS.Signals | null
+  /** Whether the kernel killed it for want of memory. */
+  isOutOfMemory: boolean
   waitMs: number
 }
 
@@ -100,13 +105,14 @@ export class WorkerProcess {
     this.#closing = true
     clearTimeout(this.#restart)
     const child = this.#child
-    if (child === undefined) return
+    if (child === undefined) return this.#options.cage?.remove()
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#ended = resolve
     if (child.connected) child.disconnect()
     const killer = setTimeout(() => child.kill('SIGKILL'), graceMs)
     await promise
     clearTimeout(killer)
+    this.#options.cage?.remove()
   }
 
   /** Counts its open descriptors (proc(5)); where that cannot be done, the last count stays. */
@@ -141,6 +147,7 @@ export class WorkerProcess {
       ...(gid === undefined ? {} : { gid }),
     })
     this.#child = child
+    if (child.pid !== undefined) this.#options.cage?.admit(child.pid)
     // Before it has threads: Linux keeps it for each thread, and new ones take it over.
     if (nice > 0 && child.pid !== undefined) standBack(child.pid, nice)
     child.on('message', (report: SupervisorReport) => {
@@ -154,20 +161,22 @@ export class WorkerProcess {
     child.on('exit', (code, signal) => this.#down(signal ?? `exit code ${code}`, signal))
   }
 
-  #down(why: string, signal: NodeJS.Signals | null): void {
+  #down(reason: string, signal: NodeJS.Signals | null): void {
     this.#child = undefined
+    const isOutOfMemory = this.#options.cage?.takeKilled() === true
+    const why = isOutOfMemory ? `${reason}: the kernel had no memory left for it` : reason
     this.descriptorShare = 0
     const livedMs = Math.round(performance.now() - this.#startedAt)
     const { free, firstMs, lastMs, healthyMs } = this.#brake
     this.#quickEnds = livedMs >= healthyMs ? 0 : this.#quickEnds + 1
     // To be killed once is no fault of what runs in it.
-    const allowed = signal === 'SIGKILL' ? Math.max(1, free) : free
+    const allowed = signal === 'SIGKILL' && !isOutOfMemory ? Math.max(1, free) : free
     const waitMs = this.#quickEnds <= allowed ? 0 : backOffMs(this.#quickEnds - allowed, firstMs, lastMs)
     if (!this.#closing) {
       this.#log.error({ process: this.index, why, livedMs, waitMs }, 'worker process ended')
       this.#restart = setTimeout(() => this.#start(), waitMs)
     }
-    this.#handlers.onDown(this, { why, signal, waitMs })
+    this.#handlers.onDown(this, { why, signal, isOutOfMemory, waitMs })
     this.#ended?.()
   }
 }

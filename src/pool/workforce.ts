@@ -15,6 +15,7 @@ import { listenUnix } from '../core/listen-unix.ts'
 import type { Log } from '../core/log.ts'
 import type { SupervisorReport } from '../core/worker-orders.ts'
 import type { Exchange } from './exchange.ts'
+import type { KernelMemory } from './kernel-memory.ts'
 import { admit } from './other-user.ts'
 import type { ThreadFate } from './pool-thread.ts'
 import { PoolThread } from './pool-thread.ts'
@@ -31,6 +32,8 @@ export interface WorkforceSettings {
   groups: GroupSettings[]
   /** Folder for the pool's socket, absolute, 0700. */
   runFolder: string
+  /** Limits the memory of processes, where the kernel lets us. */
+  memory?: KernelMemory | undefined
 }
 
 /** What a supervisor says of a thread; see `SupervisorReport`. */
@@ -289,10 +292,10 @@ export class Workforce {
   // ---- processes -----------------------------------------------------------------------------------------------
 
   #startProcess(group: ProcessGroup): void {
-    const { process, brake } = group.settings
-    group.processes.push(
-      new WorkerProcess(this.#lastProcess++, process, brake, this.#processHandlers(group), this.#log),
-    )
+    const { process, brake, pool } = group.settings
+    const index = this.#lastProcess++
+    const options = { ...process, cage: this.#settings.memory?.cageFor(pool, index) }
+    group.processes.push(new WorkerProcess(index, options, brake, this.#processHandlers(group), this.#log))
   }
 
   #processHandlers(group: ProcessGroup): WorkerProcessHandlers {

@@ -183,6 +183,9 @@ export class FrameDecoder {
   #heldBytes = 0
   /** Bytes that must be there before anything can be decoded. */
   #wanted = HEADER_BYTES
+  /** The request of a body frame that is handed on as it comes, and its bytes that are to come. */
+  #bodyId = 0
+  #bodyLeft = 0
 
   /** @param onFrame called for each whole frame, in order, from within `push` */
   constructor(onFrame: (frame: Frame) => void) {
@@ -201,6 +204,11 @@ export class FrameDecoder {
    * @throws VHOSTEL_FRAME_INVALID the bytes are no frame; the caller ends the socket
    */
   push(chunk: Uint8Array): void {
+    if (this.#bodyLeft > 0) {
+      const rest = chunk.subarray(this.#bodyPart(chunk))
+      if (rest.byteLength === 0) return
+      chunk = rest
+    }
     if (this.#heldBytes + chunk.byteLength < this.#wanted) {
       this.#hold(chunk)
       return
@@ -210,6 +218,14 @@ export class FrameDecoder {
     this.#heldBytes = 0
     const used = this.#decodeAll(bytes)
     if (used < bytes.byteLength) this.#hold(bytes.subarray(used))
+  }
+
+  /** Hands on what has come of a body frame. @returns how many bytes of these are of it */
+  #bodyPart(bytes: Uint8Array): number {
+    const part = bytes.subarray(0, this.#bodyLeft)
+    this.#bodyLeft -= part.byteLength
+    this.#onFrame({ type: 'body', id: this.#bodyId, chunk: part })
+    return part.byteLength
   }
 
   #hold(chunk: Uint8Array): void {
@@ -227,6 +243,12 @@ export class FrameDecoder {
       if (length > MAX_FRAME_BYTES) throw new FrameTooLarge(length, MAX_FRAME_BYTES)
       const end = at + HEADER_BYTES + length
       if (end > bytes.byteLength) {
+        // To join a large body to one piece would cost a copy of nearly everything that comes.
+        if (bytes[at + 4] === FRAME_CODES.body && bytes.byteLength - at - HEADER_BYTES >= BORROW_BYTES) {
+          this.#bodyId = bytes.readUInt32LE(at + 5)
+          this.#bodyLeft = length
+          return at + HEADER_BYTES + this.#bodyPart(bytes.subarray(at + HEADER_BYTES))
+        }
         this.#wanted = HEADER_BYTES + length
         return at
       }

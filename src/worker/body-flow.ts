@@ -78,7 +78,10 @@ export class SendFlow {
     let at = 0
     while (at < bytes.byteLength && this.#window > 0) {
       const end = Math.min(bytes.byteLength, at + MAX_CHUNK_BYTES, at + this.#window)
-      this.#channel.send({ type: 'body', id: this.#id, chunk: ownBytes(bytes.subarray(at, end)) })
+      const chunk = bytes.subarray(at, end)
+      // What is more than a window before the end has arrived by the time of the callback: it need not be copied.
+      const isKept = bytes.byteLength - end >= BODY_WINDOW_BYTES
+      this.#channel.send({ type: 'body', id: this.#id, chunk: isKept ? chunk : ownBytes(chunk) })
       this.#window -= end - at
       at = end
     }

@@ -18,9 +18,12 @@ export class IncomingBody {
   #isComplete = false
   #error: unknown
   #reader: Reader = { kind: 'none' }
+  #onWanted: (() => void) | undefined
 
-  constructor(flow: ReceiveFlow) {
+  /** @param onWanted called once, when somebody begins to read */
+  constructor(flow: ReceiveFlow, onWanted?: () => void) {
     this.#flow = flow
+    this.#onWanted = onWanted
   }
 
   /** Whether somebody waits for more of it at this moment. */
@@ -60,6 +63,7 @@ export class IncomingBody {
   /** The whole body. @throws what `fail` was told */
   whole(): Promise<Buffer> {
     if (this.#error !== undefined) return Promise.reject(this.#error)
+    this.#want()
     if (this.#isComplete) return Promise.resolve(this.#takeAll())
     return new Promise((resolve, reject) => {
       this.#reader = { kind: 'whole', resolve, reject }
@@ -86,7 +90,14 @@ export class IncomingBody {
     )
   }
 
+  #want(): void {
+    const onWanted = this.#onWanted
+    this.#onWanted = undefined
+    onWanted?.()
+  }
+
   #pull(): Promise<void> {
+    this.#want()
     return new Promise((resolve) => {
       if (this.#reader.kind !== 'stream') return resolve()
       this.#reader.pulled = resolve

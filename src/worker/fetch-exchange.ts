@@ -11,6 +11,7 @@ import { MAX_CHUNK_BYTES } from '../protocol/frames.ts'
 import { ownBytes, ReceiveFlow, SendFlow } from './body-flow.ts'
 import { reportCrash } from './crash.ts'
 import type { Exchange, RequestFrame, Wire } from './exchange.ts'
+import { expectationOf, isContinue } from './expectation.ts'
 import { IncomingBody } from './fetch-body.ts'
 import { httpDate } from './http-date.ts'
 import { LightRequest } from './light-request.ts'
@@ -68,7 +69,11 @@ export class FetchExchange implements Exchange {
     this.#frame = undefined
     const { method, headers } = head
     const isBodyless = method === 'GET' || method === 'HEAD' || (last && body.byteLength === 0)
-    if (!isBodyless) this.#body = new IncomingBody(new ReceiveFlow(this.#wire.channel, this.#id))
+    if (!isBodyless) {
+      const isAwaited = head.httpMinor > 0 && isContinue(expectationOf(headers))
+      const onWanted = isAwaited ? (): void => this.#continue() : undefined
+      this.#body = new IncomingBody(new ReceiveFlow(this.#wire.channel, this.#id), onWanted)
+    }
     if (body.byteLength > 0) this.body(body)
     if (last) this.end()
     const signal = (): AbortSignal => this.#signal()
@@ -112,6 +117,13 @@ export class FetchExchange implements Exchange {
     this.#wire.channel.send({ type: 'abort', id: this.#id, reason })
     this.#setOver()
     this.#drop(reason)
+  }
+
+  /** The client sends its body when it is told that somebody reads it, or after a while. */
+  #continue(): void {
+    if (this.#isOver || this.#isHeadSent) return
+    const head = { status: 100, reason: '', headers: [] }
+    this.#wire.channel.send({ type: 'informational', id: this.#id, head })
   }
 
   // ---- the answer ----------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import type { WriteCallback } from './body-flow.ts'
 import { ownBytes, ReceiveFlow, SendFlow } from './body-flow.ts'
 import { reportCrash } from './crash.ts'
 import type { Exchange, Gathering, RequestFrame, Wire } from './exchange.ts'
+import { expectationOf, isContinue } from './expectation.ts'
 import { createRequest, createResponse } from './http-objects.ts'
 import { enterServer, leaveServer } from './listen-adapter.ts'
 import type { RequestInternals, ResponseInternals } from './node-internals.ts'
@@ -434,37 +435,25 @@ function exchangeOf(response: ServerResponse): HttpExchange | undefined {
 
 // ---- pure helpers ----------------------------------------------------------------------------------------------------
 
-const EXPECT = 'expect'
-const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i
-
 /** The `Expect` part of Node's parserOnIncoming. @returns whether the request is answered by it */
 function expectation(handler: NodeHandler, request: RequestInternals, response: ResponseInternals): boolean {
-  if (request.httpVersionMinor !== 1 || !hasExpect(request.rawHeaders)) return false
+  if (request.httpVersionMinor !== 1 || expectationOf(request.rawHeaders) === undefined) return false
   const { server } = handler
-  if (CONTINUE.test(request.headers.expect ?? '')) {
+  if (isContinue(request.headers.expect)) {
     response._expect_continue = true
     if (server.listenerCount('checkContinue') > 0) return server.emit('checkContinue', request, response)
     response.writeContinue()
     return false
   }
   if (server.listenerCount('checkExpectation') > 0) return server.emit('checkExpectation', request, response)
-  response.writeHead(417)
-  response.end()
+  response.writeHead(417).end()
   return true
 }
 
-/** Looks in the raw headers, because making `headers` costs more than many a handler. */
-function hasExpect(rawHeaders: readonly string[]): boolean {
-  for (let at = 0; at < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] as string
-    if (name.length === EXPECT.length && name.toLowerCase() === EXPECT) return true
-  }
-  return false
-}
-
+/** What Node writes in one go ends, with the answer, in an empty chunk: a large one before it is not to be copied for that. */
 function toBytes(chunks: readonly WrittenChunk[]): Uint8Array {
-  if (chunks.length === 1) return bytesOf(chunks[0] as WrittenChunk)
-  return Buffer.concat(chunks.map(bytesOf))
+  const parts = chunks.length === 1 ? chunks : chunks.filter(({ chunk }) => chunk.length > 0)
+  return parts.length === 1 ? bytesOf(parts[0] as WrittenChunk) : Buffer.concat(parts.map(bytesOf))
 }
 
 function bytesOf({ chunk, encoding }: WrittenChunk): Uint8Array {

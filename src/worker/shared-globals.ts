@@ -6,9 +6,8 @@
  * new in `Object.prototype` (every object has it), and what shows in `for … in` over arrays and functions. New methods
  * that do not show there are let be: polyfills, `reflect-metadata`, what old middleware adds to requests.
  *
- * Limits: values that are no functions (`EventEmitter.defaultMaxListeners`), `Error.prepareStackTrace` and
- * `Error.stackTraceLimit`, and classes that Node loads only when they are used are not watched; a frozen object is seen,
- * but stays frozen. Invariant: `repair` calls nothing that a site can have changed, so it works in a broken thread.
+ * Limits: values that are no functions (`EventEmitter.defaultMaxListeners`, `Error.stackTraceLimit`) and classes that Node
+ * loads only when they are used are not watched; a frozen object is seen, but stays frozen. Invariant: `repair` calls nothing that a site can have changed, so it works in a broken thread.
  */
 import { EventEmitter } from 'node:events'
 import { Server as HttpServer } from 'node:http'
@@ -84,7 +83,7 @@ export class SharedGlobals {
   #remember({ name, object, inherits, isQuiet = () => false, only }: WatchedObject): void {
     for (const key of only ?? ownKeys(object)) {
       const descriptor = getOwnPropertyDescriptor(object, key)
-      if (descriptor === undefined || (name === 'Error' && key === 'prepareStackTrace')) continue
+      if (descriptor === undefined) continue
       const owner = object as Members
       const member = { owner, name: memberName(name, key), key, descriptor, isQuiet: isQuiet(key), value: undefined }
       // What the accessors of these give is what counts: their setters keep a value.

@@ -31,6 +31,7 @@ import { SiteLog } from './site-log.ts'
 import { installSiteOutput } from './site-output.ts'
 import { installSitePaths } from './site-paths.ts'
 import { exitThread, installSiteProcess } from './site-process.ts'
+import { installSiteStacks } from './site-stacks.ts'
 import { hideSupervisor, supervisorPort, threadOptions } from './supervisor-port.ts'
 import type { ThreadMessage } from './thread-options.ts'
 
@@ -91,6 +92,7 @@ function main(): void {
 function installGlobals(): void {
   installSiteOutput()
   installSiteProcess(options.alone)
+  installSiteStacks()
   if (!options.alone) {
     installSiteDescriptors()
     installSitePaths()

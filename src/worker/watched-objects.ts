@@ -89,7 +89,7 @@ function languageObjects(): WatchedObject[] {
   const generator = Object.getPrototypeOf((function* () {})()) as object
   return [
     watched('globalThis', globalThis, { only: [...names, ...GLOBAL_FUNCTIONS] }),
-    ...names.flatMap((name) => classObjects(name, globalThis[name])),
+    ...names.flatMap((name) => classObjects(name, globalThis[name])).map(withOwnStacks),
     watched('JSON', JSON),
     watched('Math', Math),
     watched('Reflect', Reflect),
@@ -99,6 +99,11 @@ function languageObjects(): WatchedObject[] {
     watched('Iterator.prototype', Object.getPrototypeOf(iterator) as object),
     watched('Generator.prototype', Object.getPrototypeOf(Object.getPrototypeOf(generator)) as object),
   ]
+}
+
+/** `Error.prepareStackTrace` is each site's own (site-stacks.ts): where one defines it anew it is put back, and no harm done. */
+function withOwnStacks(object: WatchedObject): WatchedObject {
+  return object.name === 'Error' ? { ...object, isQuiet: (key) => key === 'prepareStackTrace' } : object
 }
 
 function nodeClasses(): WatchedObject[] {

@@ -1,6 +1,8 @@
 /** The cache and the compression of a real server: what the site is asked, and what its visitors get. */
 import assert from 'node:assert/strict'
-import { request } from 'node:http'
+import { once } from 'node:events'
+import { createServer, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { gunzipSync, zstdDecompressSync } from 'node:zlib'
@@ -305,4 +307,52 @@ test('a cache in front of a module', async (t) => {
     await box.reload('one')
     assert.equal(how(await box.ask('one', page)), 'vhostel; fwd=uri-miss; stored')
   })
+})
+
+/** Says whom it is asked by. What it says is stale at once, and used while it is asked anew. */
+const TELLER = `export default (req, res) => {
+  const { remoteAddress, encrypted = false } = req.socket
+  res.writeHead(200, { 'Cache-Control': 'max-age=1, stale-while-revalidate=60', Age: 2 })
+  res.end([remoteAddress, encrypted, req.headers.host, req.headers['x-forwarded-for']].join(' '))
+}`
+
+test('what the cache asks by itself is asked in the name of its visitor, also behind a trusted proxy', async (t) => {
+  const upstream = createServer((req, res) => {
+    const { host, 'x-forwarded-for': client, 'x-forwarded-proto': scheme, forwarded } = req.headers
+    res.writeHead(200, { 'Cache-Control': 'max-age=1, stale-while-revalidate=60', Age: 2 })
+    res.end([client, scheme, host, req.headers['x-forwarded-host'], forwarded].join(' '))
+  }).listen(0, '127.0.0.1')
+  await once(upstream, 'listening')
+  t.after(() => {
+    upstream.closeAllConnections()
+    upstream.close()
+  })
+  const { port } = upstream.address() as AddressInfo
+  const box = await startBox(
+    t,
+    {
+      far: { ini: `[site]\ndomains = far.test\nupstream = http://127.0.0.1:${port}\ncache = on\n` },
+      near: { files: { 'site.mjs': TELLER }, more: 'cache = on\n' },
+    },
+    { server: 'trusted_proxies = 127.0.0.1', config: '[pool]\nprocesses = 1\nthreads = 1\n' },
+  )
+  const told = {
+    far: '203.0.113.N https far.test far.test for=203.0.113.N;proto=https;host=far.test',
+    near: '203.0.113.N true near.test 203.0.113.N',
+  }
+  for (const site of ['far', 'near'] as const) {
+    const ask = (visitor: number): Promise<Reply> =>
+      box.ask(site, '/', { headers: { 'x-forwarded-for': `203.0.113.${visitor}`, 'x-forwarded-proto': 'https' } })
+
+    assert.equal((await ask(1)).text, told[site].replaceAll('N', '1'))
+    // Is given what is stored, and has the cache ask for what the third one is given.
+    assert.equal((await ask(2)).text, told[site].replaceAll('N', '1'))
+    const second = told[site].replaceAll('N', '2')
+    let text = ''
+    await box.waitFor('an answer that the cache asked for', async () => {
+      text = (await ask(2)).text
+      return text !== told[site].replaceAll('N', '1')
+    })
+    assert.equal(text, second)
+  }
 })

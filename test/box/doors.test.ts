@@ -241,7 +241,7 @@ test('who stops in the middle holds a socket, and not for long', async (t) => {
       patient: { files: { 'main.cjs': SLOW } },
       slow: {
         files: { 'main.cjs': SLOW },
-        more: '[limits]\nbody_timeout = 500ms\nsend_timeout = 500ms\nmax_body = 1MB',
+        more: '[limits]\nbody_wait = 0s\nbody_timeout = 500ms\nsend_timeout = 500ms\nmax_body = 1MB',
       },
     },
     {

@@ -6,6 +6,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Box, SiteFixture } from '../helpers/box.ts'
 import { makeBox } from '../helpers/box.ts'
+import { makePair } from '../helpers/certificates.ts'
+import { block, FLAG, FrameClient, frame, pseudo, TYPE } from '../helpers/frames.ts'
 
 const MADE = /^[0-9a-f]{16}-[0-9a-z]+$/
 
@@ -240,6 +242,47 @@ test('what happens to requests stands in the logs', async (t) => {
     assert.doesNotMatch(text(box, 'all.json'), /SECRET/)
     assert.equal((await box.ask('talker')).status, 200)
   })
+})
+
+test('a head of HTTP/2 that is refused at once has a line as well', async (t) => {
+  const pair = makePair(['files.test'])
+  const box = makeBox(
+    t,
+    {
+      files: {
+        files: { 'index.html': 'x', 'pair.pem': pair.cert, 'pair.key': pair.key },
+        ini: `[site]\ndomains = files.test\nroot = ../sites/files\ncertificate = ../sites/files/pair.pem\nkey = ../sites/files/pair.key\n`,
+      },
+    },
+    { server: 'listen_tls = 127.0.0.1:0' },
+  )
+  box.write('logging.ini', '[access]\nfile = log/all.json\nformat = json\n')
+  await box.start()
+  const { listen } = await box.status()
+  const port = Number(new URL(listen.find((one) => one.startsWith('https:')) ?? '').port)
+  const client = await FrameClient.open(t, port, 'files.test')
+  const ask = (stream: number, headers: [string, string][]): Promise<number | undefined> => {
+    client.write(frame(TYPE.headers, FLAG.endHeaders | FLAG.endStream, stream, block(headers)))
+    return client.status(stream)
+  }
+  const connecting: [string, string][] = [
+    [':method', 'CONNECT'],
+    [':authority', 'files.test:443'],
+  ]
+
+  assert.equal(await ask(1, [...pseudo('files.test', '/?hosts', 'HEAD'), ['host', 'b.test'], ['referer', 'r']]), 400)
+  assert.equal(await ask(3, connecting), 405)
+  assert.equal(await ask(5, pseudo('files.test', '/?good')), 200)
+
+  const hosts = await lineOf(box, 'all.json', { target: '/?hosts' })
+  const { method, protocol, status, bytes, client: address, referer, tls, host } = hosts
+  assert.deepEqual(
+    [method, protocol, status, bytes, address, referer, tls, host],
+    ['HEAD', 'HTTP/2.0', 400, 0, '127.0.0.1', 'r', 'TLSv1.3', undefined],
+  )
+  assert.equal((await lineOf(box, 'all.json', { method: 'CONNECT' })).target, 'files.test:443')
+  await lineOf(box, 'all.json', { target: '/?good' })
+  assert.equal(lines(box, 'all.json').length, 3)
 })
 
 test('log files can be moved, and the settings of a site changed, while requests come: every request has its line', async (t) => {

@@ -10,7 +10,7 @@ const ONE = '[pool]\nprocesses = 1\nthreads = 1'
 /** Answers with what it knows of where it runs. */
 const WHERE = `const { readFileSync } = require('node:fs')
 module.exports = (req, res) => res.end(JSON.stringify({
-  pid: process.pid, uid: process.getuid(), gid: process.getgid(), cwd: process.cwd(),
+  pid: process.pid, uid: process.getuid(), gid: process.getgid(), cwd: process.cwd(), home: process.env.HOME,
   real: require('node:child_process').execSync('pwd').toString().trim(),
   relative: readFileSync('note.txt', 'utf8'),
 }))`
@@ -125,6 +125,25 @@ test('a pool runs as its user, and a site alone as its own', {
 
   assert.deepEqual([a.uid, a.gid], [54321, 54321])
   assert.deepEqual([alone.uid, alone.gid], [54322, 54322])
+})
+
+test('sites of a pool with a user are at home where that user is, and programs without one run as it too', {
+  skip: process.getuid?.() !== 0 && 'needs root',
+}, async (t) => {
+  const program = `node -e "require('http').createServer((_, r) => r.end(JSON.stringify({ uid: process.getuid(), home: process.env.HOME }))).listen(process.env.SOCKET)" $SOCKET`
+  const ini = `[site]\ndomains = program.test\nroot = ../sites/a\ncommand = ${program}\n`
+  const box = makeBox(t, { a: site(), program: { ini } }, { config: `${ONE}\nuser = daemon\n` })
+  chmodSync(box.dir, 0o755)
+  await box.start({ HOME: '/root' })
+
+  const [a, one] = [await where(box, 'a'), await where(box, 'program')]
+
+  const [, , uid, , , home] =
+    readFileSync('/etc/passwd', 'utf8')
+      .match(/^daemon:.*$/m)?.[0]
+      .split(':') ?? []
+  assert.deepEqual([a.uid, a.home], [Number(uid), home])
+  assert.deepEqual(one, { uid: Number(uid), home })
 })
 
 test('a pool grows while there is more work than its threads can do', async (t) => {

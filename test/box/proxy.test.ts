@@ -245,11 +245,13 @@ test('a request goes to the upstream and its answer to the client as they are, b
     await box.waitFor('nothing in flight', async () => (await box.site('app'))?.inFlight === 0)
   })
 
-  await t.test('what cannot be sent on is refused', async () => {
+  await t.test('what is asked about the server is answered by the server', async () => {
+    const count = seen.headers.length
     assert.match(
       await exchangeBytes(box, 'OPTIONS * HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n'),
-      /^HTTP\/1\.1 400 /,
+      /^HTTP\/1\.1 204 No Content\r\nAllow: GET, HEAD, /,
     )
+    assert.equal(seen.headers.length, count)
   })
 })
 
@@ -312,10 +314,19 @@ test('a dead upstream is a 502 and a line, and the site is back by itself; other
   )
   await logged(box, /site 'dead': http:\/\/127\.0\.0\.1:\d+ cannot be reached \(ECONNREFUSED\)/)
 
+  const dead = await box.site('dead')
+  assert.equal(dead?.state, 'failed')
+  assert.match(
+    dead.problems.join(),
+    /^http:\/\/127\.0\.0\.1:\d+ gave no answer when it was asked last \(connect ECONNREFUSED/,
+  )
+
   const replies = await Promise.all(
     Array.from({ length: 20 }, () => box.ask('two', '/', { method: 'POST', body: 'x' })),
   )
   assert.deepEqual([...new Set(replies.map(({ text }) => text))], ['well'])
+  const two = await box.site('two')
+  assert.deepEqual([two?.state, two?.problems.length], ['live', 1])
 
   assert.equal((await box.ask('repeats', '/get')).status, 502)
   assert.equal((await box.ask('repeats', '/post', { method: 'POST', body: 'x' })).status, 502)
@@ -328,6 +339,8 @@ test('a dead upstream is a 502 and a line, and the site is back by itself; other
   t.after(() => again.close())
   assert.equal((await box.ask('dead')).text, 'back')
   await logged(box, /"site":"dead","upstream":"[^"]*","msg":"upstream is back"/)
+  const back = await box.site('dead')
+  assert.deepEqual([back?.state, back?.problems], ['live', []])
 })
 
 test('requests go to the least busy upstream, wait when all are busy, and other settings keep what runs', async (t) => {

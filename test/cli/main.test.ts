@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { closeSync, openSync } from 'node:fs'
 import { test } from 'node:test'
 import { VERSION } from '../../src/core/version.ts'
 import { COMMAND, makeConfig, makeFolder, SERVER_INI, staticIni, vhostel } from './command.ts'
@@ -132,4 +133,18 @@ test('version says what a report of a fault needs', async () => {
   assert.equal(text.stdout, `vhostel ${VERSION}, Node ${process.versions.node}, ${process.platform} ${process.arch}\n`)
   assert.equal(JSON.parse(json.stdout).vhostel, VERSION)
   assert.equal(short.stdout, `${VERSION}\n`)
+})
+
+test('a result that cannot be written is a failure, told in one line', async (t) => {
+  const full = openSync('/dev/full', 'w')
+  t.after(() => closeSync(full))
+  const child = spawn(process.execPath, [COMMAND, 'version'], { stdio: ['ignore', full, 'pipe'] })
+  let stderr = ''
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  await once(child, 'close')
+
+  assert.equal(child.exitCode, 1)
+  assert.equal(stderr, 'vhostel: standard output cannot be written: ENOSPC: no space left on device, write\n')
 })

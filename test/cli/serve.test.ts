@@ -1,14 +1,15 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync } from 'node:fs'
+import { closeSync, existsSync, openSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import type { Box, SiteFixture } from '../helpers/box.ts'
-import { startBox } from '../helpers/box.ts'
-import { makeConfig, staticIni, vhostel } from './command.ts'
+import { DEADLINE_MS, makeBox, startBox } from '../helpers/box.ts'
+import { COMMAND, makeConfig, staticIni, vhostel } from './command.ts'
 
 const HELLO = { files: { 'app.mjs': "export default () => new Response('hello')" } }
 /** Answers `/slow` once the file `gate` is there. */
@@ -161,3 +162,23 @@ function isRefused(box: Box): Promise<boolean> {
     () => true,
   )
 }
+
+test('a server whose output is on a full disk serves, and ends when it is told to', async (t) => {
+  const box = makeBox(t, { hello: HELLO })
+  const full = openSync('/dev/full', 'w')
+  t.after(() => closeSync(full))
+  const child = spawn(process.execPath, [COMMAND, 'serve', '--config', box.dir], { stdio: ['ignore', full, full] })
+  t.after(() => child.kill('SIGKILL'))
+
+  await box.waitFor('the server to be up', () =>
+    box.status().then(
+      ({ sites }) => sites.length === 1,
+      () => false,
+    ),
+  )
+  const ended = once(child, 'exit', { signal: AbortSignal.timeout(DEADLINE_MS) })
+  child.kill('SIGTERM')
+  await ended
+
+  assert.equal(child.signalCode, null)
+})

@@ -84,6 +84,8 @@ test('a site that says only what it must has every default', (t) => {
       startTimeoutMs: 30_000,
       stopTimeoutMs: 30_000,
       maxBodyBytes: 1024 ** 3,
+      bodyWaitMs: 1000,
+      bodyRate: 500,
       bodyTimeoutMs: 60_000,
       sendTimeoutMs: 60_000,
       slowMs: 1000,
@@ -145,6 +147,19 @@ test('a module named in [defaults] does not hinder a static site', (t) => {
   })
 
   assert.equal(goodConfig(folder, 'blog.ini').kind, 'static')
+})
+
+test('a problem of what stands in [defaults] says where that is', (t) => {
+  const folder = configFolder(t, {
+    'vhostel.ini': '[defaults]\nauth = nobody\n',
+    'sites-enabled/blog.ini': '[site]\ndomains = a.com\nkind = static\nroot = ../public\n',
+    'public/index.html': '',
+  })
+
+  assert.match(
+    shown(folder, load(folder, 'blog.ini'))[0] ?? '',
+    /blog\.ini: \[door\] auth: .*nobody does not exist \(auth stands in \[defaults\] of vhostel\.ini\)$/,
+  )
 })
 
 test('a static site never serves the sites folder, also where its own file is elsewhere', (t) => {

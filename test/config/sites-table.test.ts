@@ -43,6 +43,8 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
       startTimeoutMs: 1,
       stopTimeoutMs: 1,
       maxBodyBytes: 1,
+      bodyWaitMs: 1,
+      bodyRate: 1,
       bodyTimeoutMs: 1,
       sendTimeoutMs: 1,
       slowMs: 1,

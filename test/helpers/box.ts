@@ -56,6 +56,8 @@ export interface BoxOptions {
   /** More lines for `[server]`. */
   server?: string
   env?: NodeJS.ProcessEnv
+  /** Folder of the cgroup that the server is started in, as systemd starts a unit in its own. */
+  cgroup?: string
 }
 
 export class Box {
@@ -63,9 +65,11 @@ export class Box {
   port = 0
   #child: ChildProcess | undefined
   #output = ''
+  readonly #cgroup: string | undefined
 
-  constructor(dir: string) {
+  constructor(dir: string, cgroup?: string) {
     this.dir = dir
+    this.#cgroup = cgroup
   }
 
   get pid(): number {
@@ -79,7 +83,9 @@ export class Box {
 
   async start(env: NodeJS.ProcessEnv = {}): Promise<void> {
     const config = join(this.dir, 'vhostel.ini')
-    const child = spawn(process.execPath, [COMMAND, 'serve', '--config', config], {
+    const serve = [process.execPath, COMMAND, 'serve', '--config', config]
+    const [file = '', ...args] = this.#cgroup === undefined ? serve : inCgroup(this.#cgroup, serve)
+    const child = spawn(file, args, {
       cwd: this.dir,
       // The test runner asks for colours where it runs in a terminal.
       env: { ...process.env, FORCE_COLOR: undefined, NO_COLOR: '1', ...env },
@@ -200,7 +206,7 @@ export async function startBox(
 
 /** A box that is not started yet. */
 export function makeBox(t: TestContext, sites: Record<string, SiteFixture>, options: BoxOptions = {}): Box {
-  const box = new Box(mkdtempSync(join(tmpdir(), 'vh-')))
+  const box = new Box(mkdtempSync(join(tmpdir(), 'vh-')), options.cgroup)
   t.after(async () => {
     await box.stop()
     rmSync(box.dir, { recursive: true, force: true })
@@ -237,6 +243,11 @@ export function send(options: RequestOptions, body?: string | Uint8Array, deadli
     req.on('error', reject)
     req.end(body)
   })
+}
+
+/** A shell that goes there and becomes the command. */
+function inCgroup(folder: string, command: readonly string[]): string[] {
+  return ['/bin/sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', folder, ...command]
 }
 
 function hostOf(site: string): string {

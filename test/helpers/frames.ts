@@ -100,15 +100,19 @@ export class FrameClient {
     return this.isClosed || this.socket.destroyed || this.socket.write(Buffer.concat(parts))
   }
 
-  /** Waits for a frame, also one that came already. @throws when the connection ends first, or the deadline is over */
-  async next(what: string, isWanted: (frame: Frame) => boolean): Promise<Frame> {
+  /** Waits until this is so. @throws when the connection ends first, or the deadline is over */
+  async until(what: string, check: () => boolean): Promise<void> {
     const deadline = performance.now() + DEADLINE_MS
-    for (;;) {
-      const found = this.frames.find(isWanted)
-      if (found !== undefined) return found
-      if (this.isClosed) throw new Error(`the connection ended before ${what}; got ${this.#shown()}`)
+    while (!check()) {
+      if (this.isClosed) throw new Error(`the connection ended before ${what}; got ${this.shown()}`)
       await this.#change(what, deadline)
     }
+  }
+
+  /** Waits for a frame, also one that came already. @throws when the connection ends first, or the deadline is over */
+  async next(what: string, isWanted: (frame: Frame) => boolean): Promise<Frame> {
+    await this.until(what, () => this.frames.some(isWanted))
+    return this.frames.find(isWanted) as Frame
   }
 
   /** Waits until the server has ended the connection. @returns the error code of its GOAWAY; undefined without one */
@@ -130,7 +134,7 @@ export class FrameClient {
   async #change(what: string, deadline: number): Promise<void> {
     await new Promise<void>((resolve, reject) => {
       const late = setTimeout(
-        () => reject(new Error(`waited for ${what}; got ${this.#shown()}`)),
+        () => reject(new Error(`waited for ${what}; got ${this.shown()}`)),
         Math.max(0, deadline - performance.now()),
       )
       this.#wake = () => {
@@ -140,7 +144,8 @@ export class FrameClient {
     })
   }
 
-  #shown(): string {
+  /** The newest frames, for people. */
+  shown(): string {
     return JSON.stringify(this.frames.slice(-20).map(({ type, flags, stream }) => [type, flags, stream]))
   }
 
@@ -161,7 +166,8 @@ export class FrameClient {
 /** Statuses that HPACK has a number of its own for (RFC 7541, appendix A), else a literal of three bytes. */
 const STATUSES: Record<number, number> = { 136: 200, 137: 204, 138: 206, 139: 304, 140: 400, 141: 404, 142: 500 }
 
-function statusOf(payload: Buffer): number | undefined {
+/** The status that a header block begins with. */
+export function statusOf(payload: Buffer): number | undefined {
   // The table may be told to shrink first (RFC 7541 §6.3).
   let at = 0
   while (((payload[at] ?? 0) & 0xe0) === 0x20) at += ((payload[at] ?? 0) & 0x1f) === 0x1f ? 3 : 1

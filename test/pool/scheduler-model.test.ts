@@ -6,7 +6,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import type { Lane, Slot } from '../../src/pool/scheduler.ts'
-import { Scheduler } from '../../src/pool/scheduler.ts'
+import { lendPlace, reclaimPlace, Scheduler } from '../../src/pool/scheduler.ts'
 
 const CONCURRENCY = 3
 const SETTINGS = { concurrency: CONCURRENCY, spreadAt: 2, busyAt: 0.5, packMs: 2, backlogMs: 1000 }
@@ -19,6 +19,8 @@ const step = fc.oneof(
   { weight: 8, arbitrary: ofSite('arrive') },
   { weight: 5, arbitrary: ofRequest('finish') },
   { weight: 2, arbitrary: ofRequest('begin') },
+  { weight: 2, arbitrary: ofRequest('lend') },
+  { weight: 2, arbitrary: ofRequest('reclaim') },
   { weight: 2, arbitrary: ofThread('takeBack') },
   { weight: 4, arbitrary: ofSite('load') },
   { weight: 2, arbitrary: ofThread('late') },
@@ -43,6 +45,7 @@ interface Run {
   lane: Lane<string>
   slot: Slot<string>
   isBegun: boolean
+  isLent: boolean
 }
 
 class Player {
@@ -86,12 +89,22 @@ class Player {
     else if (kind === 'retire' && this.slots.filter((one) => one.accepting).length > 1) this.scheduler.retireSlot(slot)
   }
 
-  #playRequest(kind: 'finish' | 'begin', pick: number): void {
+  #playRequest(kind: 'finish' | 'begin' | 'lend' | 'reclaim', pick: number): void {
     const run = this.running[pick % Math.max(1, this.running.length)]
     if (run === undefined) return
     if (kind === 'finish') return this.#finish(run)
-    this.#begin(run)
-    this.#drain(run.slot)
+    if (kind === 'reclaim') return this.#reclaim(run)
+    if (kind === 'begin') this.#begin(run)
+    else if (!run.isLent) {
+      run.isLent = true
+      lendPlace(run.lane, run.slot)
+    }
+    this.#drainAll()
+  }
+
+  #reclaim(run: Run): void {
+    if (run.isLent) reclaimPlace(run.lane, run.slot)
+    run.isLent = false
   }
 
   #add(): void {
@@ -116,6 +129,7 @@ class Player {
     this.running = this.running.filter((one) => one !== run)
     this.outcome.set(run.request, 'finished')
     this.#begin(run)
+    this.#reclaim(run)
     this.scheduler.finish(run.lane, run.slot)
     this.#drain(run.slot)
     // A site at its `max` may wait for this place in another of its threads.
@@ -152,6 +166,7 @@ class Player {
     for (const [lane, runs] of Map.groupBy(taken, (run) => run.lane)) {
       for (const run of runs) {
         run.slot.unbegun--
+        this.#reclaim(run)
         this.outcome.set(run.request, 'waiting')
         this.scheduler.unassign(lane, slot)
       }
@@ -175,16 +190,16 @@ class Player {
     }
   }
 
-  #started({ request, lane, slot }: Omit<Run, 'isBegun'>): void {
+  #started({ request, lane, slot }: Omit<Run, 'isBegun' | 'isLent'>): void {
+    assert.ok(slot.inFlight <= CONCURRENCY, 'concurrency holds')
     assert.ok(slot.accepting && !slot.late && lane.warm.has(slot) && !lane.heldBy, 'handed only where it may be')
-    this.running.push({ request, lane, slot, isBegun: false })
+    this.running.push({ request, lane, slot, isBegun: false, isLent: false })
   }
 
   check(): void {
     for (const slot of this.slots) {
       const runs = this.running.filter((one) => one.slot === slot)
-      assert.ok(slot.inFlight >= 0 && slot.inFlight <= CONCURRENCY, 'concurrency holds')
-      assert.equal(slot.inFlight, runs.length)
+      assert.equal(slot.inFlight, runs.filter((run) => !run.isLent).length)
       assert.equal(slot.unbegun, runs.filter((run) => !run.isBegun).length)
       for (const lane of slot.hungry) assert.ok(lane.waiting.size > 0 && lane.warm.has(slot))
     }
@@ -192,7 +207,9 @@ class Player {
   }
 
   #checkLane(lane: Lane<string>): void {
-    assert.equal(lane.inFlight, this.running.filter((one) => one.lane === lane).length)
+    const runs = this.running.filter((one) => one.lane === lane)
+    assert.equal(lane.lent, runs.filter((run) => run.isLent).length)
+    assert.equal(lane.inFlight + lane.lent, runs.length)
     assert.ok(Number.isFinite(lane.turns))
     for (const request of lane.waiting) assert.equal(this.outcome.get(request), 'waiting', 'given out once')
     for (const slot of lane.warm) {

@@ -29,6 +29,17 @@ test('short memory gives fewer processes, but always one', () => {
   assert.match(tiny.reason, /^8 cores, 64 MB: /)
 })
 
+test('what the pool may take counts as the memory there is, where it is less', () => {
+  const machine = { cores: 8, memoryBytes: 24 * GB }
+
+  assert.deepEqual(poolSize(machine, { ...auto, memoryBytes: 1 * GB }).processes, { min: 3, max: 3 })
+  assert.equal(
+    poolSize(machine, { ...auto, memoryBytes: 64 * 1024 ** 2 }).reason,
+    '8 cores, 24 GB: 1 process × 2–4 threads, as memory allows',
+  )
+  assert.deepEqual(poolSize(machine, { ...auto, memoryBytes: 100 * GB }).processes, { min: 8, max: 8 })
+})
+
 test('numbers from the configuration are taken as they are', () => {
   const size = poolSize(
     { cores: 2, memoryBytes: 1 * GB },

@@ -122,6 +122,34 @@ test('a frame of each type decodes to itself when it comes byte by byte', () => 
   assert.deepEqual([...seen].sort(), Object.keys(FRAME_CODES).sort(), 'every type was tried')
 })
 
+test('a large body is handed on as it comes, and nothing of it is lost', () => {
+  const pieces = fc.array(fc.integer({ min: 1, max: 70_000 }), { minLength: 1, maxLength: 5 })
+  const lengths = fc.array(fc.integer({ min: 0, max: 150_000 }), { minLength: 1, maxLength: 4 })
+
+  fc.assert(
+    fc.property(lengths, pieces, (bodies, sizes) => {
+      const bytes = Buffer.concat(
+        bodies.flatMap((length, id) => [
+          encodeFrame({ type: 'body', id, chunk: Buffer.alloc(length, id + 1) }),
+          encodeFrame({ type: 'end', id, trailers: [] }),
+        ]),
+      )
+      const got = bodies.map(() => 0)
+      let last: Frame | undefined
+      for (const one of decodeAll(cut(bytes, sizes))) {
+        last = one
+        if (one.type !== 'body') continue
+        got[one.id] = (got[one.id] ?? 0) + one.chunk.byteLength
+        assert.deepEqual(one.chunk, Buffer.alloc(one.chunk.byteLength, one.id + 1))
+      }
+
+      assert.deepEqual(got, bodies)
+      assert.deepEqual(last, { type: 'end', id: bodies.length - 1, trailers: [] })
+    }),
+    { numRuns: 100 },
+  )
+})
+
 test('what a batch handed out is not written to again', () => {
   const batch = new FrameBatch()
   batch.add({ type: 'body', id: 1, chunk: Buffer.from('first') })

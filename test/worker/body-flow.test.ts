@@ -55,6 +55,19 @@ test('a flow that is stopped tells who waits, and sends nothing more', () => {
   assert.equal(frames.length, before)
 })
 
+test('a very large buffer is not copied, but for its end, which may not have arrived by the time of its callback', () => {
+  const { channel, frames } = recording()
+  const flow = new SendFlow(channel, 1)
+  const bytes = Buffer.alloc(4 * BODY_WINDOW_BYTES, 'a')
+
+  flow.send(bytes, () => {})
+  for (let part = 0; part < 3; part++) flow.credit(BODY_WINDOW_BYTES)
+  bytes.fill('b')
+
+  const sent = frames.map((frame) => (frame.type === 'body' ? String(frame.chunk.subarray(0, 1)) : frame.type))
+  assert.deepEqual(sent, ['b', 'b', 'b', 'b', 'b', 'b', 'a', 'a'])
+})
+
 test('a large buffer may be written to again after its callback', () => {
   const { channel, frames } = recording()
   const bytes = Buffer.alloc(20_000, 'a')

@@ -347,6 +347,33 @@ test('a body that nobody reads gets no credit, and one that is read as a stream 
   unread.abort()
 })
 
+test('a client that expects 100 gets it when somebody reads its body, in either way, and not before', async (t) => {
+  const site = await handler(
+    t,
+    `if (request.url.endsWith('/deaf')) return new Response('unread')
+     if (request.url.endsWith('/whole')) return new Response(await request.text())
+     let text = ''
+     for await (const part of request.body) text += new TextDecoder().decode(part)
+     return new Response(text)`,
+  )
+  const headers = ['Host', 'a', 'Expect', '100-continue']
+  for (const url of ['/whole', '/stream']) {
+    const request = thread.request(site, { method: 'POST', url, last: false, headers })
+    await request.frame('informational')
+    request.send('expected')
+    request.end()
+    await request.over()
+    assert.equal(request.text, 'expected', url)
+    assert.equal(request.types.filter((type) => type === 'informational').length, 1, url)
+  }
+  const deaf = thread.request(site, { method: 'POST', url: '/deaf', last: false, headers })
+  await deaf.over()
+  assert.deepEqual([deaf.text, deaf.types.includes('informational')], ['unread', false])
+  const plain = thread.request(site, { method: 'POST', url: '/whole', headers: ['Host', 'a'], body: 'x' })
+  await plain.over()
+  assert.deepEqual([plain.text, plain.types.includes('informational')], ['x', false])
+})
+
 test('a body that is still being read after the answer is read to its end', async (t) => {
   const site = await handler(
     t,

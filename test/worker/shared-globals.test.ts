@@ -154,6 +154,51 @@ test('what harms nobody stays, and is not told of', async (t) => {
   assert.deepEqual(thread.offences, [])
 })
 
+/** Answers with the stack of an error of its own, and what it finds to make one. */
+const STACK = `module.exports = (req, res) => {
+    let stack
+    try { stack = new Error('own').stack } catch (error) { stack = 'threw ' + error }
+    setTimeout(() => res.end(JSON.stringify({ stack, later: new Error('later').stack, prepares: typeof Error.prepareStackTrace })), 1)
+  }`
+
+test('what a site sets as Error.prepareStackTrace makes its own stacks, and nobody else’s', async (t) => {
+  const thread = await startThread(t)
+  await site(t, thread, 1, STACK)
+  await site(
+    t,
+    thread,
+    2,
+    `Error.prepareStackTrace = (error, sites) => error.message + ':' + sites[0].getLineNumber()\n${STACK}`,
+  )
+  await site(t, thread, 3, `${STACK}\nError.prepareStackTrace = () => { throw new Error('no stack') }`)
+
+  const [neighbour, own, broken] = [await thread.get(1), await thread.get(2), await thread.get(3)]
+
+  assert.match((neighbour.json as { stack: string }).stack, /^Error: own\n {4}at .*main\.cjs/)
+  assert.match((neighbour.json as { later: string }).later, /^Error: later\n {4}at /)
+  assert.deepEqual(own.json, { stack: 'own:4', later: 'later:5', prepares: 'function' })
+  assert.equal(broken.status, 500)
+  assert.equal((await thread.get(1)).status, 200)
+})
+
+test('a site that takes Error.prepareStackTrace away, or defines it, changes it for a moment only', async (t) => {
+  const thread = await startThread(t)
+  await site(t, thread, 1, STACK)
+  await site(t, thread, 2, `delete Error.prepareStackTrace\n${STACK}`)
+  await site(
+    t,
+    thread,
+    3,
+    `Object.defineProperty(Error, 'prepareStackTrace', { value: () => 'all', configurable: true })\n${STACK}`,
+  )
+
+  for (const generation of [1, 2, 3]) {
+    const { stack } = (await thread.get(generation)).json as { stack: string }
+    assert.match(stack, /^Error: own\n {4}at .*main\.cjs/)
+  }
+  assert.deepEqual(thread.offences, [])
+})
+
 test('a frozen prototype is told of once', async (t) => {
   const thread = await startThread(t)
   await site(t, thread, 1, 'Object.freeze(Set.prototype); module.exports = (req, res) => res.end()')

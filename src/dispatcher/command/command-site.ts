@@ -6,6 +6,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { ProgramStatus } from '../../admin/reports.ts'
+import { environmentAs } from '../../config/identity.ts'
 import type { SiteConfig } from '../../config/site-schema.ts'
 import { CommandFailed, SiteThrottled } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
@@ -34,9 +35,6 @@ interface Serving {
   program: Program
   target: Target
 }
-
-/** In their own home and under their own name programs would look for what is not theirs. */
-const OF_THE_SERVERS_USER = ['HOME', 'USER', 'LOGNAME', 'SHELL']
 
 export class CommandSite {
   readonly #parts: CommandParts
@@ -285,8 +283,7 @@ export class CommandSite {
 }
 
 function orderOf({ backend, root, env, identity }: SiteConfig, parts: CommandParts): ProgramOrder {
-  const passed = { ...parts.env }
-  if (identity !== undefined) for (const name of OF_THE_SERVERS_USER) delete passed[name]
+  const passed = environmentAs(identity, parts.env)
   if (backend?.command === undefined) throw new Error('a site of kind = command has no command')
   return { command: backend.command, cwd: root, env: { ...passed, NODE_ENV: 'production', ...env }, identity }
 }

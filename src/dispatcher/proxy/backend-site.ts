@@ -64,6 +64,7 @@ export function noteFailed({ config, group, log }: BackendSite, target: Target, 
   if (wasSent && (isTimeout(failure) || isNonsense(error))) return
   const wasWell = target.failures === 0
   const restMs = group.failed(target)
+  target.why = error.message
   if (!wasWell) return
   log.warn({ site: config.name, upstream: target.label, why: error.message, restMs }, 'upstream failed')
 }

@@ -6,7 +6,7 @@
  * `-`, which programs behind CGI and WSGI cannot tell apart.
  */
 import { clientOf as clientOfRequest } from '../connection.ts'
-import { withoutFields } from '../header-fields.ts'
+import { namedByConnection, withoutFields } from '../header-fields.ts'
 import type { Visit } from '../visit.ts'
 
 /** Who asked, and where. */
@@ -54,7 +54,6 @@ const NOT_FROM_CLIENTS = new Set([
   'x-real-ip',
 ])
 const CAPTURE_PREFIX = 'x-vhostel-'
-const NO_NAMES: ReadonlySet<string> = new Set()
 
 /** The headers of a request as its upstream gets them: name, value, name, value, … */
 export function requestHeaders(visit: Visit, client: Client): string[] {
@@ -122,21 +121,4 @@ const NEVER_TRAILERS = new Set([
 /** The trailers of an answer as its client gets them. @param raw as received */
 export function answerTrailers(raw: readonly (Buffer | string)[]): string[] {
   return withoutFields(answerHeaders(raw), (name) => NEVER_TRAILERS.has(name) || name === 'transfer-encoding')
-}
-
-/** The names in `Connection`, in lower case. */
-function namedByConnection(headers: readonly string[]): ReadonlySet<string> {
-  let names: Set<string> | undefined
-  for (let at = 0; at + 1 < headers.length; at += 2) {
-    const name = headers[at] as string
-    if (name.length !== 'connection'.length || name.toLowerCase() !== 'connection') continue
-    const value = (headers[at + 1] as string).toLowerCase()
-    if (value === 'keep-alive' || value === 'close') continue
-    names ??= new Set()
-    for (const one of value.split(',')) names.add(one.trim())
-  }
-  // Nobody may have the length or the host of a message taken away.
-  names?.delete('content-length')
-  names?.delete('host')
-  return names ?? NO_NAMES
 }

@@ -4,7 +4,7 @@
  * Invariant: a body that is announced as too large is refused before anything of it is read.
  */
 import type { IncomingMessage } from 'node:http'
-import { sendError } from '../send-error.ts'
+import { SITE_METHODS, sendError } from '../send-error.ts'
 import type { Visit } from '../visit.ts'
 import type { BackendSite } from './backend-site.ts'
 import { ProxyExchange } from './proxy-exchange.ts'
@@ -17,7 +17,9 @@ export function announcesBody({ headers }: IncomingMessage): boolean {
 
 /** Hands a visit on to the site's upstreams. */
 export function forward(visit: Visit, site: BackendSite): void {
-  const { req, res, upgrade } = visit
+  const { req, res, upgrade, asked } = visit
+  // Asks about the server and about nothing that it has (RFC 9110 §9.3.7); undici sends no target but paths.
+  if (asked.target === '*') return void res.writeHead(204, ['Allow', SITE_METHODS]).end()
   const { maxBodyBytes } = site.config.limits
   const length = Number(req.headers['content-length'] ?? 0)
   if (length > maxBodyBytes) return sendError(req, res, { statusCode: 413, closes: true })

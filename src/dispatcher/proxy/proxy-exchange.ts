@@ -222,7 +222,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     this.#visit.res.once('drain', () => controller.resume())
   }
 
-  /** What cannot be sent to any upstream, such as a target that is no path. */
+  /** What undici would send to no upstream. */
   #refuse(error: Error): void {
     this.fail(Object.assign(error, { statusCode: 400 }))
   }

@@ -28,8 +28,9 @@ export class Target {
   /** Requests and tunnels that have a place here. */
   busy = 0
   tunnels = 0
-  /** Failures in a row. */
+  /** Failures in a row, and why the last. */
   failures = 0
+  why = ''
   /** As `performance.now()`. */
   restUntil = 0
   readonly #pool: Pool

@@ -1,0 +1,130 @@
+/**
+ * Keeps requests back until their body is here, so that a client that sends slowly holds a socket and no place in a thread: for
+ * the whole body, for its first `MOST_BYTES`, or for `body_wait`, after which the request goes on as it is, known to be slow.
+ *
+ * Limits: `MOST_BYTES` a request and `MOST_OF_ALL_BYTES` together; beyond either a request goes on at once. Of a site at most
+ * `MOST_EARLY` slow requests are with threads; others wait here for their body, as long as their client's timeouts let them.
+ * Invariant: a request that was taken goes on once, or its client is gone; its bytes stay in their order.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { PoolSite } from '../pool/pool-site.ts'
+
+const MOST_BYTES = 64 * 1024
+const MOST_OF_ALL_BYTES = 64 * 1024 * 1024
+/** What a part of a body costs beside its bytes, and a request beside its parts. */
+const PART_BYTES = 256
+const REQUEST_BYTES = 4 * 1024
+const MOST_EARLY = 64
+const LOOK_MS = 100
+
+/** What came of a body while its request was kept back. */
+export interface HeldBody {
+  readonly bytes: Buffer
+  readonly isWhole: boolean
+  /** Whether its client is slow: its place in a thread can be lent from the beginning. */
+  readonly isSlow: boolean
+  /** Whether the client was told to go on, which is otherwise the site's to say. */
+  readonly isContinued: boolean
+}
+
+/** A request as it is taken. */
+export interface BodyVisit {
+  req: IncomingMessage
+  res: ServerResponse
+  site: PoolSite
+  /** How long it is kept back for its body at the most, in ms. */
+  waitMs: number
+  onReady(body: HeldBody): void
+}
+
+interface Held extends BodyVisit {
+  readonly parts: Buffer[]
+  bytes: number
+  /** Of memory, as it counts. */
+  cost: number
+  until: number
+  isContinued: boolean
+  onData: (part: Buffer) => void
+  onEnd: () => void
+  onClose: () => void
+}
+
+const NOTHING: HeldBody = { bytes: Buffer.alloc(0), isWhole: false, isSlow: false, isContinued: false }
+
+export class HeldBodies {
+  readonly #held = new Set<Held>()
+  #cost = 0
+  #timer: NodeJS.Timeout | undefined
+
+  /** Calls `onReady` now or later; never, where the client leaves before. */
+  take(visit: BodyVisit): void {
+    const { req, res, site, waitMs } = visit
+    if (waitMs === 0) return visit.onReady(NOTHING)
+    const asks = req.headers.expect !== undefined
+    // The site is to say whether it wants the body at all; but a few at a time.
+    if (asks && isRoomEarly(site)) return visit.onReady({ ...NOTHING, isSlow: true })
+    this.#hold(visit, asks)
+    if (asks) res.writeContinue()
+  }
+
+  #hold(visit: BodyVisit, isContinued: boolean): void {
+    const held: Held = {
+      ...visit,
+      parts: [],
+      bytes: 0,
+      cost: 0,
+      until: performance.now() + visit.waitMs,
+      isContinued,
+      onData: (part) => this.#take(held, part),
+      onEnd: () => this.#release(held, true, false),
+      onClose: () => this.#forget(held),
+    }
+    this.#held.add(held)
+    visit.req.on('data', held.onData)
+    visit.req.on('end', held.onEnd)
+    visit.res.on('close', held.onClose)
+    this.#timer ??= setInterval(() => this.#look(performance.now()), LOOK_MS).unref()
+    this.#count(held, REQUEST_BYTES)
+  }
+
+  #take(held: Held, part: Buffer): void {
+    held.parts.push(part)
+    held.bytes += part.byteLength
+    this.#count(held, part.byteLength + PART_BYTES)
+  }
+
+  #count(held: Held, cost: number): void {
+    held.cost += cost
+    this.#cost += cost
+    if (held.cost >= MOST_BYTES || this.#cost > MOST_OF_ALL_BYTES) this.#release(held, false, false)
+  }
+
+  #look(now: number): void {
+    for (const held of this.#held) if (now >= held.until && isRoomEarly(held.site)) this.#release(held, false, true)
+    if (this.#held.size > 0) return
+    clearInterval(this.#timer)
+    this.#timer = undefined
+  }
+
+  #release(held: Held, isWhole: boolean, isSlow: boolean): void {
+    const { req, parts, bytes, isContinued } = held
+    this.#forget(held)
+    if (!isWhole) req.pause()
+    const [only, second] = parts
+    const joined = only !== undefined && second === undefined ? only : Buffer.concat(parts, bytes)
+    held.onReady({ bytes: joined, isWhole, isSlow, isContinued })
+  }
+
+  #forget(held: Held): void {
+    if (!this.#held.delete(held)) return
+    this.#cost -= held.cost
+    held.req.off('data', held.onData)
+    held.req.off('end', held.onEnd)
+    held.res.off('close', held.onClose)
+  }
+}
+
+/** Whether the site may get one more request whose client is slow. */
+function isRoomEarly({ lane }: PoolSite): boolean {
+  return lane.lent < MOST_EARLY
+}
