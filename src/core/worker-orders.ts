@@ -54,6 +54,8 @@ export type SupervisorReport =
   | { type: 'up'; pid: number }
   /** The thread is gone, by order or not. `error`: what nothing in it caught. */
   | { type: 'ended'; thread: number; code: number; error?: string; running: Running }
+  /** The thread is being ended by its supervisor, for this; it may take seconds until it is gone. */
+  | { type: 'ending'; thread: number; error: string; running: Running }
   | { type: 'sample'; threads: ThreadSample[]; rssBytes: number }
   /** `ids` will never be begun by this thread. `running`: whose code it is in, 0 where that is not marked. */
   | { type: 'revoked'; thread: number; ids: number[]; running: Running; delayedMs: number }

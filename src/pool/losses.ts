@@ -114,10 +114,11 @@ export class Losses {
   }
 
   /** The site that the thread was ended for. */
-  #blamed({ blamed }: PoolThread, fate: ThreadFate): PoolSite | undefined {
-    if (blamed !== undefined && fate.what === 'thread' && isFull(fate)) {
-      this.#handlers.onOffence(blamed, { kind: 'memory', text: endOfThread(fate), severe: true })
-    }
+  #blamed({ blamed, wasFull }: PoolThread, fate: ThreadFate): PoolSite | undefined {
+    if (blamed === undefined || fate.what !== 'thread' || !isFull(fate)) return blamed
+    // Whoever is met in a thread that others have filled waits for the garbage collection.
+    if (wasFull) return undefined
+    this.#handlers.onOffence(blamed, { kind: 'memory', text: endOfThread(fate), severe: true })
     return blamed
   }
 

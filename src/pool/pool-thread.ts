@@ -66,6 +66,8 @@ export class PoolThread {
   lookedAt = Number.NEGATIVE_INFINITY
   /** The site that it is kept, or was ended, by; as far as known. */
   blamed: PoolSite | undefined
+  /** Whether it had much in its memory already when that began to keep it. */
+  wasFull = false
   /** It has the lowest priority for good: it is replaced as soon as it comes round. */
   standsBack = false
   /** Its handle at the recorder. */

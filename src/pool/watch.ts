@@ -256,6 +256,7 @@ export class Watch {
     late.culprit = site
     late.exchange = exchange
     thread.blamed = site
+    thread.wasFull = this.#isFull(thread)
     // In its own process a site may keep as many threads as it likes.
     const isShared = site.lane.group === thread.group && !this.#pool.workforce.isOwn(thread)
     if (slot !== undefined && isShared && site.lane.heldBy === undefined) this.#pool.scheduler.hold(site.lane, slot)
@@ -331,7 +332,9 @@ export class Watch {
     const loading = [...thread.loading].filter(({ lane }) => lane.heldBy === undefined)
     for (const { lane } of loading) this.#pool.scheduler.hold(lane, slot)
     this.#seekCulprit(thread, late)
-    if (late.culprit === undefined) await Promise.race([late.whose, delay(STACK_MS, undefined, { ref: false })])
+    // In one that is full nobody loops, most likely: it is the garbage collection that everybody waits for.
+    const mayLoop = late.culprit === undefined && !this.#isFull(thread)
+    if (mayLoop) await Promise.race([late.whose, delay(STACK_MS, undefined, { ref: false })])
     if (thread.late === late) {
       slot.stalled = true
       this.#pool.seekElsewhere(thread)
@@ -347,7 +350,7 @@ export class Watch {
   /** Not where the supervisor has not said yet what is marked: the next step asks then. */
   #lookEarly(thread: PoolThread): void {
     const isRecent = performance.now() - thread.lookedAt < EARLY_LOOK_EVERY_MS
-    if (thread.late?.askedAt === 0 && !isRecent) this.#seekCulprit(thread, thread.late)
+    if (thread.late?.askedAt === 0 && !isRecent && !this.#isFull(thread)) this.#seekCulprit(thread, thread.late)
   }
 
   #seekCulprit(thread: PoolThread, late: Lateness): void {

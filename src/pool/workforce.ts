@@ -13,6 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { PoolNotStarted } from '../core/errors.ts'
 import { listenUnix } from '../core/listen-unix.ts'
 import type { Log } from '../core/log.ts'
+import type { Running } from '../core/thread-board.ts'
 import type { SupervisorReport } from '../core/worker-orders.ts'
 import type { Exchange } from './exchange.ts'
 import type { KernelMemory } from './kernel-memory.ts'
@@ -324,6 +325,8 @@ export class Workforce {
     switch (report.type) {
       case 'up':
         return
+      case 'ending':
+        return void this.#reportedFate(report.thread, report.error, report.running)
       case 'ended':
         return this.#reportedEnd(report)
       case 'sample':
@@ -354,12 +357,15 @@ export class Workforce {
   }
 
   #reportedEnd(report: Extract<SupervisorReport, { type: 'ended' }>): void {
-    const fallen = [...this.#fallen].find((one) => one.id === report.thread)
-    const thread = this.threads.get(report.thread) ?? fallen
-    if (thread === undefined) return
     const why = report.error ?? `exit code ${report.code}`
-    this.#fated(thread, { what: 'thread', why, signal: null, running: report.running })
-    this.#ended(thread, why)
+    const thread = this.#reportedFate(report.thread, why, report.running)
+    if (thread !== undefined) this.#ended(thread, why)
+  }
+
+  #reportedFate(id: number, why: string, running: Running): PoolThread | undefined {
+    const thread = this.threads.get(id) ?? [...this.#fallen].find((one) => one.id === id)
+    if (thread !== undefined) this.#fated(thread, { what: 'thread', why, signal: null, running })
+    return thread
   }
 
   /** A thread's socket tells of its end before its supervisor, or the end of its process, says why. */

@@ -46,7 +46,11 @@ export class SupervisedThread {
   /** Set while a ping is on its way. */
   #pinged: { pulse: number; busySince: number } | undefined
 
-  constructor(order: StartOrder) {
+  readonly #onFailure: (thread: SupervisedThread, why: string) => void
+
+  /** @param onFailure is told before its supervisor ends it, why */
+  constructor(order: StartOrder, onFailure: (thread: SupervisedThread, why: string) => void) {
+    this.#onFailure = onFailure
     const { thread, token, socket, memoryBytes, compileCache, alone = false } = order
     const board = boardMemory()
     const options: ThreadOptions = { thread, token, socket, compileCache, board, alone }
@@ -138,6 +142,7 @@ export class SupervisedThread {
         isAsking = false
         if (heap.usedBytes + heap.externalBytes < limit || this.failure !== undefined) return
         this.failure = `ERR_WORKER_OUT_OF_MEMORY: it took ${Math.round((heap.usedBytes + heap.externalBytes) / 1024 ** 2)} MB`
+        this.#onFailure(this, this.failure)
         void this.#terminate()
       })
     }, GUARD_EVERY_MS)

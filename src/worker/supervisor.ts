@@ -51,7 +51,9 @@ function obey(order: SupervisorOrder): void {
 }
 
 function start(order: Extract<SupervisorOrder, { type: 'start' }>): void {
-  const thread = new SupervisedThread(order)
+  const thread = new SupervisedThread(order, ({ running }, error) => {
+    report({ type: 'ending', thread: order.thread, error, running })
+  })
   const { number, worker } = thread
   let failure: string | undefined
   threads.set(number, thread)

@@ -107,6 +107,28 @@ test('a thread that runs out of memory ends alone, with the reason', async (t) =
   assert.equal((await calm.get(1)).text, 'calm')
 })
 
+test('that a thread is ended for its memory is told before it is gone, with whose code ran', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const thread = await worker.startThread({ memoryBytes: 32 * 1024 ** 2 })
+  const folder = writeSite(t, {
+    'main.cjs': 'module.exports = () => { const kept = Buffer.alloc(64 * 1024 ** 2, 1); for (;;) kept.fill(2, 0, 9); }',
+  })
+  await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs') })
+  await thread.request(1, { method: 'POST' }).frame('started')
+
+  // The dispatcher does so when a thread is late; from then on its memory is watched.
+  worker.order({ type: 'revoke', thread: 1, ids: [] })
+  const ending = await worker.report('ending')
+  await endOf(worker, 1)
+
+  assert.match(ending.error, /^ERR_WORKER_OUT_OF_MEMORY: it took \d+ MB$/)
+  assert.deepEqual([ending.thread, ending.running.id, ending.running.generation], [1, 1, 1])
+  assert.deepEqual(
+    worker.reports.map(({ type }) => type).filter((type) => type.startsWith('end')),
+    ['ending', 'ended'],
+  )
+})
+
 test('a sample measures every thread from outside, also one that is stuck', async (t) => {
   const worker = await WorkerDriver.start(t)
   const [stuck] = [await worker.startThread(), await worker.startThread()]
