@@ -31,8 +31,8 @@ export type SupervisorOrder =
   | { type: 'standBack'; thread: number }
   /** Asks how long the thread was kept waiting for a processor; answered by `delay`. */
   | { type: 'delay'; thread: number; question: number }
-  /** Lets the thread, and the supervisor itself, give back memory that they hold and do not need. */
-  | { type: 'trim'; thread: number }
+  /** Lets these threads, and the supervisor itself, give back memory that they hold and do not need. */
+  | { type: 'trim'; threads: number[] }
   /** Asks what runs in the thread; answered by `stack`. */
   | { type: 'stack'; thread: number; question: number }
 

@@ -32,11 +32,15 @@ export class Trimming {
   look(threads: Iterable<PoolThread>, now: number): void {
     let work = 0
     let open = 0
+    const due: PoolThread[] = []
     for (const thread of threads) {
       const own = workOf(thread)
       work += own
       open += thread.link?.open.size ?? 0
-      if (this.#isDue(thread, own, now)) thread.process.order({ type: 'trim', thread: thread.id })
+      if (this.#isDue(thread, own, now)) due.push(thread)
+    }
+    for (const [process, its] of Map.groupBy(due, (thread) => thread.process)) {
+      process.order({ type: 'trim', threads: its.map(({ id }) => id) })
     }
     const load = performance.eventLoopUtilization()
     const { utilization } = performance.eventLoopUtilization(load, this.#load)

@@ -42,7 +42,7 @@ function obey(order: SupervisorOrder): void {
     case 'delay':
       return tellDelay(order.thread, order.question)
     case 'trim':
-      return trim(order.thread)
+      return trim(order.threads)
     case 'stack':
       return void tellStack(order.thread, order.question).catch(() => {})
     default:
@@ -94,8 +94,8 @@ async function tellStack(number: number, question: number): Promise<void> {
   report({ type: 'stack', thread: number, question, stack })
 }
 
-function trim(number: number): void {
-  threads.get(number)?.trim()
+function trim(numbers: readonly number[]): void {
+  for (const number of numbers) threads.get(number)?.trim()
   void trimHeap()
 }
 
