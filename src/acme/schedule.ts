@@ -4,6 +4,7 @@
  * Invariant: between two orders of one site there is at least `LEAST_INTERVAL_MS`, whatever the ACME server, the clock or
  * the certificates say; so nothing is ever asked for in a loop.
  */
+import { backOffMs } from '../core/back-off.ts'
 
 /** Times in ms since 1970. */
 export interface Lifetime {
@@ -67,7 +68,7 @@ export function retryAt(
   inUse: Lifetime | undefined,
   random: number,
 ): number {
-  const doubled = MINUTE_MS * 2 ** Math.min(Math.max(failures, 1) - 1, 30)
+  const doubled = backOffMs(Math.max(failures, 1), MINUTE_MS, LONGEST_BACK_OFF_MS)
   const left = inUse === undefined ? 0 : inUse.notAfter - lastAt
   const longest = left > 0 ? Math.min(Math.max(left * LEFT_PART, HOUR_MS), LONGEST_BACK_OFF_MS) : LONGEST_BACK_OFF_MS
   const backOff = Math.min(doubled * (1 + BACK_OFF_JITTER * random), longest)
