@@ -37,13 +37,18 @@ export async function startNginx(sitePorts: readonly number[], root?: string): P
   return { pid: child.pid, port, [Symbol.asyncDispose]: () => running.disposeAsync() }
 }
 
-function configText(folder: string, port: number, sitePorts: readonly number[], root: string | undefined): string {
+/** What stands before `http` in a configuration. @param folder where it works */
+export function nginxMain(folder: string): string {
   // As root, nginx would work as `nobody`, who may not enter the folder.
   const user = process.getuid?.() === 0 ? 'user root;\n' : ''
   return `${user}daemon off;
 worker_processes auto;
 pid ${folder}/nginx.pid;
-events { worker_connections 4096; }
+events { worker_connections 4096; }`
+}
+
+function configText(folder: string, port: number, sitePorts: readonly number[], root: string | undefined): string {
+  return `${nginxMain(folder)}
 http {
   access_log off;
   server_names_hash_max_size 4096;

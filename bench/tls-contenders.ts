@@ -10,6 +10,7 @@ import { join } from 'node:path'
 import type { Child } from './children.ts'
 import { startChild } from './children.ts'
 import { pathOf } from './machine.ts'
+import { nginxMain } from './nginx.ts'
 import type { Certificates } from './tls-certificates.ts'
 import type { SiteFolder } from './vhostel.ts'
 
@@ -45,8 +46,6 @@ export function vhostelTls(folder: SiteFolder, port: number, sites: TlsSites, co
 /** Each site a `server`; a worker for each core. */
 export function nginxTls(folder: string, port: number, sites: TlsSites): TlsContender {
   const config = join(folder, 'nginx.conf')
-  // As root, nginx would work as `nobody`, who may not enter the folder.
-  const user = process.getuid?.() === 0 ? 'user root;\n' : ''
   const servers = numbers(sites).map(
     (site) => `  server {
     listen 127.0.0.1:${port} ssl http2;
@@ -58,10 +57,7 @@ export function nginxTls(folder: string, port: number, sites: TlsSites): TlsCont
   )
   writeFileSync(
     config,
-    `${user}daemon off;
-worker_processes auto;
-pid ${folder}/nginx.pid;
-events { worker_connections 4096; }
+    `${nginxMain(folder)}
 http {
   access_log off;
   server_names_hash_max_size 4096;
