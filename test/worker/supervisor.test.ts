@@ -3,12 +3,15 @@
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { readdirSync } from 'node:fs'
+import { readdirSync, statSync, watch } from 'node:fs'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import type { SupervisorReport } from '../../src/core/worker-orders.ts'
 import { writeSite } from '../helpers/site-files.ts'
 import { until, WorkerDriver } from '../helpers/thread-driver.ts'
+
+/** Of a processor, in ms. */
+const BURN_MS = 100
 
 type Ended = Extract<SupervisorReport, { type: 'ended' }>
 
@@ -132,30 +135,49 @@ test('that a thread is ended for its memory is told before it is gone, with whos
 test('a sample measures every thread from outside, also one that is stuck', async (t) => {
   const worker = await WorkerDriver.start(t)
   const [stuck] = [await worker.startThread(), await worker.startThread()]
-  const folder = writeSite(t, { 'main.cjs': 'module.exports = () => { for (;;); }' })
+  const folder = writeSite(t, {
+    'main.cjs': `module.exports = () => {
+      for (let burnt = 0; ; ) {
+        const { user, system } = process.threadCpuUsage()
+        if ((user + system) / 1000 < burnt + ${BURN_MS}) continue
+        burnt = (user + system) / 1000
+        require('fs').appendFileSync(__dirname + '/burnt', '.')
+      }
+    }`,
+  })
   await stuck?.loadWell({ generation: 1, module: join(folder, 'main.cjs') })
   await stuck?.request(1, { method: 'POST' }).frame('started')
 
-  worker.order({ type: 'sample' })
-  await worker.report('sample')
-  worker.order({ type: 'sample' })
-  const samples = await until(
-    worker.news.subscribe,
-    () => {
-      const all = worker.reports.filter((report) => report.type === 'sample')
-      return all.length === 2 && all[1]
-    },
-    'a second sample',
-  )
+  await sampleOf(worker)
+  // Time of a clock would not do: on a loaded machine the thread may not have run in it.
+  await burnt(t, folder, 3)
+  const { threads, rssBytes } = await sampleOf(worker)
 
-  const [first, second] = samples.threads
+  const [first, second] = threads
   assert.deepEqual([first?.thread, second?.thread], [1, 2])
-  // What other processes take away does not count as busy, so on a loaded machine it is less than 1.
+  assert.ok((first?.busyMs ?? 0) > BURN_MS / 2, `stuck: ${first?.busyMs} ms`)
+  assert.ok((first?.busyMs ?? 0) > (second?.busyMs ?? Infinity), `${first?.busyMs} ${second?.busyMs}`)
   assert.ok((first?.utilisation ?? 0) > (second?.utilisation ?? 1), `${first?.utilisation} ${second?.utilisation}`)
-  assert.ok((first?.busyMs ?? 0) > (second?.busyMs ?? 0), `stuck: ${first?.busyMs} ms`)
   assert.ok((second?.heapUsedBytes ?? 0) > 1_000_000)
-  assert.ok(samples.rssBytes > 10_000_000)
+  assert.ok(rssBytes > 10_000_000)
 })
+
+/** The next sample of a worker's threads. */
+async function sampleOf(worker: WorkerDriver) {
+  const samples = () => worker.reports.filter((report) => report.type === 'sample')
+  const before = samples().length
+  worker.order({ type: 'sample' })
+  return await until(worker.news.subscribe, () => samples()[before], 'a sample')
+}
+
+/** Resolves when the loop of the site in a folder has burnt so many more times `BURN_MS` of a processor. */
+async function burnt(t: TestContext, folder: string, times: number): Promise<void> {
+  const count = () => statSync(join(folder, 'burnt'), { throwIfNoEntry: false })?.size ?? 0
+  const wanted = count() + times
+  const watcher = watch(folder)
+  t.after(() => watcher.close())
+  while (count() < wanted) await once(watcher, 'change')
+}
 
 test('compiled code is kept where the dispatcher says', async (t) => {
   const worker = await WorkerDriver.start(t)
