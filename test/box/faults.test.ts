@@ -23,7 +23,7 @@ async function whereIs(box: Box, site: string): Promise<string | undefined> {
 }
 
 test('a site that looped gets a process of its own, says why, and comes back when it has behaved', async (t) => {
-  const bad = { files: { 'app.mjs': SOMETIMES_BAD }, more: `${LIMITS}quarantine = 1500ms\n` }
+  const bad = { files: { 'app.mjs': SOMETIMES_BAD }, more: `${LIMITS}quarantine = 5s\n` }
   const box = await startBox(t, { bad, good: GOOD }, { config: POOL })
   const shared = new Set([(await box.ask('bad')).text])
   const before = Date.now()
