@@ -142,7 +142,7 @@ function inFolder(dir: string, file: string | undefined): string | undefined {
 
 /** [defaults] by the sections of a site, as texts. Values that are not right are left out. */
 function siteDefaults(document: IniDocument, checked: Checked<unknown>): SiteDefaults {
-  const defaults: SiteDefaults = { site: {}, limits: {}, static: {}, door: {} }
+  const defaults: SiteDefaults = { site: {}, limits: {}, static: {}, door: {}, proxy: {}, cache: {}, log: {} }
   for (const [key, { values }] of document.sections.get('defaults')?.keys ?? []) {
     if (checked.isBad('defaults', key) || values.length === 0 || OWN_KEYS.includes(key)) continue
     for (const name of DEFAULTABLE_SECTIONS) {

@@ -305,6 +305,6 @@ export interface SiteLimits {
 }
 
 /** Sections whose keys can also be set for all sites, in [defaults]. */
-export const DEFAULTABLE_SECTIONS = ['site', 'limits', 'static', 'door'] as const
-/** Keys of those sections that only a site itself can set. */
-export const OWN_KEYS: readonly string[] = ['domains', 'canonical', 'upstream', 'command']
+export const DEFAULTABLE_SECTIONS = ['site', 'limits', 'static', 'door', 'proxy', 'cache', 'log'] as const
+/** Keys of those sections that only a site itself can set: what they name is of one site. */
+export const OWN_KEYS: readonly string[] = ['domains', 'canonical', 'upstream', 'command', 'access', 'error']

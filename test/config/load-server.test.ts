@@ -43,7 +43,7 @@ test('an empty vhostel.ini gives every default', (t) => {
       access: { file: undefined, format: 'vhost_combined' },
       files: { rotate: 100 * 1024 ** 2, keep: 5 },
     },
-    defaults: { site: {}, limits: {}, static: {}, door: {} },
+    defaults: { site: {}, limits: {}, static: {}, door: {}, proxy: {}, cache: {}, log: {} },
     front: {
       trustedProxies: undefined,
       proxyProtocol: false,
@@ -129,6 +129,9 @@ keep = 30
     limits: { timeout: '5s' },
     static: { index: ['a.html, b.html', 'c.html'] },
     door: {},
+    proxy: {},
+    cache: {},
+    log: {},
   })
 })
 

@@ -140,6 +140,24 @@ test('what a site says wins over [defaults], and [defaults] over the built-in on
   assert.deepEqual(config.static.index, ['a.html', 'b.html'])
 })
 
+test('what [defaults] says of upstreams, stored answers and logs is for the sites that have them', (t) => {
+  const folder = configFolder(t, {
+    'vhostel.ini': '[defaults]\nread_timeout = 7s\nconnections = 9\nmemory = 3MB\nformat = json\n',
+    'sites-enabled/front.ini':
+      '[site]\ndomains = a.com\nupstream = http://127.0.0.1:8000\ncache = on\n[proxy]\nconnections = 5\n[log]\nerror = ../front.log\n',
+    'sites-enabled/files.ini': '[site]\ndomains = b.com\nroot = ../public\n',
+    'public/index.html': '',
+  })
+
+  const front = goodConfig(folder, 'front.ini')
+  const files = goodConfig(folder, 'files.ini')
+
+  assert.deepEqual([front.backend?.proxy.readTimeoutMs, front.backend?.proxy.connections], [7000, 5])
+  assert.equal(front.cache?.memoryBytes, 3 * 1024 ** 2)
+  assert.equal(front.log.format, 'json')
+  assert.deepEqual([files.backend, files.cache], [undefined, undefined])
+})
+
 test('a module named in [defaults] does not hinder a static site', (t) => {
   const folder = configFolder(t, {
     'vhostel.ini': '[defaults]\nroot = ../app\nmodule = server.js\n',
