@@ -3,8 +3,7 @@ import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { request } from 'node:http'
 import { resolve } from 'node:path'
-import type { TestContext } from 'node:test'
-import { describe, test } from 'node:test'
+import { test } from 'node:test'
 import WebSocket from 'ws'
 import type { Box, SiteFixture } from '../helpers/box.ts'
 import { startBox } from '../helpers/box.ts'
@@ -64,17 +63,16 @@ async function open(box: Box, path: string): Promise<IncomingMessage> {
 }
 
 for (const one of CASES) {
-  describe(one.name, () => {
-    test('is recognised, and answers JSON, forms, cookies and redirects', (t) => exchanges(t, one))
-    test('reports what its handlers throw, at once or later', (t) => failures(t, one))
-    test('sends events as they happen, and hears when the client goes', (t) => events(t, one))
-    test(`takes and gives ${MEGABYTES} MB with bounded memory`, { timeout: 120_000 }, (t) => large(t, one))
+  test(one.name, { timeout: 150_000 }, async (t) => {
+    const box = await startBox(t, { app: one.site })
+    await t.test('is recognised, and answers JSON, forms, cookies and redirects', () => exchanges(box, one))
+    await t.test('reports what its handlers throw, at once or later', () => failures(box, one))
+    await t.test('sends events as they happen, and hears when the client goes', () => events(box))
+    await t.test(`takes and gives ${MEGABYTES} MB with bounded memory`, () => large(box))
   })
 }
 
-async function exchanges(t: TestContext, one: Case): Promise<void> {
-  const box = await startBox(t, { app: one.site })
-
+async function exchanges(box: Box, one: Case): Promise<void> {
   const home = await box.ask('app')
   const json = await box.ask('app', '/json', {
     method: 'POST',
@@ -98,9 +96,7 @@ async function exchanges(t: TestContext, one: Case): Promise<void> {
   assert.equal((await box.site('app'))?.shape, one.shape)
 }
 
-async function failures(t: TestContext, one: Case): Promise<void> {
-  const box = await startBox(t, { app: one.site })
-
+async function failures(box: Box, one: Case): Promise<void> {
   const thrown = await box.ask('app', '/throws')
   const rejected = await box.ask('app', '/rejects')
   const after = await box.ask('app')
@@ -110,9 +106,7 @@ async function failures(t: TestContext, one: Case): Promise<void> {
   assert.equal(after.status, 200)
 }
 
-async function events(t: TestContext, one: Case): Promise<void> {
-  const box = await startBox(t, { app: one.site })
-
+async function events(box: Box): Promise<void> {
   const stream = await open(box, '/events')
   const [first] = (await once(stream, 'data')) as [Buffer]
   const second = once(stream, 'data') as Promise<[Buffer]>
@@ -137,8 +131,7 @@ async function events(t: TestContext, one: Case): Promise<void> {
   })
 }
 
-async function large(t: TestContext, one: Case): Promise<void> {
-  const box = await startBox(t, { app: one.site })
+async function large(box: Box): Promise<void> {
   // The first pass grows the heap to its working size, garbage included; what is held shows in the second.
   await upload(box)
   await slowDownload(box)
