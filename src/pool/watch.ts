@@ -19,6 +19,7 @@ import type { Lateness, PoolThread } from './pool-thread.ts'
 import type { Offence } from './quarantine.ts'
 import type { Scheduler, Slot } from './scheduler.ts'
 import { culpritOf } from './stack-owner.ts'
+import { ThreadQuestions } from './thread-questions.ts'
 import type { Step } from './watch-steps.ts'
 import { dueMs, FIRST_GRAVE_STEP, STALLED_MS, STEPS, TERMINATE_GRACE_MS, USUAL_LIMITS } from './watch-steps.ts'
 import type { ThreadReport, Workforce } from './workforce.ts'
@@ -44,8 +45,11 @@ export interface WatchedPool {
 const TICK_MS = 10
 /** From this silence on a thread is late. Batches of a busy thread take 10 ms, a large garbage collection 20. */
 const LATE_MS = 40
-/** How much longer than that the stack may take: the site that keeps this thread would do the same in another. */
-const STACK_MS = 300
+/**
+ * So long a thread may be late before the stack has told whose code it is: the site that keeps it would do the same in
+ * another. On a machine that is overloaded the stack takes longer, so only the thread's own time counts.
+ */
+const STACK_MS = 400
 /** A look holds its thread up for some ms: one that is often still for a moment is looked at so early only this often. */
 const EARLY_LOOK_EVERY_MS = 10_000
 /** How long a supervisor may take to answer before its process counts as stopped. */
@@ -55,21 +59,15 @@ const AVOID_MS = 10_000
 const OWN_MS = 200
 /** Share of `thread_memory` from which a thread counts as full. */
 const FULL = 0.5
-/** How long a supervisor may take to answer a question: a stack that is deep takes most of a second. */
-const ANSWER_MS = 1_500
 /** How long the other requests of a process get that is to be killed. */
 const MOVE_GRACE_MS = 3_000
-/** What a supervisor answers to a question. */
-type Answer = Extract<ThreadReport, { type: 'stack' | 'delay' }>
 
 export class Watch {
   readonly #pool: WatchedPool
   readonly #log: Log
   #timer: NodeJS.Timeout | undefined
   #lastTick = 0
-  #lastQuestion = 0
-  /** Who waits for what a supervisor answers, by the number of the question. */
-  readonly #questions = new Map<number, (answer: Answer | undefined) => void>()
+  readonly #questions = new ThreadQuestions()
 
   constructor(pool: WatchedPool, log: Log) {
     this.#pool = pool
@@ -85,14 +83,14 @@ export class Watch {
 
   close(): void {
     clearInterval(this.#timer)
-    for (const settle of this.#questions.values()) settle(undefined)
+    this.#questions.close()
   }
 
   /** A supervisor has something to tell of a thread. */
   report(thread: PoolThread, report: ThreadReport): void {
     if (report.type === 'revoked') this.#revoked(thread, report)
     else if (report.type === 'stuck') this.#stuck(thread, report.forMs, report.running)
-    else this.#questions.get(report.question)?.(report)
+    else this.#questions.answered(report)
   }
 
   /** The thread is gone: whoever was held because of it is not any more. */
@@ -101,29 +99,8 @@ export class Watch {
   }
 
   /** What runs in a thread now. @returns undefined when it cannot be told */
-  async stack(thread: PoolThread): Promise<string | undefined> {
-    const answer = await this.#ask('stack', thread)
-    return answer?.type === 'stack' ? answer.stack : undefined
-  }
-
-  /** How long a thread had no processor since it began, in ms. @returns undefined when its supervisor does not answer */
-  async #delay(thread: PoolThread): Promise<number | undefined> {
-    const answer = await this.#ask('delay', thread)
-    return answer?.type === 'delay' ? answer.delayedMs : undefined
-  }
-
-  #ask(type: Answer['type'], thread: PoolThread): Promise<Answer | undefined> {
-    const question = ++this.#lastQuestion
-    return new Promise((resolve) => {
-      const settle = (answer: Answer | undefined): void => {
-        clearTimeout(timer)
-        this.#questions.delete(question)
-        resolve(answer)
-      }
-      const timer = setTimeout(settle, ANSWER_MS, undefined)
-      this.#questions.set(question, settle)
-      thread.process.order({ type, thread: thread.id, question })
-    })
+  stack(thread: PoolThread): Promise<string | undefined> {
+    return this.#questions.stack(thread)
   }
 
   // ---- the clock -----------------------------------------------------------------------------------------------
@@ -295,11 +272,11 @@ export class Watch {
   #check(thread: PoolThread, late: Lateness, step: number, now: number): void {
     if (late.askedAt > 0 || now < late.askAgainAt) return
     late.askedAt = now
-    void this.#delay(thread).then((delayedMs) => {
+    void this.#questions.delayMs(thread).then((delayedMs) => {
       late.askedAt = 0
       late.delayedMs ??= delayedMs
       const lateMs = performance.now() - late.since
-      const ownMs = lateMs - ((delayedMs ?? 0) - (late.delayedMs ?? 0))
+      const ownMs = lateMs - starved(late, delayedMs)
       if (delayedMs === undefined || ownMs >= OWN_MS) late.checkedFor = step
       else late.askAgainAt = performance.now() + STALLED_MS
     })
@@ -334,7 +311,7 @@ export class Watch {
     this.#seekCulprit(thread, late)
     // In one that is full nobody loops, most likely: it is the garbage collection that everybody waits for.
     const mayLoop = late.culprit === undefined && !this.#isFull(thread)
-    if (mayLoop) await Promise.race([late.whose, delay(STACK_MS, undefined, { ref: false })])
+    if (mayLoop) await Promise.race([late.whose, this.#ownTime(thread, late, STACK_MS)])
     if (thread.late === late) {
       slot.stalled = true
       this.#pool.seekElsewhere(thread)
@@ -344,6 +321,16 @@ export class Watch {
       if (site === late.culprit || site.lane.heldBy !== slot) continue
       this.#pool.scheduler.release(site.lane)
       this.#pool.drainSite(site)
+    }
+  }
+
+  /** Resolves when the thread has been late for so long, in ms, without the time that it had no processor, or when it no longer is. */
+  async #ownTime(thread: PoolThread, late: Lateness, ms: number): Promise<void> {
+    while (thread.late === late) {
+      const starvedMs = starved(late, await this.#questions.delayMs(thread))
+      const leftMs = ms + starvedMs - (performance.now() - late.since)
+      if (leftMs <= 0) return
+      await delay(leftMs, undefined, { ref: false })
     }
   }
 
@@ -431,8 +418,7 @@ export class Watch {
 
   /** A short block is an offence, unless the thread had no processor. */
   async #offendIfBusy(thread: PoolThread, late: Lateness, site: PoolSite, forMs: number): Promise<void> {
-    const delayedMs = await this.#delay(thread)
-    const starvedMs = delayedMs === undefined || late.delayedMs === undefined ? 0 : delayedMs - late.delayedMs
+    const starvedMs = starved(late, await this.#questions.delayMs(thread))
     if (forMs - starvedMs >= STALLED_MS) this.#offend(site, forMs - starvedMs, false)
   }
 
@@ -453,6 +439,11 @@ export class Watch {
           }
     return { ...about(thread, culprit), ...request, forMs: Math.round(lateMs) }
   }
+}
+
+/** For how long of its lateness a thread had no processor, in ms; 0 where its supervisor has not told. */
+function starved(late: Lateness, delayedMs: number | undefined): number {
+  return delayedMs === undefined || late.delayedMs === undefined ? 0 : delayedMs - late.delayedMs
 }
 
 /** For a while the other sites of a thread go elsewhere where they can: what kept it will do so again. */
