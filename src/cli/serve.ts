@@ -78,8 +78,8 @@ const HELP = `
 While it runs: a link put into sites-enabled/ makes a site live, a file edited is read again, a link removed takes the site
 away. A site whose file or code is wrong is shown with the reason, and the others are served.
 
-Signals: SIGINT and SIGTERM let open requests end (30 s at most), a second one ends at once; SIGHUP reloads everything;
-SIGUSR1 opens the log files again.
+Signals: SIGINT and SIGTERM let open requests end (30 s at most; WebSockets and streams of events: half a second), a second
+one ends at once; SIGHUP reloads everything; SIGUSR1 opens the log files again.
 
 Exit codes: 0 ended as told, 1 it could not start (address in use …), 78 vhostel.ini or logging.ini cannot be used.
 

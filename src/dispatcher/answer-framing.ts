@@ -9,6 +9,8 @@ import { withoutFields } from './header-fields.ts'
 
 const LENGTH_NAME = 'content-length'
 const ENCODING_NAME = 'transfer-encoding'
+const TYPE_NAME = 'content-type'
+const EVENT_STREAM = /^text\/event-stream(?:$|[\s;])/i
 const DIGITS = /^\d{1,15}$/
 
 /** An answer that cannot be sent as its site sent it. Answered as 502 while nothing of it was sent. */
@@ -21,6 +23,8 @@ export interface AnswerFraming {
   headers: string[]
   /** Bytes of body that have to follow; undefined when any number may, or when none goes to the client. */
   length: number | undefined
+  /** Whether it is a stream of events (server-sent events), which has no end of its own. */
+  isEventStream: boolean
 }
 
 /**
@@ -32,6 +36,7 @@ export function answerFraming(method: string | undefined, { status, headers }: R
   if (status < 200) throw new AnswerInvalid(`the site answered with status ${status}, which is not final`)
   let length: number | undefined
   let hasEncoding = false
+  let isEventStream = false
   for (let at = 0; at < headers.length; at += 2) {
     const name = headers[at] as string
     if (name.length === LENGTH_NAME.length && name.toLowerCase() === LENGTH_NAME) {
@@ -41,13 +46,15 @@ export function answerFraming(method: string | undefined, { status, headers }: R
     } else if (name.length === ENCODING_NAME.length && name.toLowerCase() === ENCODING_NAME) {
       if (!/^(chunked|identity)$/i.test(headers[at + 1] as string)) throw invalidEncoding(headers[at + 1] as string)
       hasEncoding = true
+    } else if (name.length === TYPE_NAME.length && name.toLowerCase() === TYPE_NAME) {
+      isEventStream = EVENT_STREAM.test(headers[at + 1] as string)
     }
   }
   // RFC 9110 §6.4.1: these have no body, whatever their head says of the length it would have.
   const isBodyless = method === 'HEAD' || status === 204 || status === 304
   // Framing is the front's: what the site sent is the body itself.
   const framed = hasEncoding ? withoutFields(headers, (name) => name === ENCODING_NAME) : headers
-  return { headers: framed, length: isBodyless ? undefined : length }
+  return { headers: framed, length: isBodyless ? undefined : length, isEventStream }
 }
 
 function invalidLength(value: string, before: number | undefined): AnswerInvalid {

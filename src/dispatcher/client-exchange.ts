@@ -121,7 +121,8 @@ export class ClientExchange implements ExchangeListener, SlowClient {
     const { res } = this
     if (res.headersSent || res.destroyed) return
     try {
-      const { headers, length } = answerFraming(this.req.method, head)
+      const { headers, length, isEventStream } = answerFraming(this.req.method, head)
+      res.isEndless = isEventStream
       res.writeHead(head.status, head.reason, headers)
       this.#room = length
     } catch (error) {

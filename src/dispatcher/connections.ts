@@ -68,6 +68,11 @@ export class Connections {
     return true
   }
 
+  /** Ends those whose answer has no end of its own. */
+  endEndless(): void {
+    for (const { res, socket } of this.#open.keys()) if (res?.isEndless === true) socket.destroy()
+  }
+
   close(): void {
     clearInterval(this.#timer)
   }

@@ -51,6 +51,8 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   headAt = 0
   /** Bytes of body on their way to the client, as it gets them. */
   bodyBytes = 0
+  /** Whether it has no end of its own, a tunnel or a stream of events: nobody waits for it at the end of the server. */
+  isEndless = false
   /** What the access logs know of the request; undefined where there is none. */
   access: AccessRecord | undefined
   /** The site's own pages for errors that are answered in its place, by `404` or `4xx`. */

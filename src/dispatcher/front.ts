@@ -99,12 +99,22 @@ export class Front {
     return this.#portsOf(true)
   }
 
-  /** Accepts nothing new; open requests get `graceMs`, then every connection is ended. */
+  /**
+   * Accepts nothing new; open requests get `graceMs`, then every connection is ended. Tunnels and streams of events have no
+   * end of their own, and clients that open them again: those get half a second.
+   */
   async close(graceMs: number): Promise<void> {
     this.#closing = true
+    const endless = setInterval(() => this.#endEndless(), IDLE_GRACE_MS)
     const http2 = this.#tls?.close(graceMs)
     await Promise.all([http2, ...this.#listeners.map(({ server }) => closeServer(server, graceMs))])
+    clearInterval(endless)
     this.#guard.close()
+  }
+
+  #endEndless(): void {
+    this.#guard.endEndless()
+    this.#tls?.endEndless()
   }
 
   get #options(): Options {

@@ -103,6 +103,11 @@ export class Guard {
     return status === undefined
   }
 
+  /** Ends the connections whose answer would not end by itself. */
+  endEndless(): void {
+    this.#connections.endEndless()
+  }
+
   close(): void {
     this.#connections.close()
   }

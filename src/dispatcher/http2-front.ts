@@ -56,10 +56,12 @@ export interface StreamHandler {
   handle(req: StreamRequest, res: StreamResponse, refused: number | undefined): void
 }
 
-/** A connection and how many streams are open on it. */
+/** A connection, and what is open on it. */
 interface Connection {
   session: ServerHttp2Session
-  open: number
+  socket: TLSSocket
+  /** The answers of its streams that are not closed yet. */
+  open: Set<StreamResponse>
 }
 
 export class Http2Front {
@@ -74,7 +76,7 @@ export class Http2Front {
   /** Takes a connection whose handshake is done. */
   accept(socket: TLSSocket): void {
     const session = performServerHandshake(socket, SESSION)
-    const connection = { session, open: 0 }
+    const connection: Connection = { session, socket, open: new Set() }
     this.#connections.add(connection)
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
     session.on('error', () => {})
@@ -84,15 +86,18 @@ export class Http2Front {
       socket.destroySoon()
     })
     session.setTimeout(IDLE_MS, () => {
-      if (connection.open === 0) session.close()
+      if (connection.open.size === 0) session.close()
     })
     guardFloods(session)
     session.on('stream', (stream: ServerHttp2Stream, _headers: IncomingHttpHeaders, flags: number, raw?: string[]) => {
-      connection.open++
-      stream.on('close', () => connection.open--)
-      this.#handle(stream, socket, raw ?? [], (flags & END_STREAM) !== 0)
+      this.#handle(connection, stream, raw ?? [], (flags & END_STREAM) !== 0)
     })
     if (this.#closing) this.#retire(session)
+  }
+
+  /** Ends the answers that would not end by themselves. */
+  endEndless(): void {
+    for (const { open } of this.#connections) for (const res of open) if (res.isEndless) res.destroy()
   }
 
   /** Tells every client to come with nothing new; open streams get `graceMs`, then every connection is ended. */
@@ -119,11 +124,14 @@ export class Http2Front {
     }, LAST_WORD_MS).unref()
   }
 
-  #handle(stream: ServerHttp2Stream, connection: TLSSocket, raw: string[], isWhole: boolean): void {
+  #handle({ socket: carrier, open }: Connection, stream: ServerHttp2Stream, raw: string[], isWhole: boolean): void {
     const head = streamHead(raw, !isWhole)
-    const socket = new StreamSocket(stream, connection)
-    connectionOf(connection)?.carry(socket)
+    const socket = new StreamSocket(stream, carrier)
+    connectionOf(carrier)?.carry(socket)
     const req = new StreamRequest(stream, socket, head, isWhole)
-    this.#handler.handle(req, new StreamResponse(req, stream, socket), head.refused)
+    const res = new StreamResponse(req, stream, socket)
+    open.add(res)
+    stream.on('close', () => open.delete(res))
+    this.#handler.handle(req, res, head.refused)
   }
 }

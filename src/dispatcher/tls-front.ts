@@ -61,6 +61,11 @@ export class TlsFront {
     return server
   }
 
+  /** Ends what is open on connections of HTTP/2 and would not end by itself. */
+  endEndless(): void {
+    this.#http2.endEndless()
+  }
+
   /**
    * Ends connections of HTTP/2, as `Http2Front.close`, and after `graceMs` all that are left, also those that never came to
    * speak HTTP. Those of HTTP/1.1 are ended before by whoever listens.

@@ -60,6 +60,7 @@ export class TunnelExchange implements ExchangeListener {
     const socket = this.#socket
     this.#open = true
     this.#plain.res.statusCode = 101
+    this.#plain.res.isEndless = true
     this.#plain.res.headAt = performance.now()
     this.#plain.res.detachSocket(socket as Parameters<FrontResponse['detachSocket']>[0])
     socket.on('close', () => this.#gone())

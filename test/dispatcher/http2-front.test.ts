@@ -403,6 +403,22 @@ test('at the end the client is told what is the last, what is open is finished, 
   assert.equal(client.frames.filter(({ type }) => type === TYPE.reset).length, 0)
 })
 
+test('at the end nobody waits for a stream of events', async (t) => {
+  const { port, close } = await serve(t, ({ res }) => {
+    res.isEndless = true
+    res.writeHead(200, { 'content-type': 'text/event-stream' })
+    res.write('data: first\n\n')
+  })
+  const client = await FrameClient.open(t, port, 'a.test')
+  client.write(frame(TYPE.headers, FLAG.endHeaders | FLAG.endStream, 1, block(pseudo('a.test', '/'))))
+  assert.equal(await client.status(1), 200)
+
+  const toldAt = performance.now()
+  await Promise.all([client.ended(), close(60_000)])
+
+  assert.ok(performance.now() - toldAt < 30_000)
+})
+
 test('what is still open when the time is over is ended', async (t) => {
   const { port, close } = await serve(t, () => {})
   const client = await FrameClient.open(t, port, 'a.test')

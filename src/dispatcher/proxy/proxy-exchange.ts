@@ -107,7 +107,8 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     try {
       if (status < 200) return this.#inform(status, answerHeaders(raw))
       const head = { status, reason: reason ?? '', headers: answerHeaders(raw) }
-      const { headers, length } = answerFraming(req.method, head)
+      const { headers, length, isEventStream } = answerFraming(req.method, head)
+      res.isEndless = isEventStream
       if (this.#target !== undefined) noteAnswered(this.#site, this.#target)
       const hasTrailers = length === undefined && hasChunks(req, status)
       res.writeHead(status, head.reason, hasTrailers ? headers : withoutTrailer(headers))

@@ -144,6 +144,7 @@ export class ProxyTunnel implements Job {
     if (this.#target !== undefined) noteAnswered(this.#site, this.#target)
     const { res } = this.#visit
     res.statusCode = 101
+    res.isEndless = true
     res.detachSocket(client as Parameters<FrontResponse['detachSocket']>[0])
     client.write(switchHead(answer), 'latin1')
     if (first.byteLength > 0) client.write(first)
