@@ -9,8 +9,10 @@ import { TROUBLE } from './fault.ts'
 const MOST_BYTES = 1.5 * 1024 ** 3
 /** Rounds of the tight loops, each some 100 bytes: 4 GB and more, if nothing stops them before. */
 const MOST_ROUNDS = 40_000_000
-/** At 500 a second, a leak of descriptors has taken them all after some four seconds. */
-const DESCRIPTORS = 2_048
+/** At 500 a second, a leak of descriptors has taken them all after some eight seconds. */
+const DESCRIPTORS = 4_096
+/** Longer than that. */
+const LEAK_MS = 10_000
 const OR_WELL: readonly Fault['mayAnswer'][number][] = [200, ...TROUBLE]
 
 /** A leak that grows by a step every 20 ms from the first request on, whoever asks again. */
@@ -111,7 +113,7 @@ export const LEAKING_FAULTS: readonly Fault[] = [
     visits: ['/', '/'],
     mayAnswer: OR_WELL,
     descriptors: DESCRIPTORS,
-    lastsMs: 6_000,
+    lastsMs: LEAK_MS,
   },
   {
     name: 'descriptors',
@@ -123,6 +125,6 @@ export const LEAKING_FAULTS: readonly Fault[] = [
     visits: ['/', '/'],
     mayAnswer: OR_WELL,
     descriptors: DESCRIPTORS,
-    lastsMs: 6_000,
+    lastsMs: LEAK_MS,
   },
 ]

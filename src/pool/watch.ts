@@ -369,12 +369,21 @@ export class Watch {
     }
   }
 
-  /** The only site that has a request there or is being loaded there, where neither mark nor stack says more. */
+  /**
+   * Where neither mark nor stack says whose code it is: the only site that is being loaded there, or that has a request there.
+   * A load comes first, because it may well take seconds, and then it would take them in one thread after the other.
+   */
   #blameOnly(thread: PoolThread): void {
     const exchanges = [...(thread.link?.open.values() ?? [])]
-    const sites = new Set([...thread.loading, ...exchanges.map((exchange) => exchange.site)])
+    const loading = [...thread.loading]
+    const sites = new Set(loading.length === 1 ? loading : [...loading, ...exchanges.map(({ site }) => site)])
     const [only] = sites
-    if (sites.size === 1 && only !== undefined) this.#blameSite(thread, only, exchanges[0])
+    if (sites.size !== 1 || only === undefined) return
+    this.#blameSite(
+      thread,
+      only,
+      exchanges.find(({ site }) => site === only),
+    )
   }
 
   /** Whoever runs in a thread whose memory another has filled pays for the garbage collection: that is no offence. */

@@ -109,12 +109,15 @@ export class SupervisedThread {
     await this.worker.terminate()
   }
 
-  /** Lets every other thread have the processor first; an ordinary user cannot take that back (setpriority(2)). */
+  /**
+   * Lets every other thread have the processor first; an ordinary user cannot take that back (setpriority(2)). Not the lowest of
+   * priorities: on a machine that is overloaded it would not come to its end when it is told to.
+   */
   standBack(): void {
     const { kernelId } = this.#board
     if (kernelId === 0) return
     try {
-      setPriority(kernelId, constants.priority.PRIORITY_LOW)
+      setPriority(kernelId, constants.priority.PRIORITY_BELOW_NORMAL)
     } catch {
       // The thread has ended.
     }

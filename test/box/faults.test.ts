@@ -57,8 +57,8 @@ test('a site that is long in loading is loaded in the end, and one with a reques
       setTimeout(() => response.end('waited'), 3_500)
     }`
   const loading = `import { execSync } from 'node:child_process'
-    import { writeFileSync } from 'node:fs'
-    writeFileSync('loading', 'yes')
+    import { appendFileSync } from 'node:fs'
+    appendFileSync('loading', '.')
     execSync('sleep 3')
     export default () => new Response('loaded')`
   const sites = { good: { files: { 'app.mjs': waiting } }, late: { files: { 'app.mjs': loading } } }
@@ -67,14 +67,16 @@ test('a site that is long in loading is loaded in the end, and one with a reques
   const waits = box.ask('good', '/wait', { method: 'POST' })
   await box.waitFor('the request to begin', () => isThere(`${box.dir}/sites/good/waiting`))
 
-  const loads = box.ask('late')
+  const late = box.ask('late')
   await box.waitFor('the other site to be loading', () => isThere(`${box.dir}/sites/late/loading`))
   const meanwhile = await box.ask('good')
-  const answers = [(await waits).text, meanwhile.text, (await loads).text]
+  const answers = [(await waits).text, meanwhile.text, (await late).text]
 
   assert.match(box.output, /site keeps its thread/, 'the thread was not seen to be kept: nothing is proved')
   assert.deepEqual(answers, ['waited', 'at once', 'loaded'])
   assert.deepEqual((await box.site('good'))?.residency?.offences, [])
+  const loads = readFileSync(`${box.dir}/sites/late/loading`, 'utf8').length
+  assert.equal(loads, 2, 'once among others, which it kept, and once in a process of its own')
 })
 
 test('a crash in native code is put on the site that brought it, at its load as in a request, and on no neighbour', async (t) => {
