@@ -9,7 +9,7 @@ import { dirname, resolve } from 'node:path'
 import { MAX_SOCKET_PATH_BYTES } from '../core/socket-path.ts'
 import type { CommandLine } from './command-line.ts'
 import { commandLine } from './command-line.ts'
-import { duration } from './measures.ts'
+import { duration, size } from './measures.ts'
 import { quote } from './problems.ts'
 import { optional, section, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
@@ -35,6 +35,8 @@ export interface ProxySettings {
   /** Most tunnels (WebSocket and the like) at a time to one upstream. */
   tunnels: number
   tunnelIdleMs: number
+  /** Of a body before an upstream gets the request, and of an answer before its client takes it. */
+  bufferBytes: number
 }
 
 /** What answers for a site of `kind = proxy` or `command`. */
@@ -109,6 +111,12 @@ export const proxySection = section('For `kind = proxy` and `kind = command`: th
   ),
   tunnels: setting(integer(0, 100_000), '1000', 'WebSockets and other tunnels that one upstream gets at a time.'),
   tunnel_idle: setting(duration(1), '10m', 'A tunnel in which nothing moves for so long is closed.'),
+  buffer: setting(
+    size,
+    '1MB',
+    'How much of the body of a request is collected before an upstream gets the request, and how much of an answer is taken ' +
+      'from the upstream before the client takes it: so a slow client does not keep an upstream. `0B`: all goes through as it comes.',
+  ),
 })
 
 /** The key that each kind needs. */
@@ -189,5 +197,6 @@ function proxySettings(proxy: SiteFile['proxy']): ProxySettings {
     restMs: proxy.rest,
     tunnels: proxy.tunnels,
     tunnelIdleMs: proxy.tunnel_idle,
+    bufferBytes: proxy.buffer,
   }
 }

@@ -189,8 +189,9 @@ const limits = section('What one site may take.', {
   body_wait: setting(
     duration(0),
     '1s',
-    'How long a request is kept back for its body, or for the first 64 KB of it, before the module sees it; slow clients hold no place in a thread meanwhile. `0s`: ' +
-      'not at all.',
+    'How long a request is kept back for its body, or for the first 64 KB of it, before the module sees it; slow clients hold no ' +
+      'place in a thread meanwhile. `0s`: not at all. For upstreams `[proxy] buffer` says how much, and this how long where no ' +
+      'length is announced.',
   ),
   body_timeout: setting(
     duration(100),

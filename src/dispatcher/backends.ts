@@ -12,7 +12,10 @@ import { SiteGone } from '../core/errors.ts'
 import type { CommandParts } from './command/command-site.ts'
 import { CommandSite } from './command/command-site.ts'
 import { FailureLog } from './failure-log.ts'
-import { announcesBody, forward } from './proxy/proxy-backend.ts'
+import { HeldBodies } from './held-bodies.ts'
+import { AnswerBuffers } from './proxy/answer-buffers.ts'
+import type { BackendSite } from './proxy/backend-site.ts'
+import { announcesBody, collect, forward } from './proxy/proxy-backend.ts'
 import { Target } from './proxy/target.ts'
 import type { GroupLimits } from './proxy/upstream-group.ts'
 import { UpstreamGroup } from './proxy/upstream-group.ts'
@@ -60,6 +63,8 @@ interface Kept {
 export class Backends {
   readonly #parts: CommandParts
   readonly #failures: FailureLog
+  readonly #bodies = new HeldBodies()
+  readonly #buffers = new AnswerBuffers()
   readonly #kept = new Map<string, Kept>()
   readonly #ending = new Set<Promise<void>>()
 
@@ -71,14 +76,15 @@ export class Backends {
   /** The backend of a site with these settings, which are in force from now on. */
   open(config: SiteConfig): Backend {
     const kept = this.#take(config)
-    const { log } = this.#parts
     const { group, command } = kept
-    const site = { config, group, mayRepeat: command === undefined, failures: this.#failures, log }
-    const answer: Answerer = (visit) => {
-      const refusal = command?.ask()
-      if (refusal === undefined) return forward(visit, site)
-      sendError(visit.req, visit.res, Object.assign(refusal, { closes: announcesBody(visit.req) }))
-    }
+    const site = this.#siteOf(config, kept)
+    const answer: Answerer = (visit) =>
+      collect(visit, site, this.#bodies, (body) => {
+        const refusal = group.isClosed ? undefined : command?.ask()
+        if (refusal === undefined) return forward(visit, site, body)
+        const { req, res } = visit
+        sendError(req, res, Object.assign(refusal, { closes: announcesBody(req) && !req.complete }))
+      })
     return {
       answer,
       status: () => statusOf(kept),
@@ -89,6 +95,19 @@ export class Backends {
       close: () => {
         if (kept.config === config) this.#drop(config.name, kept)
       },
+    }
+  }
+
+  #siteOf(config: SiteConfig, { group, command }: Kept): BackendSite {
+    if (config.backend === undefined) throw new Error(`nothing is behind the site '${config.name}'`)
+    return {
+      config,
+      proxy: config.backend.proxy,
+      group,
+      mayRepeat: command === undefined,
+      failures: this.#failures,
+      buffers: this.#buffers,
+      log: this.#parts.log,
     }
   }
 
@@ -126,7 +145,7 @@ export class Backends {
   #drop(name: string, { group, command }: Kept): void {
     const current = this.#kept.get(name)
     if (current?.group === group) this.#kept.delete(name)
-    group.failWaiting(new SiteGone(name))
+    group.close(new SiteGone(name))
     if (command === undefined) {
       for (const target of group.targets) target.retire()
       group.targets = []

@@ -1,20 +1,18 @@
 /**
- * Keeps requests back until their body is here, so that a client that sends slowly holds a socket and no place in a thread: for
- * the whole body, for its first `MOST_BYTES`, or for `body_wait`, after which the request goes on as it is, known to be slow.
+ * Keeps requests back until their body is here, so that a client that sends slowly holds a socket, and no place in a thread or at
+ * an upstream: for the whole body, for its first bytes, or for some time, after which the request goes on as it is, known to
+ * be slow.
  *
- * Limits: `MOST_BYTES` a request and `MOST_OF_ALL_BYTES` together; beyond either a request goes on at once. Of a site at most
- * `MOST_EARLY` slow requests are with threads; others wait here for their body, as long as their client's timeouts let them.
+ * Limits: so many bytes a request as its site says, and `MOST_OF_ALL_BYTES` together; beyond either a request goes on at once.
+ * What may not go on slowly waits here for its body, as long as its client's timeouts let it.
  * Invariant: a request that was taken goes on once, or its client is gone; its bytes stay in their order.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { PoolSite } from '../pool/pool-site.ts'
 
-const MOST_BYTES = 64 * 1024
 const MOST_OF_ALL_BYTES = 64 * 1024 * 1024
 /** What a part of a body costs beside its bytes, and a request beside its parts. */
 const PART_BYTES = 256
 const REQUEST_BYTES = 4 * 1024
-const MOST_EARLY = 64
 const LOOK_MS = 100
 
 /** What came of a body while its request was kept back. */
@@ -31,9 +29,12 @@ export interface HeldBody {
 export interface BodyVisit {
   req: IncomingMessage
   res: ServerResponse
-  site: PoolSite
-  /** How long it is kept back for its body at the most, in ms. */
+  /** How long it is kept back for its body at the most, in ms; 0: not at all. */
   waitMs: number
+  /** How much of its body is waited for. */
+  mostBytes: number
+  /** Whether it may go on although its client is slow. */
+  mayBeSlow(): boolean
   onReady(body: HeldBody): void
 }
 
@@ -58,11 +59,11 @@ export class HeldBodies {
 
   /** Calls `onReady` now or later; never, where the client leaves before. */
   take(visit: BodyVisit): void {
-    const { req, res, site, waitMs } = visit
+    const { req, res, waitMs } = visit
     if (waitMs === 0) return visit.onReady(NOTHING)
     const asks = req.headers.expect !== undefined
     // The site is to say whether it wants the body at all; but a few at a time.
-    if (asks && isRoomEarly(site)) return visit.onReady({ ...NOTHING, isSlow: true })
+    if (asks && visit.mayBeSlow()) return visit.onReady({ ...NOTHING, isSlow: true })
     this.#hold(visit, asks)
     if (asks) res.writeContinue()
   }
@@ -96,11 +97,11 @@ export class HeldBodies {
   #count(held: Held, cost: number): void {
     held.cost += cost
     this.#cost += cost
-    if (held.cost >= MOST_BYTES || this.#cost > MOST_OF_ALL_BYTES) this.#release(held, false, false)
+    if (held.cost >= held.mostBytes || this.#cost > MOST_OF_ALL_BYTES) this.#release(held, false, false)
   }
 
   #look(now: number): void {
-    for (const held of this.#held) if (now >= held.until && isRoomEarly(held.site)) this.#release(held, false, true)
+    for (const held of this.#held) if (now >= held.until && held.mayBeSlow()) this.#release(held, false, true)
     if (this.#held.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
@@ -122,9 +123,4 @@ export class HeldBodies {
     held.req.off('end', held.onEnd)
     held.res.off('close', held.onClose)
   }
-}
-
-/** Whether the site may get one more request whose client is slow. */
-function isRoomEarly({ lane }: PoolSite): boolean {
-  return lane.lent < MOST_EARLY
 }

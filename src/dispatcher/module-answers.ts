@@ -20,6 +20,11 @@ import { SlowClients } from './slow-clients.ts'
 import { TunnelExchange } from './tunnel.ts'
 import type { Visit } from './visit.ts'
 
+/** Of a body before the module gets the request. */
+const MOST_HELD_BYTES = 64 * 1024
+/** Of a site, with threads before their body is whole. */
+const MOST_EARLY = 64
+
 export class ModuleAnswers {
   readonly #pool: Pool
   readonly #exchanges: ClientExchangeHandlers
@@ -44,8 +49,14 @@ export class ModuleAnswers {
     const { maxBodyBytes } = config.limits
     if (contentLength > maxBodyBytes) return sendError(req, res, { statusCode: 413, closes: true })
     if (contentLength === 0 || upgrade) return this.#submit(visit, pooled, undefined)
-    const waitMs = config.limits.bodyWaitMs
-    this.#bodies.take({ req, res, site: pooled, waitMs, onReady: (body) => this.#submit(visit, pooled, body) })
+    this.#bodies.take({
+      req,
+      res,
+      waitMs: config.limits.bodyWaitMs,
+      mostBytes: MOST_HELD_BYTES,
+      mayBeSlow: () => pooled.lane.lent < MOST_EARLY,
+      onReady: (body) => this.#submit(visit, pooled, body),
+    })
   }
 
   #submit(visit: Visit, site: PoolSite, body: HeldBody | undefined): void {

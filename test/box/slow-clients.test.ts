@@ -1,10 +1,15 @@
 /**
- * Clients that send or read slowly, many more than there are places in the only thread: a visitor of the same site, and of its
- * neighbour, is answered meanwhile, and each slow client gets its answer when it comes to an end.
+ * Clients that send or read slowly, many more than there are places in the only thread, or at the only upstream: a visitor of
+ * the same site, and of its neighbour, is answered meanwhile, and each slow client gets its answer when it comes to an end.
  */
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
-import type { Socket } from 'node:net'
+import { once } from 'node:events'
+import { rmSync } from 'node:fs'
+import type { RequestListener } from 'node:http'
+import { createServer } from 'node:http'
+import { createRequire } from 'node:module'
+import type { AddressInfo, Socket } from 'node:net'
 import { connect } from 'node:net'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
@@ -198,4 +203,95 @@ test('a body that stops before its site has seen it gets 408, and nothing of it 
   assert.match(await read(slow, 'never'), /^HTTP\/1\.1 408 /)
   assert.equal((await box.ask('app', '/begun')).text, '0')
   assert.equal((await box.site('app'))?.inFlight, 0)
+})
+
+/** The same site, in this process, and two sites that hand everything on to it, one request at a time. */
+async function startFronts(t: TestContext, proxy: string): Promise<Box> {
+  const module: { exports?: RequestListener } = {}
+  new Function('module', 'require', APP)(module, createRequire(import.meta.filename))
+  const server = createServer(module.exports)
+  t.after(() => server.closeAllConnections())
+  t.after(() => server.close())
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const upstream = `upstream = http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const ini = (name: string): string =>
+    `[site]\ndomains = ${name}.test\n${upstream}\n[proxy]\nconnections = 1\n${proxy}`
+  return start(t, { app: { ini: ini('app') }, neighbour: { ini: ini('neighbour') } })
+}
+
+test('an upstream gets the requests of slow senders when they are whole, and serves others meanwhile', async (t) => {
+  const box = await startFronts(t, '')
+  const [small, large] = [bodyOf(5_000), bodyOf(300_000)]
+
+  const slow = Array.from({ length: SLOW }, () => [
+    new SlowSender(t, box, small, 3),
+    new SlowSender(t, box, large, 150_000),
+    new SlowSender(t, box, small, 0, 'Expect: 100-continue\r\n'),
+  ]).flat()
+  await came(box, slow.length)
+  await visit(box)
+  // Those of the visitors, each with a body of nothing.
+  const begun = Number((await box.ask('app', '/begun')).text)
+
+  assert.equal(begun, 10)
+  for (const answer of await Promise.all(slow.map((one) => one.finish()))) {
+    assert.ok(
+      [small, large].some((body) => answer.endsWith(`${body.byteLength} ${hashOf(body)}`)),
+      answer,
+    )
+  }
+  await box.waitFor('nothing in flight', async () => (await box.site('app'))?.inFlight === 0)
+})
+
+test('an upstream is done with its answer before a slow reader is', async (t) => {
+  const box = await startFronts(t, 'buffer = 16MB')
+
+  const slow = Array.from({ length: 3 }, () =>
+    raw(box, 'GET /large HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n').pause(),
+  )
+  await came(box, slow.length)
+  await box.waitFor('the upstream to be free', async () => (await box.site('app'))?.inFlight === 0)
+  await visit(box)
+
+  const texts = await Promise.all(slow.map((socket) => read(socket, 'never')))
+  for (const text of texts) assert.equal(text.length - text.indexOf('\r\n\r\n') - 4, 12 * 1024 * 1024)
+})
+
+test('beyond its buffer an answer goes on as fast as its client, and so does every answer where there is none', async (t) => {
+  const box = await startFronts(t, 'buffer = 0B')
+
+  const slow = raw(box, 'GET /large HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n').pause()
+  await came(box, 1)
+  const next = box.ask('app')
+  assert.equal((await box.site('app'))?.inFlight, 1)
+  const text = await read(slow, 'never')
+
+  assert.equal(text.length - text.indexOf('\r\n\r\n') - 4, 12 * 1024 * 1024)
+  assert.equal((await next).text, 'hello')
+})
+
+test('a client that does not say how much will come talks with its upstream part by part', async (t) => {
+  const box = await startFronts(t, '')
+  const talk = raw(box, 'POST /echo HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n')
+
+  assert.match(await read(talk, 'one'), /^HTTP\/1\.1 200 [\s\S]*one/)
+  const echo = read(talk, 'two')
+  talk.write('3\r\ntwo\r\n')
+  assert.ok((await echo).includes('two'))
+  const end = read(talk, '0\r\n\r\n')
+  talk.write('0\r\n\r\n')
+  assert.ok((await end).endsWith('0\r\n\r\n'))
+})
+
+test('a site that is removed while a body is collected answers 503', async (t) => {
+  const box = await startFronts(t, '')
+  const slow = new SlowSender(t, box, bodyOf(5_000), 3)
+  await came(box, 1)
+
+  rmSync(`${box.dir}/sites-enabled/app.ini`)
+  await box.waitFor('the site to be gone', async () => (await box.site('app')) === undefined)
+  const answer = read(slow.socket, 'HTTP/1.1')
+  void slow.finish().catch(() => {})
+
+  assert.match(await answer, /^HTTP\/1\.1 503 /)
 })

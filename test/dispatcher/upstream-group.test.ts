@@ -13,6 +13,7 @@ const SETTINGS: ProxySettings = {
   connections: 10,
   restMs: 30_000,
   tunnels: 10,
+  bufferBytes: 0,
   tunnelIdleMs: 1000,
 }
 const LIMITS: GroupLimits = { connections: 2, tunnels: 1, queue: 2, queueTimeoutMs: 30_000, restMs: 30_000 }

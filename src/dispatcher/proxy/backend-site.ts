@@ -1,21 +1,26 @@
 /**
  * What the visits of one proxied site share: its settings in force, its upstreams, and the lines about what fails.
  */
+import type { ProxySettings } from '../../config/site-backend.ts'
 import type { SiteConfig } from '../../config/site-schema.ts'
 import { UpstreamFailed, UpstreamTimeout } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
 import type { FailureLog } from '../failure-log.ts'
 import type { FrontResponse } from '../front-response.ts'
 import type { Visit } from '../visit.ts'
+import type { AnswerBuffers } from './answer-buffers.ts'
 import type { Target } from './target.ts'
 import type { UpstreamGroup } from './upstream-group.ts'
 
 export interface BackendSite {
   readonly config: SiteConfig
+  /** Of `config`. */
+  readonly proxy: ProxySettings
   readonly group: UpstreamGroup
   /** Whether a request that an upstream lost may be sent to another; never to a program that it may have ended. */
   readonly mayRepeat: boolean
   readonly failures: FailureLog
+  readonly buffers: AnswerBuffers
   readonly log: Log
 }
 

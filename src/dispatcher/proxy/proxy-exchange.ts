@@ -1,6 +1,7 @@
 /**
- * One request and its answer, between a client and an upstream: bytes both ways with backpressure, nothing kept but one
- * chunk. What undici calls while it speaks to the upstream.
+ * One request and its answer, between a client and an upstream: bytes both ways with backpressure. What undici calls while it
+ * speaks to the upstream. Of the answer `[proxy] buffer` is taken before the client has, so that a slow one does not keep
+ * the upstream.
  *
  * Repeated on another upstream: any request that found no connection, and those of a safe method without a body that was
  * lost before its answer began, once. Nothing else is sent twice.
@@ -14,6 +15,7 @@ import { SAFE_METHODS } from '../../protocol/methods.ts'
 import { AnswerInvalid, answerFraming } from '../answer-framing.ts'
 import { asInvalid, cut, inPairs, writeInformational } from '../client-exchange.ts'
 import { fieldOf, withoutFields } from '../header-fields.ts'
+import type { HeldBody } from '../held-bodies.ts'
 import { sendError } from '../send-error.ts'
 import type { Visit } from '../visit.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
@@ -39,22 +41,25 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   readonly #visit: Visit
   readonly #site: BackendSite
   readonly #headers: string[]
-  readonly #hasBody: boolean
-  #body: RequestBody | undefined
+  /** What came of the body before; undefined where the request has none. */
+  readonly #held: HeldBody | undefined
   #target: Target | undefined
   #controller: Controller | undefined
   #wasSent = false
   #repeats = 0
   #looks = 0
   /** The first bytes of the answer, until the end or the next turn of the event loop: they may be all. */
-  #held: Buffer | undefined
+  #first: Buffer | undefined
   #isHolding = false
+  /** Whether the client has something to take before it gets more, and how much came since. */
+  #isBehind = false
+  #ahead = 0
   #isDone = false
 
-  constructor(visit: Visit, site: BackendSite, hasBody: boolean) {
+  constructor(visit: Visit, site: BackendSite, held: HeldBody | undefined) {
     this.#visit = visit
     this.#site = site
-    this.#hasBody = hasBody
+    this.#held = held
     this.#headers = requestHeaders(visit, clientOf(visit))
     visit.res.on('close', () => this.#closed())
   }
@@ -62,19 +67,18 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   // ---- a place at an upstream ----------------------------------------------------------------------------------------
 
   run(target: Target): void {
-    const { req, res, asked } = this.#visit
-    const { limits, backend } = this.#site.config
+    const { req, asked } = this.#visit
+    const { limits } = this.#site.config
     this.#target = target
     this.#wasSent = false
     this.#controller = undefined
-    this.#body = this.#hasBody ? new RequestBody(req, res, limits.maxBodyBytes, () => this.#tooLarge()) : undefined
     const options: Dispatcher.DispatchOptions = {
       path: asked.target,
       method: req.method as Dispatcher.HttpMethod,
       headers: this.#headers,
-      body: this.#body ?? null,
+      body: this.#body(),
       headersTimeout: limits.timeoutMs,
-      bodyTimeout: backend?.proxy.readTimeoutMs ?? null,
+      bodyTimeout: this.#site.proxy.readTimeoutMs,
     }
     target.dispatch(options, this)
   }
@@ -87,7 +91,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     if (res.destroyed) return
     if (res.headersSent) return cut(res)
     // A client that was not asked for its body, or is in the middle of it, and the server would not be in step.
-    if (this.#hasBody && !req.complete) Object.assign(error, { closes: true })
+    if (this.#held !== undefined && !req.complete) Object.assign(error, { closes: true })
     forgetReason(res)
     sendError(req, res, error)
   }
@@ -124,12 +128,12 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
 
   onResponseData(controller: Controller, chunk: Buffer): void {
     if (this.#isDone) return
-    if (this.#isHolding && this.#held === undefined) {
-      this.#held = chunk
+    if (this.#isHolding && this.#first === undefined) {
+      this.#first = chunk
       return
     }
     this.#stopHolding()
-    if (!this.#visit.res.write(chunk)) this.#waitForClient(controller)
+    this.#write(chunk, controller)
   }
 
   onResponseEnd(controller: Controller): void {
@@ -143,12 +147,12 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     } catch (error) {
       writeFailure(this.#site, this.#visit, asInvalid(error))
     }
-    const held = this.#held
-    this.#held = undefined
+    const first = this.#first
+    this.#first = undefined
     this.#isHolding = false
-    if (held === undefined) res.end()
-    else if (held.byteLength > JOIN_BYTES) res.end(held)
-    else res.end(held.toString('latin1'), 'latin1')
+    if (first === undefined) res.end()
+    else if (first.byteLength > JOIN_BYTES) res.end(first)
+    else res.end(first.toString('latin1'), 'latin1')
   }
 
   onResponseError(_controller: Controller | null, error: Error): void {
@@ -163,6 +167,13 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   }
 
   // ---- inside --------------------------------------------------------------------------------------------------------
+
+  #body(): Buffer | RequestBody | null {
+    const { req, res } = this.#visit
+    if (this.#held === undefined) return null
+    if (this.#held.isWhole) return this.#held.bytes
+    return new RequestBody(req, res, this.#held, this.#site.config.limits.maxBodyBytes, () => this.#tooLarge())
+  }
 
   #attemptFailed(error: Error): void {
     const target = this.#target
@@ -196,7 +207,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     if (!failure.wasSent) return this.#site.group.hasOther(this)
     const { req } = this.#visit
     if (isTimeout(failure)) return false
-    const isRepeatable = this.#site.mayRepeat && !this.#hasBody && SAFE_METHODS.has(req.method ?? '')
+    const isRepeatable = this.#site.mayRepeat && this.#held === undefined && SAFE_METHODS.has(req.method ?? '')
     return isRepeatable && this.#repeats++ < MAX_REPEATS
   }
 
@@ -209,18 +220,34 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   #stopHolding(): void {
     if (!this.#isHolding) return
     this.#isHolding = false
-    const held = this.#held
-    this.#held = undefined
+    const first = this.#first
+    this.#first = undefined
     const { res } = this.#visit
     if (res.destroyed) return
-    if (held === undefined) res.flushHeaders()
-    else if (!res.write(held) && this.#controller !== undefined) this.#waitForClient(this.#controller)
+    if (first === undefined) res.flushHeaders()
+    else if (this.#controller !== undefined) this.#write(first, this.#controller)
   }
 
-  #waitForClient(controller: Controller): void {
-    if (controller.paused) return
-    controller.pause()
-    this.#visit.res.once('drain', () => controller.resume())
+  #write(chunk: Buffer, controller: Controller): void {
+    const { res } = this.#visit
+    if (res.write(chunk)) return
+    if (!this.#isBehind) res.once('drain', () => this.#caughtUp(controller))
+    this.#isBehind = true
+    this.#ahead += chunk.byteLength
+    this.#site.buffers.add(chunk.byteLength)
+    const isFull = this.#ahead >= this.#site.proxy.bufferBytes || this.#site.buffers.isFull
+    if (isFull && !controller.paused) controller.pause()
+  }
+
+  #caughtUp(controller: Controller): void {
+    this.#leaveBuffer()
+    if (controller.paused) controller.resume()
+  }
+
+  #leaveBuffer(): void {
+    this.#site.buffers.add(-this.#ahead)
+    this.#ahead = 0
+    this.#isBehind = false
   }
 
   /** What undici would send to no upstream. */
@@ -239,6 +266,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
 
   #closed(): void {
     this.#site.group.cancel(this)
+    this.#leaveBuffer()
     if (this.#isDone) return
     this.#isDone = true
     this.#controller?.abort(new Error('the client is gone'))

@@ -48,7 +48,7 @@ export class ProxyTunnel implements Job {
 
   run(target: Target): void {
     const { asked, req } = this.#visit
-    const { limits, backend } = this.#site.config
+    const { limits } = this.#site.config
     this.#target = target
     const protocol = req.headers.upgrade ?? ''
     const headers = [
@@ -65,7 +65,7 @@ export class ProxyTunnel implements Job {
       this.#request = outgoing
       const giveUp = (): void =>
         void outgoing.destroy(Object.assign(new Error('it took too long'), { code: 'ETIMEDOUT' }))
-      this.#late = setTimeout(giveUp, backend?.proxy.connectTimeoutMs)
+      this.#late = setTimeout(giveUp, this.#site.proxy.connectTimeoutMs)
       outgoing.on('socket', (socket) =>
         socket.once('connect', () => {
           isConnected = true
@@ -123,7 +123,7 @@ export class ProxyTunnel implements Job {
       this.#release()
       return this.fail(asInvalid(error))
     }
-    answer.setTimeout(this.#site.config.backend?.proxy.readTimeoutMs ?? 0, () => answer.destroy())
+    answer.setTimeout(this.#site.proxy.readTimeoutMs, () => answer.destroy())
     pipeline(answer, res, (error) => {
       this.#release()
       if (error == null) this.#isDone = true
@@ -149,7 +149,7 @@ export class ProxyTunnel implements Job {
     client.write(switchHead(answer), 'latin1')
     if (first.byteLength > 0) client.write(first)
     if (this.#head.byteLength > 0) upstream.write(this.#head)
-    join(client, upstream, this.#site.config.backend?.proxy.tunnelIdleMs ?? 0)
+    join(client, upstream, this.#site.proxy.tunnelIdleMs)
   }
 
   #clientGone(): void {

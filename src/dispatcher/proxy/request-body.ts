@@ -8,28 +8,28 @@
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FrontResponse } from '../front-response.ts'
+import type { HeldBody } from '../held-bodies.ts'
 
 export class RequestBody extends Readable {
   readonly #req: IncomingMessage
   readonly #res: FrontResponse
+  readonly #held: HeldBody
   readonly #maxBytes: number
   readonly #onTooLarge: () => void
-  #received = 0
+  #received: number
   #isBegun = false
 
-  constructor(req: IncomingMessage, res: FrontResponse, maxBytes: number, onTooLarge: () => void) {
+  /** @param held its beginning, which came before */
+  constructor(req: IncomingMessage, res: FrontResponse, held: HeldBody, maxBytes: number, onTooLarge: () => void) {
     super({ highWaterMark: 64 * 1024 })
     this.#req = req
     this.#res = res
+    this.#held = held
+    this.#received = held.bytes.byteLength
     this.#maxBytes = maxBytes
     this.#onTooLarge = onTooLarge
     // Who takes it hears of an error too; with nobody left to hear, it must not end the server.
     this.on('error', () => {})
-  }
-
-  /** Whether anything of the body was asked for; then it cannot be sent to another upstream. */
-  get isBegun(): boolean {
-    return this.#isBegun
   }
 
   override _read(): void {
@@ -38,10 +38,14 @@ export class RequestBody extends Readable {
       return
     }
     this.#isBegun = true
-    if (/100-continue/i.test(this.#req.headers.expect ?? '') && !this.#res.headersSent) this.#res.writeContinue()
+    const { bytes, isContinued } = this.#held
+    if (!isContinued && /100-continue/i.test(this.#req.headers.expect ?? '') && !this.#res.headersSent)
+      this.#res.writeContinue()
     this.#req.on('data', this.#onData)
     this.#req.on('end', this.#onEnd)
     this.#req.on('aborted', this.#onAborted)
+    // It stands still since its beginning was taken.
+    if (bytes.byteLength === 0 || this.push(bytes)) this.#req.resume()
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {

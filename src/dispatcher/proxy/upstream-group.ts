@@ -39,6 +39,7 @@ export class UpstreamGroup {
   readonly #waiting = new Map<Job, NodeJS.Timeout>()
   #turn = 0
   #inFlight = 0
+  #end: Error | undefined
 
   constructor(site: string, limits: GroupLimits) {
     this.#site = site
@@ -71,6 +72,7 @@ export class UpstreamGroup {
 
   /** Gives the job a place, now or when one is free. */
   take(job: Job): void {
+    if (this.#end !== undefined) return job.fail(this.#end)
     const target = this.#choose(job)
     if (target !== undefined) return this.#give(job, target)
     // A tunnel's place may be free in hours: only one that waits for a start waits.
@@ -105,6 +107,16 @@ export class UpstreamGroup {
       this.cancel(job)
       job.fail(error)
     }
+  }
+
+  /** The site is gone: nobody gets a place any more. @param error what those who wait, or come, are told */
+  close(error: Error): void {
+    this.#end = error
+    this.failWaiting(error)
+  }
+
+  get isClosed(): boolean {
+    return this.#end !== undefined
   }
 
   /** Takes note that an upstream gave no answer. @returns for how long it is passed over, in ms; 0 where it is already */
