@@ -13,12 +13,12 @@ import type { CommandParts } from './command/command-site.ts'
 import { CommandSite } from './command/command-site.ts'
 import { FailureLog } from './failure-log.ts'
 import { HeldBodies } from './held-bodies.ts'
-import { AnswerBuffers } from './proxy/answer-buffers.ts'
 import type { BackendSite } from './proxy/backend-site.ts'
 import { announcesBody, collect, forward } from './proxy/proxy-backend.ts'
 import { Target } from './proxy/target.ts'
 import type { GroupLimits } from './proxy/upstream-group.ts'
 import { UpstreamGroup } from './proxy/upstream-group.ts'
+import { WaitingBytes } from './proxy/waiting-bytes.ts'
 import { sendError } from './send-error.ts'
 import type { Answerer } from './visit.ts'
 
@@ -64,7 +64,7 @@ export class Backends {
   readonly #parts: CommandParts
   readonly #failures: FailureLog
   readonly #bodies = new HeldBodies()
-  readonly #buffers = new AnswerBuffers()
+  readonly #waiting = new WaitingBytes()
   readonly #kept = new Map<string, Kept>()
   readonly #ending = new Set<Promise<void>>()
 
@@ -106,7 +106,7 @@ export class Backends {
       group,
       mayRepeat: command === undefined,
       failures: this.#failures,
-      buffers: this.#buffers,
+      waiting: this.#waiting,
       log: this.#parts.log,
     }
   }

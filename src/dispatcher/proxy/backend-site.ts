@@ -8,9 +8,9 @@ import type { Log } from '../../core/log.ts'
 import type { FailureLog } from '../failure-log.ts'
 import type { FrontResponse } from '../front-response.ts'
 import type { Visit } from '../visit.ts'
-import type { AnswerBuffers } from './answer-buffers.ts'
 import type { Target } from './target.ts'
 import type { UpstreamGroup } from './upstream-group.ts'
+import type { WaitingBytes } from './waiting-bytes.ts'
 
 export interface BackendSite {
   readonly config: SiteConfig
@@ -20,7 +20,7 @@ export interface BackendSite {
   /** Whether a request that an upstream lost may be sent to another; never to a program that it may have ended. */
   readonly mayRepeat: boolean
   readonly failures: FailureLog
-  readonly buffers: AnswerBuffers
+  readonly waiting: WaitingBytes
   readonly log: Log
 }
 

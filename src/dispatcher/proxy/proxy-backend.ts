@@ -34,7 +34,7 @@ export function collect(
   const length = Number(req.headers['content-length'] ?? 0)
   if (length > maxBodyBytes) return sendError(req, res, { statusCode: 413, closes: true })
   if (upgrade !== undefined || !announcesBody(req)) return onReady(undefined)
-  const { bufferBytes } = site.proxy
+  const bufferBytes = site.waiting.isFull ? 0 : site.proxy.bufferBytes
   // Who does not say how much will come may be in a talk with the upstream.
   const mayTalk = req.headers['transfer-encoding'] !== undefined
   const waitMs = mayTalk ? bodyWaitMs : Number.POSITIVE_INFINITY

@@ -61,6 +61,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     this.#site = site
     this.#held = held
     this.#headers = requestHeaders(visit, clientOf(visit))
+    site.waiting.add(held?.bytes.byteLength ?? 0)
     visit.res.on('close', () => this.#closed())
   }
 
@@ -234,18 +235,18 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     if (!this.#isBehind) res.once('drain', () => this.#caughtUp(controller))
     this.#isBehind = true
     this.#ahead += chunk.byteLength
-    this.#site.buffers.add(chunk.byteLength)
-    const isFull = this.#ahead >= this.#site.proxy.bufferBytes || this.#site.buffers.isFull
+    this.#site.waiting.add(chunk.byteLength)
+    const isFull = this.#ahead >= this.#site.proxy.bufferBytes || this.#site.waiting.isFull
     if (isFull && !controller.paused) controller.pause()
   }
 
   #caughtUp(controller: Controller): void {
-    this.#leaveBuffer()
+    this.#forgetAhead()
     if (controller.paused) controller.resume()
   }
 
-  #leaveBuffer(): void {
-    this.#site.buffers.add(-this.#ahead)
+  #forgetAhead(): void {
+    this.#site.waiting.add(-this.#ahead)
     this.#ahead = 0
     this.#isBehind = false
   }
@@ -266,7 +267,8 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
 
   #closed(): void {
     this.#site.group.cancel(this)
-    this.#leaveBuffer()
+    this.#forgetAhead()
+    this.#site.waiting.add(-(this.#held?.bytes.byteLength ?? 0))
     if (this.#isDone) return
     this.#isDone = true
     this.#controller?.abort(new Error('the client is gone'))
