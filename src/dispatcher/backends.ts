@@ -6,6 +6,7 @@
  */
 import { isDeepStrictEqual } from 'node:util'
 import type { ProgramStatus } from '../admin/reports.ts'
+import type { ProxySettings, SiteBackend } from '../config/site-backend.ts'
 import { formatUpstream } from '../config/site-backend.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import { SiteGone } from '../core/errors.ts'
@@ -73,11 +74,11 @@ export class Backends {
     this.#failures = new FailureLog(parts.log)
   }
 
-  /** The backend of a site with these settings, which are in force from now on. */
-  open(config: SiteConfig): Backend {
+  /** The backend of a site with these settings, which are in force from now on. @param backend of `config` */
+  open(config: SiteConfig, { proxy }: SiteBackend): Backend {
     const kept = this.#take(config)
     const { group, command } = kept
-    const site = this.#siteOf(config, kept)
+    const site = this.#siteOf(config, proxy, kept)
     const answer: Answerer = (visit) =>
       collect(visit, site, this.#bodies, (body) => {
         const refusal = group.isClosed ? undefined : command?.ask()
@@ -98,11 +99,10 @@ export class Backends {
     }
   }
 
-  #siteOf(config: SiteConfig, { group, command }: Kept): BackendSite {
-    if (config.backend === undefined) throw new Error(`nothing is behind the site '${config.name}'`)
+  #siteOf(config: SiteConfig, proxy: ProxySettings, { group, command }: Kept): BackendSite {
     return {
       config,
-      proxy: config.backend.proxy,
+      proxy,
       group,
       mayRepeat: command === undefined,
       failures: this.#failures,

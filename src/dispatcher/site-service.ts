@@ -53,7 +53,7 @@ export interface ServiceParts {
 export function createService(config: SiteConfig, parts: ServiceParts): SiteService {
   const folders = siteFolders(config, parts.files)
   const cache = openCache(config, parts.caches)
-  const backend = config.backend === undefined ? undefined : parts.backends.open(config)
+  const backend = config.backend === undefined ? undefined : parts.backends.open(config, config.backend)
   const answer = through(
     stepsOf(config, parts, { folders, cache }),
     backend?.answer ?? answererOf(config, parts, folders),
