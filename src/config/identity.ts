@@ -44,12 +44,14 @@ export function readIdentity(user: string, group: string | undefined): IdentityR
 
 /** What says in an environment who and where at home somebody is. */
 const OF_A_USER = ['HOME', 'USER', 'LOGNAME', 'SHELL'] as const
+/** The home of who has none, as Debian has it: without HOME `os.homedir()` throws for a user whom the system does not know. */
+const NO_HOME = '/nonexistent'
 
 /**
  * The environment for a process of a user's, made of that of the server: a program that took the server's home for its own would
  * look there for what it may not read, and write where it may not.
  *
- * @param identity as the server where undefined. A user that the system does not know has no home
+ * @param identity as the server where undefined. The home of a user that the system does not know is `NO_HOME`
  */
 export function environmentAs<V extends string | undefined>(
   identity: Identity | undefined,
@@ -59,13 +61,13 @@ export function environmentAs<V extends string | undefined>(
   const made: Record<string, V | string> = { ...env }
   for (const name of OF_A_USER) delete made[name]
   const entry = entriesOf('/etc/passwd').find((one) => one.id === identity.uid)
-  if (entry === undefined) return made
-  const { name, home, shell } = entry
+  if (entry === undefined) return { ...made, HOME: NO_HOME }
+  const { name, home = NO_HOME, shell } = entry
   return {
     ...made,
     USER: name,
     LOGNAME: name,
-    ...(home === undefined ? {} : { HOME: home }),
+    HOME: home,
     ...(shell === undefined ? {} : { SHELL: shell }),
   }
 }

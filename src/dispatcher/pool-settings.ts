@@ -46,7 +46,8 @@ export function groupSettings(pool: PoolConfig, { machine, env, isKernelGuarded 
 }
 
 export function residencyOf({ isolation, pool, identity, root }: SiteConfig): Residency {
-  return { isolation, pool, uid: identity?.uid, gid: identity?.gid, root }
+  const environment = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv => environmentAs(identity, env)
+  return { isolation, pool, uid: identity?.uid, gid: identity?.gid, environment, root }
 }
 
 export function siteLimits({ limits, idleMs, preload }: SiteConfig): SiteLimits {

@@ -26,6 +26,8 @@ export interface Residency {
   /** For a process of its own: whom it runs as, by number; as the server where undefined. */
   uid: number | undefined
   gid: number | undefined
+  /** The real environment there, made of that of its pool: what is no site's code sees it (`os.homedir()`, native code). */
+  environment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv
   /** Its real working directory there. */
   root: string
 }
@@ -151,7 +153,7 @@ export class Isolation {
     else if (wasAlone) this.#closeOwn(site)
   }
 
-  #ownSettings(site: PoolSite, { isolation, pool, uid, gid, root }: Residency): GroupSettings {
+  #ownSettings(site: PoolSite, { isolation, pool, uid, gid, environment, root }: Residency): GroupSettings {
     const byChoice = isolation === 'process'
     const { workforce } = this.#pool
     const shared = workforce.groups.get(pool) ?? workforce.defaultGroup
@@ -163,6 +165,7 @@ export class Isolation {
       threads: { min: 1, max: 2 },
       process: {
         ...process,
+        env: environment(process.env),
         uid: uid ?? process.uid,
         gid: gid ?? process.gid,
         cwd: root,

@@ -11,6 +11,7 @@ const ONE = '[pool]\nprocesses = 1\nthreads = 1'
 const WHERE = `const { readFileSync } = require('node:fs')
 module.exports = (req, res) => res.end(JSON.stringify({
   pid: process.pid, uid: process.getuid(), gid: process.getgid(), cwd: process.cwd(), home: process.env.HOME,
+  osHome: require('node:os').homedir(),
   real: require('node:child_process').execSync('pwd').toString().trim(),
   relative: readFileSync('note.txt', 'utf8'),
 }))`
@@ -127,23 +128,29 @@ test('a pool runs as its user, and a site alone as its own', {
   assert.deepEqual([alone.uid, alone.gid], [54322, 54322])
 })
 
-test('sites of a pool with a user are at home where that user is, and programs without one run as it too', {
+/** What the system says of a user. */
+function userOf(name: string): { uid: number; home: string | undefined } {
+  const lines = readFileSync('/etc/passwd', 'utf8').split('\n')
+  const [, , uid, , , home] = lines.find((line) => line.startsWith(`${name}:`))?.split(':') ?? []
+  return { uid: Number(uid), home }
+}
+
+test('sites of a pool with a user, and one with its own, are at home where that user is, and programs without one run as it too', {
   skip: process.getuid?.() !== 0 && 'needs root',
 }, async (t) => {
   const program = `node -e "require('http').createServer((_, r) => r.end(JSON.stringify({ uid: process.getuid(), home: process.env.HOME }))).listen(process.env.SOCKET)" $SOCKET`
   const ini = `[site]\ndomains = program.test\nroot = ../sites/a\ncommand = ${program}\n`
-  const box = makeBox(t, { a: site(), program: { ini } }, { config: `${ONE}\nuser = daemon\n` })
+  const alone = site('isolation = process\nuser = games\n')
+  const box = makeBox(t, { a: site(), alone, program: { ini } }, { config: `${ONE}\nuser = daemon\n` })
   chmodSync(box.dir, 0o755)
   await box.start({ HOME: '/root' })
 
-  const [a, one] = [await where(box, 'a'), await where(box, 'program')]
+  const [a, own, one] = [await where(box, 'a'), await where(box, 'alone'), await where(box, 'program')]
 
-  const [, , uid, , , home] =
-    readFileSync('/etc/passwd', 'utf8')
-      .match(/^daemon:.*$/m)?.[0]
-      .split(':') ?? []
-  assert.deepEqual([a.uid, a.home], [Number(uid), home])
-  assert.deepEqual(one, { uid: Number(uid), home })
+  const [daemon, games] = [userOf('daemon'), userOf('games')]
+  assert.deepEqual([a.uid, a.home, a.osHome], [daemon.uid, daemon.home, daemon.home])
+  assert.deepEqual([own.uid, own.home, own.osHome], [games.uid, games.home, games.home])
+  assert.deepEqual(one, daemon)
 })
 
 test('a pool grows while there is more work than its threads can do', async (t) => {
