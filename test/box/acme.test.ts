@@ -1,3 +1,4 @@
+/** Certificates by ACME, as a user has them: a whole server, and Debian’s pebble as the certificate authority. */
 import assert from 'node:assert/strict'
 import { X509Certificate } from 'node:crypto'
 import { once } from 'node:events'

@@ -1,3 +1,7 @@
+/**
+ * What a person can write wrongly in INI files: each mistake is told with its place and its cure, and disturbs no
+ * other site.
+ */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { chmodSync, mkdirSync, symlinkSync } from 'node:fs'

@@ -1,3 +1,7 @@
+/**
+ * Programs of other languages as sites, with what Debian has of them: started, watched, replaced, and ended with all
+ * that is theirs.
+ */
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { chownSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'

@@ -1,3 +1,4 @@
+/** The example sites of this repository do what they are there to show. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'

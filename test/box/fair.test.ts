@@ -1,3 +1,4 @@
+/** One site with far more to do than its share leaves the others theirs. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { startBox } from '../helpers/box.ts'

@@ -1,3 +1,7 @@
+/**
+ * Applications of the frameworks that people use, unmodified: all that a visitor may do with them, and 100 MB each
+ * way.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'

@@ -1,3 +1,6 @@
+/**
+ * Which site answers for a host, as clients say it: Host, absolute targets, captures, several addresses to listen on.
+ */
 import assert from 'node:assert/strict'
 import type { NetConnectOpts } from 'node:net'
 import { connect } from 'node:net'

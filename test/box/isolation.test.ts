@@ -1,3 +1,4 @@
+/** What sites that share a thread see: each its own environment, folder and packages, and nothing of the others. */
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import WebSocket from 'ws'

@@ -1,3 +1,4 @@
+/** The limits that a site has for its requests, each reached on purpose. */
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

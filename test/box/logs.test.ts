@@ -1,3 +1,7 @@
+/**
+ * Access logs and error logs of all sites and of one: what stands in them, when they are turned, and what a full disk
+ * does.
+ */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs'

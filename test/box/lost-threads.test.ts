@@ -1,3 +1,7 @@
+/**
+ * Threads and processes that are lost under load, by a kill, an exit or a reload: what that costs, and that nothing
+ * is left of it.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'

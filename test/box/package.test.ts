@@ -1,3 +1,4 @@
+/** The package as npm installs it in an empty folder: its command works, with its own Node and without its sources. */
 import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { execFile, spawn } from 'node:child_process'

@@ -1,3 +1,6 @@
+/**
+ * Named pools, processes of a site’s own, users, and threads that come, go and are replaced while there are requests.
+ */
 import assert from 'node:assert/strict'
 import { chmodSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'

@@ -1,3 +1,7 @@
+/**
+ * Sites that hand everything on to other servers: what these get, what clients get, and what happens where one of
+ * both fails.
+ */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import type { IncomingMessage, RequestListener, Server } from 'node:http'

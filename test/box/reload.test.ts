@@ -1,3 +1,4 @@
+/** Changes while the server runs: links, INI files and code that come, change, go, or are wrong, under requests. */
 import assert from 'node:assert/strict'
 import { readFileSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { Agent } from 'node:http'

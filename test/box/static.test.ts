@@ -1,3 +1,4 @@
+/** Files, folders beside a module, and redirects, in one server. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { symlinkSync, unlinkSync } from 'node:fs'
