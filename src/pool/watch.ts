@@ -256,13 +256,20 @@ export class Watch {
 
   /**
    * A site that is being loaded in a process of its own keeps nobody from anything: it is let alone until its `hard_limit`.
-   * A thread that was replaced for it would have to load it once more, and be as late again.
+   * A thread that was replaced for it would have to load it once more, and be as late again. So it is where sites are
+   * together and nothing says whose code it is.
    */
   #dueMs(step: Step, thread: PoolThread): number {
     const due = dueMs(step, thread.late?.culprit?.limits)
-    if (!this.#pool.workforce.isOwn(thread)) return due
     const [loading] = thread.loading
-    return loading === undefined ? due : Math.max(due, loading.limits.hardLimitMs)
+    if (loading === undefined) return due
+    if (this.#pool.workforce.isOwn(thread)) return Math.max(due, loading.limits.hardLimitMs)
+    return this.#maySpare(thread) && step !== 'slow' ? due + loading.limits.hardLimitMs : due
+  }
+
+  /** Whether a load may well be what keeps the thread, as native code that tells no stack. */
+  #maySpare({ late, loading }: PoolThread): boolean {
+    return loading.size > 0 && late?.culprit === undefined && (late?.taken ?? 0) >= FIRST_GRAVE_STEP
   }
 
   /**
@@ -359,8 +366,11 @@ export class Watch {
     // It has nothing to do: what it was sent is still on its way, on a machine that is overloaded.
     if (stack === '') return this.#punctual(thread, performance.now())
     if (thread.late.culprit === undefined) this.#blameOnly(thread)
-    thread.standsBack = true
-    thread.process.order({ type: 'standBack', thread: thread.id })
+    if (this.#maySpare(thread)) this.#pool.moveStarted(thread, undefined)
+    else {
+      thread.standsBack = true
+      thread.process.order({ type: 'standBack', thread: thread.id })
+    }
     const text = stack ?? 'not to be had: the thread is in native code'
     this.#log.warn({ ...this.#evidence(thread, lateMs), stack: text }, 'site keeps its thread')
     const { culprit } = thread.late
@@ -369,21 +379,12 @@ export class Watch {
     }
   }
 
-  /**
-   * Where neither mark nor stack says whose code it is: the only site that is being loaded there, or that has a request there.
-   * A load comes first, because it may well take seconds, and then it would take them in one thread after the other.
-   */
+  /** The only site that has a request there or is being loaded there, where neither mark nor stack says more. */
   #blameOnly(thread: PoolThread): void {
     const exchanges = [...(thread.link?.open.values() ?? [])]
-    const loading = [...thread.loading]
-    const sites = new Set(loading.length === 1 ? loading : [...loading, ...exchanges.map(({ site }) => site)])
+    const sites = new Set([...thread.loading, ...exchanges.map((exchange) => exchange.site)])
     const [only] = sites
-    if (sites.size !== 1 || only === undefined) return
-    this.#blameSite(
-      thread,
-      only,
-      exchanges.find(({ site }) => site === only),
-    )
+    if (sites.size === 1 && only !== undefined) this.#blameSite(thread, only, exchanges[0])
   }
 
   /** Whoever runs in a thread whose memory another has filled pays for the garbage collection: that is no offence. */
@@ -393,6 +394,11 @@ export class Watch {
   }
 
   #retire(thread: PoolThread, lateMs: number): void {
+    const [loading, other] = thread.loading
+    // It had its time.
+    if (this.#maySpare(thread) && loading !== undefined && other === undefined) {
+      this.#blameSite(thread, loading, undefined)
+    }
     this.#log.warn(this.#evidence(thread, lateMs), 'thread retires: it takes nothing new, another takes its place')
     if (thread.state === 'ready') {
       this.#pool.workforce.noNewRequests(thread)

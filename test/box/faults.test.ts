@@ -76,7 +76,7 @@ test('a site that is long in loading is loaded in the end, and one with a reques
   assert.deepEqual(answers, ['waited', 'at once', 'loaded'])
   assert.deepEqual((await box.site('good'))?.residency?.offences, [])
   const loads = readFileSync(`${box.dir}/sites/late/loading`, 'utf8').length
-  assert.equal(loads, 2, 'once among others, which it kept, and once in a process of its own')
+  assert.equal(loads, 1, 'it was loaded in vain')
 })
 
 test('a crash in native code is put on the site that brought it, at its load as in a request, and on no neighbour', async (t) => {
