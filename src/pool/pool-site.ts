@@ -103,6 +103,7 @@ export class PoolSite {
 
   worked(report: LoadReport): void {
     this.loaded = report
+    this.lane.loadMs = report.tookMs
     this.failure = undefined
     this.#failures = 0
   }

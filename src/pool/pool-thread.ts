@@ -11,6 +11,7 @@ import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
 import type { Exchange } from './exchange.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { Slot } from './scheduler.ts'
+import { beginLoad, endLoad } from './scheduler.ts'
 import type { ThreadLink } from './thread-link.ts'
 import { failedReport } from './thread-link.ts'
 import type { WorkerProcess } from './worker-process.ts'
@@ -34,6 +35,8 @@ export interface Lateness {
   since: number
   /** The site whose code keeps it, once that is known. */
   culprit: PoolSite | undefined
+  /** Whether it was being loaded then. */
+  isLoad: boolean
   /** The request of the culprit that is running, where there is one. */
   exchange: Exchange | undefined
   /** Settled once the stack has said whose code it is, as far as it does; undefined while it was not asked. */
@@ -46,8 +49,12 @@ export interface Lateness {
   checkedFor: number
   /** From when on it may be asked again; `performance.now()`. */
   askAgainAt: number
+  /** When threads were last sought for its sites; `performance.now()`. */
+  soughtAt: number
   /** Its run delay when it became late, as far as known, in ms. */
   delayedMs: number | undefined
+  /** How long its supervisor took to tell that, which had no processor itself then, in ms. */
+  untoldMs: number
 }
 
 export class PoolThread {
@@ -146,7 +153,9 @@ export class PoolThread {
     if (this.link === undefined || this.state === 'ended') return failedReport('the thread has ended')
     this.live.set(order.generation, site)
     this.loading.add(site)
+    if (this.slot !== undefined) beginLoad(site.lane, this.slot)
     const report = await this.link.load(order)
+    if (this.slot !== undefined) endLoad(site.lane, this.slot)
     this.loading.delete(site)
     if (report.shape === undefined) this.spoil(order.generation)
     return report

@@ -229,13 +229,13 @@ export class Pool {
 
   /** What the threads of a group have to do: requests that wait for one that is not kept, and how many are busy. */
   loadOf(group: ProcessGroup): { waiting: number; busyThreads: number } {
-    let waiting = 0
+    let [waiting, busyThreads] = [0, 0]
     for (const { lane } of this.#sites) {
-      if (lane.group === group.name && lane.heldBy === undefined && lane.loading === undefined)
-        waiting += lane.waiting.size
+      if (lane.group !== group.name || lane.heldBy !== undefined || lane.loading !== undefined) continue
+      if (lane.waiting.size > 0 && this.scheduler.needsThread(lane)) waiting += lane.waiting.size
     }
-    let busyThreads = 0
-    for (const { slot } of group.threads) busyThreads += slot?.late ? 1 : (slot?.utilisation ?? 0)
+    // A load ends by itself, and with more threads at it the later.
+    for (const { slot } of group.threads) if (slot?.loading.size === 0) busyThreads += slot.late ? 1 : slot.utilisation
     return { waiting, busyThreads }
   }
 

@@ -168,7 +168,7 @@ export class Renewal {
       const fresh = await workforce.startThread(group.name)
       if (fresh !== undefined) return fresh
     }
-    if (clean.length > 0) return clean.sort(byLoad)[0]
+    if (clean.length > 0) return clean.sort((a, b) => a.loading.size - b.loading.size || byLoad(a, b))[0]
     // Every thread once had this site, and there are many: wait for one of the retiring ones to end.
     const retiring = [...group.threads].filter((thread) => thread.state === 'retiring')
     if (!mayGrow && retiring.length > 0) await Promise.race(retiring.map((thread) => thread.ended))

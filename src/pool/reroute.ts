@@ -73,7 +73,8 @@ export class Reroute implements WatchedPool {
 
   seekElsewhere(thread: PoolThread): void {
     for (const site of thread.sites()) {
-      const slot = site.lane.waiting.size === 0 ? undefined : this.scheduler.loadTarget(site.lane)
+      const isWaiting = site.lane.waiting.size > 0 && this.scheduler.needsThread(site.lane)
+      const slot = isWaiting ? this.scheduler.loadTarget(site.lane) : undefined
       if (slot !== undefined) this.#handlers.loadInto(site, slot)
     }
   }

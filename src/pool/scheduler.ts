@@ -32,8 +32,12 @@ export interface Slot<R> {
   accepting: boolean
   /** Its event loop has not come round for a while: nothing is handed to it. */
   late: boolean
-  /** So late that its sites are loaded elsewhere for requests that wait. */
-  stalled: boolean
+  /** For how long it is late, once that is so long that its sites may be loaded elsewhere for requests that wait; else 0, in ms. */
+  stalledMs: number
+  /** Sites that are being loaded here, or wait for that: it comes round to its requests only in between. */
+  readonly loading: Set<Lane<R>>
+  /** Whether there was a load since the last sample: what it says is not of requests. */
+  hadLoad: boolean
   /** The site that kept it for long lately: others go elsewhere where they can. */
   keptBy: Lane<R> | undefined
   /** Share of the last sample in which its event loop was busy, 0 to 1. */
@@ -58,6 +62,8 @@ export interface Lane<R> {
   /** The thread that is late because of this site's code. */
   heldBy: Slot<R> | undefined
   readonly warm: Set<Slot<R>>
+  /** What it took to load it the last time, in ms; 0 where that is not known. */
+  loadMs: number
   /** The thread that is loading it now: one at a time, so that a burst does not load it everywhere. */
   loading: Slot<R> | undefined
   /** In order of arrival. */
@@ -128,7 +134,9 @@ export class Scheduler<R> {
       unbegun: 0,
       accepting: true,
       late: false,
-      stalled: false,
+      stalledMs: 0,
+      loading: new Set(),
+      hadLoad: false,
       keptBy: undefined,
       utilisation: 0,
       costMs: Number.POSITIVE_INFINITY,
@@ -143,6 +151,13 @@ export class Scheduler<R> {
 
   /** Takes in a sample of a thread's event loop. @param busyMs of it, since the sample before */
   sampled(slot: Slot<R>, utilisation: number, busyMs: number): void {
+    if (slot.hadLoad) {
+      // Else the sites of a thread would spread because others are being loaded there, and be loaded in others.
+      slot.hadLoad = slot.loading.size > 0
+      slot.utilisation = 0
+      slot.finished = 0
+      return
+    }
     slot.utilisation = utilisation
     if (slot.finished > 0) slot.costMs = busyMs / slot.finished
     slot.finished = 0
@@ -164,7 +179,7 @@ export class Scheduler<R> {
   /** It answers again. Follow with `drain(slot)`. */
   setPunctual(slot: Slot<R>): void {
     slot.late = false
-    slot.stalled = false
+    slot.stalledMs = 0
   }
 
   /** Nothing of a site keeps a thread any more. Follow with `drain` of every thread in which it is warm. */
@@ -189,6 +204,7 @@ export class Scheduler<R> {
       group,
       heldBy: undefined,
       warm: new Set(),
+      loadMs: 0,
       loading: undefined,
       waiting: new Set(),
       maxWaiting,
@@ -231,7 +247,7 @@ export class Scheduler<R> {
     if (lane.waiting.size >= lane.maxWaiting) return { slot: undefined, load: undefined, full: true }
     lane.waiting.add(request)
     for (const warm of lane.warm) warm.hungry.add(lane)
-    return { slot: undefined, load: this.#needsThread(lane) ? this.loadTarget(lane) : undefined, full: false }
+    return { slot: undefined, load: this.needsThread(lane) ? this.loadTarget(lane) : undefined, full: false }
   }
 
   /** Puts back what was handed to a thread that ended before it began; it waits in front of all others. */
@@ -291,12 +307,12 @@ export class Scheduler<R> {
    * being loaded, when there is none, or when its code on disk is not what serves.
    */
   loadTarget(lane: Lane<R>): Slot<R> | undefined {
-    if (lane.loading !== undefined && !lane.loading.stalled) return undefined
+    if (lane.loading !== undefined && !isLost(lane, lane.loading)) return undefined
     if (lane.heldBy !== undefined || !lane.spreadable || this.#hasAllThreads(lane)) return undefined
     let best: Slot<R> | undefined
     for (const slot of this.slots) {
       if (slot.group !== lane.group || !slot.accepting || slot.late) continue
-      if (lane.warm.has(slot) || slot.spoiled.has(lane)) continue
+      if (lane.warm.has(slot) || slot.spoiled.has(lane) || slot.loading.has(lane)) continue
       if (slot.inFlight >= this.#settings.concurrency) continue
       if (best === undefined || isLessLoaded(slot, best)) best = slot
     }
@@ -347,7 +363,7 @@ export class Scheduler<R> {
   #hasAllThreads(lane: Lane<R>): boolean {
     if (lane.max >= 1) return false
     let count = 0
-    for (const slot of lane.warm) if (!slot.stalled) count++
+    for (const slot of lane.warm) if (!isLost(lane, slot)) count++
     return count >= Math.ceil(lane.max * this.#threadsOf(lane.group))
   }
 
@@ -365,9 +381,9 @@ export class Scheduler<R> {
   }
 
   /** Whether a site with requests waiting is better off with one thread more: those it has are busy, full or gone. */
-  #needsThread(lane: Lane<R>): boolean {
+  needsThread(lane: Lane<R>): boolean {
     for (const slot of lane.warm) {
-      if (slot.late && !slot.stalled) return false
+      if (slot.late && !isLost(lane, slot)) return false
       const isFull = slot.inFlight >= this.#settings.concurrency || this.#mustLeave(lane, slot)
       if (
         !slot.late &&
@@ -392,6 +408,17 @@ export class Scheduler<R> {
   }
 }
 
+/** A site is about to be loaded in a thread. */
+export function beginLoad<R>(lane: Lane<R>, slot: Slot<R>): void {
+  slot.loading.add(lane)
+  slot.hadLoad = true
+}
+
+/** Its load is over, as it may be. */
+export function endLoad<R>(lane: Lane<R>, slot: Slot<R>): void {
+  slot.loading.delete(lane)
+}
+
 /** Others may have the place of a request, which stays in its thread. Follow with `drain(slot)`. */
 export function lendPlace<R>(lane: Lane<R>, slot: Slot<R>): void {
   slot.inFlight--
@@ -406,9 +433,18 @@ export function reclaimPlace<R>(lane: Lane<R>, slot: Slot<R>): void {
   lane.lent--
 }
 
-/** Not kept by a site, then fewer requests, then a calmer event loop (in tenths, so that noise does not decide), then fewer sites. */
+/**
+ * Whether a site is better off without a thread that stands still. To load it elsewhere costs that thread's sites as much time as
+ * it takes, and the still one may come round in that time: so it is waited for twice as long (the ski rental problem).
+ */
+function isLost<R>(lane: Lane<R>, slot: Slot<R>): boolean {
+  return slot.stalledMs > 0 && slot.stalledMs >= 2 * lane.loadMs
+}
+
+/** Not kept by a site, then fewer loads, then fewer requests, then a calmer event loop (in tenths, so that noise does not decide), then fewer sites. */
 function isLessLoaded<R>(a: Slot<R>, b: Slot<R>): boolean {
   if ((a.keptBy === undefined) !== (b.keptBy === undefined)) return a.keptBy === undefined
+  if (a.loading.size !== b.loading.size) return a.loading.size < b.loading.size
   if (a.inFlight !== b.inFlight) return a.inFlight < b.inFlight
   const calm = Math.round(a.utilisation * 10) - Math.round(b.utilisation * 10)
   return calm !== 0 ? calm < 0 : a.lanes.size < b.lanes.size

@@ -8,7 +8,6 @@
  *
  * Invariant: every late thread becomes punctual again or ends, within its site's `hard_limit` and a few seconds.
  */
-import { readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../core/log.ts'
 import type { Running } from '../core/thread-board.ts'
@@ -55,6 +54,8 @@ const EARLY_LOOK_EVERY_MS = 10_000
 /** How long a supervisor may take to answer before its process counts as stopped. */
 const SUPERVISOR_MS = 1_000
 const AVOID_MS = 10_000
+/** How often it is seen which sites of a thread that stands still are better off elsewhere. */
+const SEEK_EVERY_MS = 50
 /** A thread that was late for so long without counting that it had no processor is late by its own doing. */
 const OWN_MS = 200
 /** Share of `thread_memory` from which a thread counts as full. */
@@ -148,13 +149,16 @@ export class Watch {
     thread.late = {
       since,
       culprit: undefined,
+      isLoad: false,
       exchange: undefined,
       whose: undefined,
       askedAt: now,
       taken: 0,
       checkedFor: 0,
       askAgainAt: 0,
+      soughtAt: now,
       delayedMs: undefined,
+      untoldMs: 0,
     }
     if (thread.slot !== undefined) this.#pool.scheduler.setLate(thread.slot)
     const ids = thread.link?.revocable() ?? []
@@ -163,6 +167,7 @@ export class Watch {
 
   #revoked(thread: PoolThread, report: Extract<SupervisorReport, { type: 'revoked' }>): void {
     if (thread.late !== undefined) {
+      if (thread.late.askedAt > 0) thread.late.untoldMs = performance.now() - thread.late.askedAt
       thread.late.askedAt = 0
       thread.late.delayedMs = report.delayedMs
       this.#blame(thread, report.running)
@@ -195,13 +200,14 @@ export class Watch {
     const culprit = late.culprit
     if (slot !== undefined) {
       this.#pool.scheduler.setPunctual(slot)
-      if (culprit !== undefined && forMs >= STALLED_MS) avoid(slot, culprit)
+      // A load is over for good.
+      if (culprit !== undefined && forMs >= STALLED_MS && !late.isLoad) avoid(slot, culprit)
     }
     this.#release(thread)
     thread.blamed = undefined
     if (culprit !== undefined) this.#pool.blocked(culprit, forMs)
     if (late.taken > FIRST_GRAVE_STEP) this.#log.warn({ ...about(thread, culprit), forMs }, 'thread goes on')
-    else if (culprit !== undefined && forMs >= STALLED_MS && !isLoading(thread, culprit)) {
+    else if (culprit !== undefined && forMs >= STALLED_MS && !late.isLoad) {
       void this.#offendIfBusy(thread, late, culprit, forMs)
     }
     if (thread.state === 'ready' && !thread.standsBack) return this.#pool.drain(thread)
@@ -231,6 +237,7 @@ export class Watch {
     const { late, slot } = thread
     if (late === undefined || late.culprit !== undefined) return
     late.culprit = site
+    late.isLoad = isLoading(thread, site)
     late.exchange = exchange
     thread.blamed = site
     thread.wasFull = this.#isFull(thread)
@@ -245,6 +252,7 @@ export class Watch {
     const { late } = thread
     if (late === undefined) return
     const lateMs = now - late.since
+    if (thread.slot !== undefined && thread.slot.stalledMs > 0) this.#stillStalled(thread, thread.slot, late, now)
     if (late.askedAt > 0 && now - late.askedAt > SUPERVISOR_MS) return this.#stopped(thread, lateMs)
     const step = late.taken
     const next = STEPS[step]
@@ -281,10 +289,11 @@ export class Watch {
     late.askedAt = now
     void this.#questions.delayMs(thread).then((delayedMs) => {
       late.askedAt = 0
-      late.delayedMs ??= delayedMs
       const lateMs = performance.now() - late.since
       const ownMs = lateMs - starved(late, delayedMs)
-      if (delayedMs === undefined || ownMs >= OWN_MS) late.checkedFor = step
+      // Several sites that are loaded at once take turns on the processors.
+      const neededMs = late.isLoad ? dueMs(STEPS[step] ?? 'kill', late.culprit?.limits) : OWN_MS
+      if (delayedMs === undefined || ownMs >= neededMs) late.checkedFor = step
       else late.askAgainAt = performance.now() + STALLED_MS
     })
   }
@@ -320,7 +329,7 @@ export class Watch {
     const mayLoop = late.culprit === undefined && !this.#isFull(thread)
     if (mayLoop) await Promise.race([late.whose, this.#ownTime(thread, late, STACK_MS)])
     if (thread.late === late) {
-      slot.stalled = true
+      slot.stalledMs = performance.now() - late.since
       this.#pool.seekElsewhere(thread)
     }
     await late.whose
@@ -329,6 +338,14 @@ export class Watch {
       this.#pool.scheduler.release(site.lane)
       this.#pool.drainSite(site)
     }
+  }
+
+  /** The longer it lasts, the more of its sites are better off elsewhere. */
+  #stillStalled(thread: PoolThread, slot: Slot<Exchange>, late: Lateness, now: number): void {
+    slot.stalledMs = now - late.since
+    if (now - late.soughtAt < SEEK_EVERY_MS) return
+    late.soughtAt = now
+    this.#pool.seekElsewhere(thread)
   }
 
   /** Resolves when the thread has been late for so long, in ms, without the time that it had no processor, or when it no longer is. */
@@ -367,16 +384,18 @@ export class Watch {
     if (stack === '') return this.#punctual(thread, performance.now())
     if (thread.late.culprit === undefined) this.#blameOnly(thread)
     if (this.#maySpare(thread)) this.#pool.moveStarted(thread, undefined)
-    else {
-      thread.standsBack = true
-      thread.process.order({ type: 'standBack', thread: thread.id })
-    }
+    else if (!thread.late.isLoad) this.#standBack(thread)
     const text = stack ?? 'not to be had: the thread is in native code'
     this.#log.warn({ ...this.#evidence(thread, lateMs), stack: text }, 'site keeps its thread')
     const { culprit } = thread.late
     if (culprit !== undefined && !isLoading(thread, culprit) && !this.#isFull(thread)) {
       this.#offend(culprit, lateMs, true)
     }
+  }
+
+  #standBack(thread: PoolThread): void {
+    thread.standsBack = true
+    thread.process.order({ type: 'standBack', thread: thread.id })
   }
 
   /** The only site that has a request there or is being loaded there, where neither mark nor stack says more. */
@@ -399,6 +418,7 @@ export class Watch {
     if (this.#maySpare(thread) && loading !== undefined && other === undefined) {
       this.#blameSite(thread, loading, undefined)
     }
+    if (thread.late?.isLoad) this.#standBack(thread)
     this.#log.warn(this.#evidence(thread, lateMs), 'thread retires: it takes nothing new, another takes its place')
     if (thread.state === 'ready') {
       this.#pool.workforce.noNewRequests(thread)
@@ -423,8 +443,7 @@ export class Watch {
   #stopped(thread: PoolThread, lateMs: number): void {
     const { pid } = thread.process
     if (pid === undefined) return
-    const isStopped = stateOf(pid) === 'T'
-    if (!isStopped && lateMs < USUAL_LIMITS.hardLimitMs) return
+    if (!thread.process.isStopped && lateMs < USUAL_LIMITS.hardLimitMs) return
     const what = { process: thread.process.index, pid, forMs: Math.round(lateMs) }
     this.#log.error(what, 'worker process stands still and is killed')
     if (thread.late !== undefined) thread.late.askedAt = 0
@@ -458,7 +477,7 @@ export class Watch {
 
 /** For how long of its lateness a thread had no processor, in ms; 0 where its supervisor has not told. */
 function starved(late: Lateness, delayedMs: number | undefined): number {
-  return delayedMs === undefined || late.delayedMs === undefined ? 0 : delayedMs - late.delayedMs
+  return delayedMs === undefined || late.delayedMs === undefined ? 0 : late.untoldMs + delayedMs - late.delayedMs
 }
 
 /** For a while the other sites of a thread go elsewhere where they can: what kept it will do so again. */
@@ -477,14 +496,4 @@ function isLoading(thread: PoolThread, site: PoolSite): boolean {
 
 function about(thread: PoolThread, site: PoolSite | undefined): object {
   return { site: site?.name, thread: thread.id, process: thread.process.index }
-}
-
-/** A process' state as the kernel has it, such as `S`, `R` or `T` (stopped); proc(5). */
-function stateOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-    return stat.slice(stat.lastIndexOf(')') + 2).charAt(0)
-  } catch {
-    return undefined
-  }
 }

@@ -6,6 +6,7 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { fork } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { setPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -113,6 +114,16 @@ export class WorkerProcess {
     await promise
     clearTimeout(killer)
     this.#options.cage?.remove()
+  }
+
+  /** Whether somebody has stopped it, as `kill -STOP` does (proc(5)). */
+  get isStopped(): boolean {
+    try {
+      const stat = readFileSync(`/proc/${this.pid}/stat`, 'latin1')
+      return stat.slice(stat.lastIndexOf(')') + 2).startsWith('T')
+    } catch {
+      return false
+    }
   }
 
   /** Counts its open descriptors (proc(5)); where that cannot be done, the last count stays. */

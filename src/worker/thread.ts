@@ -19,6 +19,7 @@ import { installFileTrace } from './file-trace.ts'
 import { GlobalsGuard } from './globals-guard.ts'
 import { kernelThreadId } from './kernel-thread.ts'
 import { installListenCapture } from './listen-adapter.ts'
+import { LoadTurns } from './load-turns.ts'
 import { installNativeTrace } from './native-trace.ts'
 import { askSupervisor } from './own-process.ts'
 import { currentContext } from './request-context.ts'
@@ -39,6 +40,7 @@ const options = threadOptions
 
 /** Sites that were loaded here, or are being loaded, by generation. */
 const sites = new Map<number, Site>()
+const loadTurns = new LoadTurns()
 
 function main(): void {
   const board = new ThreadBoard(options.board)
@@ -121,10 +123,12 @@ function catchErrors(ownLog: SiteLog): void {
 
 async function load(order: LoadOrder, channel: Channel, guard: GlobalsGuard | undefined): Promise<void> {
   const site = new Site(order, channel)
-  guard?.loads(site)
-  if (options.alone) enterRoot(order.root)
   sites.set(order.generation, site)
-  const report = await loadSite(site)
+  const report = await loadTurns.run(() => {
+    guard?.loads(site)
+    if (options.alone) enterRoot(order.root)
+    return loadSite(site)
+  })
   guard?.loaded(site)
   if (site.app === undefined) sites.delete(order.generation)
   channel.send({ type: 'loaded', id: order.generation, report })

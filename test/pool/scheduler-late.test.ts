@@ -87,11 +87,42 @@ test('for a moment’s lateness a site is loaded nowhere else, once its thread i
   scheduler.setLate(slots[0])
 
   const late = scheduler.arrive(lane, '1')
-  slots[0].stalled = true
+  slots[0].stalledMs = 100
   const stalled = scheduler.arrive(lane, '2')
 
   assert.equal(late.load, undefined)
   assert.equal(stalled.load, slots[1])
+})
+
+test('a site that takes long to load waits for its thread twice as long', () => {
+  const { scheduler, slots } = pool('default', 'default')
+  const lane = warmLane(scheduler, 'a', slots[0])
+  lane.loadMs = 400
+  scheduler.setLate(slots[0])
+
+  slots[0].stalledMs = 799
+  const early = scheduler.arrive(lane, '1')
+  slots[0].stalledMs = 800
+  const late = scheduler.arrive(lane, '2')
+
+  assert.equal(early.load, undefined)
+  assert.equal(late.load, slots[1])
+})
+
+test('a site is loaded where the fewest others are, and never where it is being loaded already', () => {
+  const { scheduler, slots } = pool('default', 'default', 'default')
+  const lane = scheduler.addLane('cold', 'default', 10)
+  const other = scheduler.addLane('other', 'default', 10)
+  slots[0].loading.add(other)
+  slots[1].loading.add(lane)
+  slots[2].inFlight = 1
+
+  const { load } = scheduler.arrive(lane, '1')
+  scheduler.setCold(lane, slots[2])
+  slots[2].loading.add(other).add(scheduler.addLane('third', 'default', 10))
+
+  assert.equal(load, slots[2])
+  assert.equal(scheduler.loadTarget(lane), slots[0])
 })
 
 test('no site is loaded in a thread that is late', () => {
@@ -107,11 +138,11 @@ test('no site is loaded in a thread that is late', () => {
 test('a thread that is punctual again is neither late nor stalled', () => {
   const { scheduler, slots } = pool('default')
   scheduler.setLate(slots[0])
-  slots[0].stalled = true
+  slots[0].stalledMs = 100
 
   scheduler.setPunctual(slots[0])
 
-  assert.equal(slots[0].late || slots[0].stalled, false)
+  assert.equal(slots[0].late || slots[0].stalledMs > 0, false)
 })
 
 test('a site that was being loaded in a thread that stalled is loaded in another', () => {
@@ -119,7 +150,7 @@ test('a site that was being loaded in a thread that stalled is loaded in another
   const lane = scheduler.addLane('cold', 'default', 10)
   const { load } = scheduler.arrive(lane, '1')
   scheduler.setLate(slots[0])
-  slots[0].stalled = true
+  slots[0].stalledMs = 100
 
   const elsewhere = scheduler.arrive(lane, '2')
 
@@ -132,7 +163,7 @@ test('a site that may use one thread only goes to another when that one is stall
   const lane = warmLane(scheduler, 'a', slots[0])
   lane.max = 0.5
   scheduler.setLate(slots[0])
-  slots[0].stalled = true
+  slots[0].stalledMs = 100
 
   assert.equal(scheduler.arrive(lane, '1').load, slots[1])
 })
@@ -141,7 +172,7 @@ test('a site that keeps a thread is started and loaded nowhere else, and goes on
   const { scheduler, slots } = pool('default', 'default', 'default')
   const lane = warmLane(scheduler, 'bad', slots[0], slots[1])
   scheduler.setLate(slots[0])
-  slots[0].stalled = true
+  slots[0].stalledMs = 100
   scheduler.hold(lane, slots[0])
 
   const held = scheduler.arrive(lane, '1')

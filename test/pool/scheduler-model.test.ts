@@ -83,7 +83,7 @@ class Player {
 
   #playThread(kind: Step['kind'], slot: Slot<string>): void {
     if (kind === 'late') this.scheduler.setLate(slot)
-    else if (kind === 'stall' && slot.late) slot.stalled = true
+    else if (kind === 'stall' && slot.late) slot.stalledMs = 100
     else if (kind === 'punctual') this.#punctual(slot)
     else if (kind === 'takeBack' && slot.late) this.#takeBack(slot)
     else if (kind === 'retire' && this.slots.filter((one) => one.accepting).length > 1) this.scheduler.retireSlot(slot)
