@@ -129,30 +129,41 @@ function bodyOf(bytes: number): Buffer {
   return Buffer.alloc(bytes, 'the quick brown fox jumps over the lazy dog; ')
 }
 
+const [SMALL, LARGE] = [bodyOf(5_000), bodyOf(300_000)]
+
+/** `SLOW` of each kind: at the beginning of their body, in the middle of it, and not told yet to send it. */
+function slowSenders(t: TestContext, box: Box): SlowSender[] {
+  return Array.from({ length: SLOW }, () => [
+    new SlowSender(t, box, SMALL, 3),
+    new SlowSender(t, box, LARGE, 150_000),
+    new SlowSender(t, box, SMALL, 0, 'Expect: 100-continue\r\n'),
+  ]).flat()
+}
+
+/** Each gets the answer to its own body, and nothing is left of them. */
+async function assertFinished(box: Box, slow: readonly SlowSender[]): Promise<void> {
+  for (const answer of await Promise.all(slow.map((one) => one.finish()))) {
+    assert.ok(
+      [SMALL, LARGE].some((body) => answer.endsWith(`${body.byteLength} ${hashOf(body)}`)),
+      answer,
+    )
+  }
+  await box.waitFor('nothing in flight', async () => (await box.site('app'))?.inFlight === 0)
+}
+
 test('clients that send slowly keep no visitor waiting, however far they are, and get their answers', async (t) => {
   const box = await start(t, sites)
   await visit(box)
   const before = (await box.site('app'))?.requests ?? 0
-  const [small, large] = [bodyOf(5_000), bodyOf(300_000)]
 
-  const slow = Array.from({ length: SLOW }, () => [
-    new SlowSender(t, box, small, 3),
-    new SlowSender(t, box, large, 150_000),
-    new SlowSender(t, box, small, 0, 'Expect: 100-continue\r\n'),
-  ]).flat()
+  const slow = slowSenders(t, box)
   await came(box, before + slow.length)
   await visit(box)
   // Beyond `body_wait` too, when the site has seen as many of them as it may.
   await box.waitFor('64 to be with the site', async () => Number((await box.ask('app', '/begun')).text) >= 64)
   await visit(box)
 
-  for (const answer of await Promise.all(slow.map((one) => one.finish()))) {
-    assert.ok(
-      [small, large].some((body) => answer.endsWith(`${body.byteLength} ${hashOf(body)}`)),
-      answer,
-    )
-  }
-  await box.waitFor('nothing in flight', async () => (await box.site('app'))?.inFlight === 0)
+  await assertFinished(box, slow)
 })
 
 test('clients that do not read their answers keep no visitor waiting, and get all of them in the end', async (t) => {
@@ -221,26 +232,15 @@ async function startFronts(t: TestContext, proxy: string): Promise<Box> {
 
 test('an upstream gets the requests of slow senders when they are whole, and serves others meanwhile', async (t) => {
   const box = await startFronts(t, '')
-  const [small, large] = [bodyOf(5_000), bodyOf(300_000)]
 
-  const slow = Array.from({ length: SLOW }, () => [
-    new SlowSender(t, box, small, 3),
-    new SlowSender(t, box, large, 150_000),
-    new SlowSender(t, box, small, 0, 'Expect: 100-continue\r\n'),
-  ]).flat()
+  const slow = slowSenders(t, box)
   await came(box, slow.length)
   await visit(box)
   // Those of the visitors, each with a body of nothing.
   const begun = Number((await box.ask('app', '/begun')).text)
 
   assert.equal(begun, 10)
-  for (const answer of await Promise.all(slow.map((one) => one.finish()))) {
-    assert.ok(
-      [small, large].some((body) => answer.endsWith(`${body.byteLength} ${hashOf(body)}`)),
-      answer,
-    )
-  }
-  await box.waitFor('nothing in flight', async () => (await box.site('app'))?.inFlight === 0)
+  await assertFinished(box, slow)
 })
 
 test('an upstream is done with its answer before a slow reader is', async (t) => {
