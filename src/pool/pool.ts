@@ -232,9 +232,9 @@ export class Pool {
     let [waiting, busyThreads] = [0, 0]
     for (const { lane } of this.#sites) {
       if (lane.group !== group.name || lane.heldBy !== undefined || lane.loading !== undefined) continue
-      if (lane.waiting.size > 0 && this.scheduler.needsThread(lane)) waiting += lane.waiting.size
+      // A load ends by itself, and with more threads at it the later.
+      if (![...lane.warm].some(({ loading }) => loading.size > 0)) waiting += lane.waiting.size
     }
-    // A load ends by itself, and with more threads at it the later.
     for (const { slot } of group.threads) if (slot?.loading.size === 0) busyThreads += slot.late ? 1 : slot.utilisation
     return { waiting, busyThreads }
   }
