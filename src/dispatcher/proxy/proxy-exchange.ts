@@ -51,8 +51,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   /** The first bytes of the answer, until the end or the next turn of the event loop: they may be all. */
   #first: Buffer | undefined
   #isHolding = false
-  /** Whether the client has something to take before it gets more, and how much came since. */
-  #isBehind = false
+  /** Bytes that came since the client has something to take before it gets more. */
   #ahead = 0
   #isDone = false
 
@@ -232,8 +231,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   #write(chunk: Buffer, controller: Controller): void {
     const { res } = this.#visit
     if (res.write(chunk)) return
-    if (!this.#isBehind) res.once('drain', () => this.#caughtUp(controller))
-    this.#isBehind = true
+    if (this.#ahead === 0) res.once('drain', () => this.#caughtUp(controller))
     this.#ahead += chunk.byteLength
     this.#site.waiting.add(chunk.byteLength)
     const isFull = this.#ahead >= this.#site.proxy.bufferBytes || this.#site.waiting.isFull
@@ -248,7 +246,6 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   #forgetAhead(): void {
     this.#site.waiting.add(-this.#ahead)
     this.#ahead = 0
-    this.#isBehind = false
   }
 
   /** What undici would send to no upstream. */

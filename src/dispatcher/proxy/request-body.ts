@@ -2,8 +2,8 @@
  * The body of a client's request on its way to an upstream. The client's own stream is not handed on, because who fails
  * destroys what it was given, and with it the connection on which the answer has to go.
  *
- * Limit: `maxBytes`; what comes beyond is told once and not passed on. Invariant: nothing is read of the client, and no
- * `100 Continue` sent, before the upstream takes the first byte.
+ * Limit: `maxBytes`; what comes beyond is told once and not passed on. Invariant: beyond what was collected before, nothing is
+ * read of the client, and no `100 Continue` sent, before the upstream takes the first byte.
  */
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
