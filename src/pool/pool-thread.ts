@@ -57,6 +57,16 @@ export interface Lateness {
   untoldMs: number
 }
 
+/** For how long of its lateness a thread had no processor, in ms; 0 where its supervisor has not told. @param delayedMs its run delay now */
+export function starvedMs(late: Lateness, delayedMs: number | undefined): number {
+  return delayedMs === undefined || late.delayedMs === undefined ? 0 : late.untoldMs + delayedMs - late.delayedMs
+}
+
+/** For how long a thread is late by its own doing, in ms. @param delayedMs its run delay now, as far as its supervisor tells */
+export function ownMs(late: Lateness, delayedMs: number | undefined): number {
+  return performance.now() - late.since - starvedMs(late, delayedMs)
+}
+
 export class PoolThread {
   readonly id: number
   readonly token: string
@@ -75,7 +85,7 @@ export class PoolThread {
   blamed: PoolSite | undefined
   /** Whether it had much in its memory already when that began to keep it. */
   wasFull = false
-  /** It has the lowest priority for good: it is replaced as soon as it comes round. */
+  /** It has a low priority for good: it is replaced as soon as it comes round. */
   standsBack = false
   /** Its handle at the recorder. */
   record: RecordedThread | undefined

@@ -233,7 +233,7 @@ export class Pool {
     for (const { lane } of this.#sites) {
       if (lane.group !== group.name || lane.heldBy !== undefined || lane.loading !== undefined) continue
       // A load ends by itself, and with more threads at it the later.
-      if (![...lane.warm].some(({ loading }) => loading.size > 0)) waiting += lane.waiting.size
+      if (lane.waiting.size > 0 && ![...lane.warm].some(({ loading }) => loading.size > 0)) waiting += lane.waiting.size
     }
     for (const { slot } of group.threads) if (slot?.loading.size === 0) busyThreads += slot.late ? 1 : slot.utilisation
     return { waiting, busyThreads }

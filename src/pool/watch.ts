@@ -15,6 +15,7 @@ import type { SupervisorReport } from '../core/worker-orders.ts'
 import type { Exchange } from './exchange.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { Lateness, PoolThread } from './pool-thread.ts'
+import { ownMs, starvedMs } from './pool-thread.ts'
 import type { Offence } from './quarantine.ts'
 import type { Scheduler, Slot } from './scheduler.ts'
 import { culpritOf } from './stack-owner.ts'
@@ -289,11 +290,9 @@ export class Watch {
     late.askedAt = now
     void this.#questions.delayMs(thread).then((delayedMs) => {
       late.askedAt = 0
-      const lateMs = performance.now() - late.since
-      const ownMs = lateMs - starved(late, delayedMs)
       // Several sites that are loaded at once take turns on the processors.
       const neededMs = late.isLoad ? dueMs(STEPS[step] ?? 'kill', late.culprit?.limits) : OWN_MS
-      if (delayedMs === undefined || ownMs >= neededMs) late.checkedFor = step
+      if (delayedMs === undefined || ownMs(late, delayedMs) >= neededMs) late.checkedFor = step
       else late.askAgainAt = performance.now() + STALLED_MS
     })
   }
@@ -351,8 +350,7 @@ export class Watch {
   /** Resolves when the thread has been late for so long, in ms, without the time that it had no processor, or when it no longer is. */
   async #ownTime(thread: PoolThread, late: Lateness, ms: number): Promise<void> {
     while (thread.late === late) {
-      const starvedMs = starved(late, await this.#questions.delayMs(thread))
-      const leftMs = ms + starvedMs - (performance.now() - late.since)
+      const leftMs = ms - ownMs(late, await this.#questions.delayMs(thread))
       if (leftMs <= 0) return
       await delay(leftMs, undefined, { ref: false })
     }
@@ -452,8 +450,8 @@ export class Watch {
 
   /** A short block is an offence, unless the thread had no processor. */
   async #offendIfBusy(thread: PoolThread, late: Lateness, site: PoolSite, forMs: number): Promise<void> {
-    const starvedMs = starved(late, await this.#questions.delayMs(thread))
-    if (forMs - starvedMs >= STALLED_MS) this.#offend(site, forMs - starvedMs, false)
+    const keptMs = forMs - starvedMs(late, await this.#questions.delayMs(thread))
+    if (keptMs >= STALLED_MS) this.#offend(site, keptMs, false)
   }
 
   #offend(site: PoolSite, forMs: number, severe: boolean): void {
@@ -473,11 +471,6 @@ export class Watch {
           }
     return { ...about(thread, culprit), ...request, forMs: Math.round(lateMs) }
   }
-}
-
-/** For how long of its lateness a thread had no processor, in ms; 0 where its supervisor has not told. */
-function starved(late: Lateness, delayedMs: number | undefined): number {
-  return delayedMs === undefined || late.delayedMs === undefined ? 0 : late.untoldMs + delayedMs - late.delayedMs
 }
 
 /** For a while the other sites of a thread go elsewhere where they can: what kept it will do so again. */
