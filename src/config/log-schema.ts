@@ -14,45 +14,49 @@ const ACCESS_FORMATS = ['combined', 'vhost_combined', 'json'] as const
 export type AccessFormat = (typeof ACCESS_FORMATS)[number]
 
 /** [access] of logging.ini. */
-export const accessSection = section('The access log of all sites, and of requests that reach none.', {
-  file: optional(
-    text('path'),
-    'File to write to; without it there is no such log. A relative path starts at the folder of vhostel.ini.',
-  ),
-  format: setting(
-    choice(ACCESS_FORMATS),
-    'vhost_combined',
-    "`combined`: as nginx and Apache write it; `vhost_combined`: as Apache's, with the host in front; `json`: with everything " +
-      'that is known of a request (docs/logs.md).',
-  ),
-})
+export const accessSection = section(
+  'The access log of all sites, and of requests that reach no site. See [Logs](logs.md).',
+  {
+    file: optional(
+      text('path'),
+      'File to write to. Not set: no access log. A relative path starts at the folder of vhostel.ini.',
+    ),
+    format: setting(
+      choice(ACCESS_FORMATS),
+      'vhost_combined',
+      'Format of a line: `combined` as nginx and Apache write it, `vhost_combined` with the host in front, or ' +
+        '`json` with everything that is known of a request.',
+    ),
+  },
+)
 
 /** [files] of logging.ini. */
-export const filesSection = section('All files that logs are written to.', {
+export const filesSection = section('Rotation of all log files.', {
   rotate: setting(
     size,
     '100MB',
-    'Size from which on a file is moved aside: `access.log` becomes `access.log.1`, that `access.log.2`, and so on. `0B`: ' +
-      'never.',
+    'Size at which a file is rotated: `access.log` becomes `access.log.1`, `access.log.1` becomes ' +
+      '`access.log.2`, and so on. `0B`: never.',
   ),
-  keep: setting(integer(1, 1000), '5', 'How many files that were moved aside are kept of each; the last is removed.'),
+  keep: setting(integer(1, 1000), '5', 'Rotated files to keep of each log. The oldest is deleted.'),
 })
 
 /** [log] of a site's file. */
-export const siteLogSection = section('What is written of one site, and what it writes.', {
+export const siteLogSection = section('Log files of this site. See [Logs](logs.md).', {
   access: optional(
     text('path'),
-    "File for the site's own access log, beside the one of all sites. A relative path starts at the folder of this file.",
+    'Access log of this site, in addition to the one of all sites. A relative path starts at the folder of ' +
+      'this file.',
   ),
   error: optional(
     text('path'),
-    "File for what the site writes to console and standard error, instead of the server's log, and for what vhostel " +
-      'warns of it. A relative path starts at the folder of this file.',
+    "File for what the site writes to its console and standard error, instead of the server's log, and for " +
+      "vhostel's warnings about the site. A relative path starts at the folder of this file.",
   ),
   format: setting(
     choice(ACCESS_FORMATS),
     'combined',
-    'Of the access log: as in [access] of logging.ini. With `json` the lines of `error` are JSON too.',
+    'Format of the access log, as in [access] of logging.ini. With `json` the error log is JSON too.',
   ),
 })
 

@@ -56,15 +56,15 @@ function writeTarget({ scheme, host, port, base }: RedirectTarget): string {
   return `${scheme === undefined ? '' : `${scheme}://`}${host}${port === undefined ? '' : `:${port}`}${base}`
 }
 
-export const redirect = section('For `kind = redirect`: every request is answered with a redirect.', {
+export const redirect = section('Redirects every request (`kind = redirect`).', {
   to: optional(
     textType<RedirectTarget>('host or URL', readTarget, writeTarget),
-    'Where to. The path and the query that were asked for are kept, and put behind the path of a URL. A bare host keeps ' +
-      'the scheme and the port as well.',
+    'Host or URL to redirect to. The path and query of the request are kept, and put behind the path of the ' +
+      'URL. A bare host keeps scheme and port as well.',
   ),
   status: setting(
     choice(['301', '302', '307', '308']),
     '301',
-    '`301` and `308` are for good, `302` and `307` for now; with `307` and `308` a POST stays a POST.',
+    '`301` and `308` are permanent, `302` and `307` temporary. With `307` and `308` a POST stays a POST.',
   ),
 })

@@ -13,34 +13,35 @@ const httpsUrl = textType<string>('https URL', readHttpsUrl, String)
 const address = textType<string>('e-mail address', readEmail, String)
 
 /** The keys of the section. */
-export const acmeSection = section('Certificates for the sites that say `tls = auto` (docs/acme.md).', {
+export const acmeSection = section('Certificates for sites with `tls = auto`. See [Automatic certificates](acme.md).', {
   directory: setting(
     httpsUrl,
     'https://acme-v02.api.letsencrypt.org/directory',
-    "The ACME server that certificates come from: the URL of its directory. The default is Let's Encrypt.",
+    "URL of the ACME server's directory. The default is Let's Encrypt.",
   ),
   agree: setting(
     flag,
     'no',
-    'Whether you agree to the terms of service of that server. Nothing is asked for before you say yes.',
+    'Whether you agree to the terms of service of that server. No certificate is requested before you say ' + '`yes`.',
   ),
-  email: optional(address, 'Where that server may write to. Not needed.'),
+  email: optional(address, 'Address for mail from the ACME server. Optional.'),
   challenge: setting(
     choice(['auto', 'http-01', 'tls-alpn-01']),
     'auto',
-    'How the server sees that a name is yours: by a request on port 80 (`http-01`), or by a handshake on port 443 ' +
-      '(`tls-alpn-01`). `auto`: the first, and in turn with the other where that fails.',
+    'How to prove that a name is yours: by a request to port 80 (`http-01`) or a handshake on port 443 ' +
+      '(`tls-alpn-01`). `auto` starts with `http-01` and alternates after a failure.',
   ),
   state: setting(
     text('path'),
     'state',
-    'Folder for the account and the certificates, which only vhostel can read. Keep it: without it all certificates are ' +
-      'asked for once more. A relative path starts at the folder of vhostel.ini.',
+    'Folder for the account and the certificates, readable by vhostel only. Keep it in your backups: without ' +
+      'it, all certificates have to be requested again. A relative path starts at the folder of vhostel.ini.',
   ),
   ca_file: optional(
     text('path'),
-    'PEM file with the root of a private ACME server (step-ca, pebble). With it, names that exist only inside (`.internal`, ' +
-      '`.test`, without a dot) are asked for too. A relative path starts at the folder of vhostel.ini.',
+    'PEM file with the root certificate of a private ACME server (step-ca, pebble). With it, internal names ' +
+      '(`.internal`, `.test`, names without a dot) are requested too. A relative path starts at the folder of ' +
+      'vhostel.ini.',
   ),
 })
 

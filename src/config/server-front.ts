@@ -14,34 +14,36 @@ const KB = 1024
 export const frontKeys = {
   trusted_proxies: optional(
     networks,
-    'Proxies and load balancers in front, as networks (`10.0.0.0/8`, `127.0.0.1`, `unix` for a unix socket): of these, ' +
-      '`X-Forwarded-For`, `X-Forwarded-Proto` and `Forwarded` are believed. Of all others such headers are dropped; where ' +
-      'the key is left out, only of those who are not on this machine.',
+    'Proxies and load balancers in front of vhostel, as networks: `10.0.0.0/8`, `127.0.0.1`, `unix` (a unix ' +
+      'socket). Their `X-Forwarded-For`, `X-Forwarded-Proto` and `Forwarded` are believed; those of everybody ' +
+      'else are dropped. Not set: nobody is believed, and only programs on this machine may pass such headers ' +
+      'on to sites. See [Behind a proxy](doors.md#behind-a-proxy).',
   ),
   proxy_protocol: setting(
     flag,
     'no',
-    'Whether connections of `trusted_proxies` begin with a PROXY protocol header (version 1 or 2), which says whom they are ' +
-      'for. Then each of them has to have one.',
+    'Whether connections from `trusted_proxies` begin with a PROXY protocol header (version 1 or 2). With ' +
+      '`yes`, each of them must have one.',
   ),
   header_size: setting(
     sizeRange(1 * KB, 1024 * KB),
     '32KB',
-    'Largest head of a request; larger ones are answered with 431. A target (path and query) may be a ' +
-      'quarter of that, 8 KB at least; a longer one in a head that is not too large is answered with 414.',
+    'Largest head of a request; a larger one gets 431. The target (path and query) may take a quarter of it, ' +
+      'but at least 8 KB; a longer one gets 414.',
   ),
-  header_count: setting(integer(1, 1_999), '200', 'Most headers of a request; more are answered with 431.'),
+  header_count: setting(integer(1, 1_999), '200', 'Most headers of a request; more get 431.'),
   header_timeout: setting(
     duration(100),
     '30s',
-    'Time in which the head of a request must have come, from its first byte, or from the connection; then 408.',
+    'Time for the head of a request to arrive, counted from its first byte or from the connection. Then 408.',
   ),
-  idle_timeout: setting(duration(100), '65s', 'How long a connection is kept open for the next request.'),
+  idle_timeout: setting(duration(100), '65s', 'How long an idle connection is kept open for the next request.'),
   max_connections_per_address: setting(
     integer(0, 1_000_000),
     '1000',
-    'Connections that one address (of IPv6: one /64 network) may have open; more are closed at once. 0: no limit. Those of ' +
-      '`trusted_proxies` are not counted, unless a PROXY protocol header says whom they are for; nor are unix sockets.',
+    'Connections that one address (for IPv6: one /64 network) may have open; more are closed at once. `0`: ' +
+      'no limit. Not counted: unix sockets, and connections from `trusted_proxies` without a PROXY protocol ' +
+      'header.',
   ),
 }
 

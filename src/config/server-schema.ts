@@ -20,39 +20,39 @@ import { autoOrRange, choice, integer, listType, text } from './units.ts'
 
 export type { ListenAddress } from './listen.ts'
 
-const server = section('Where the server listens, and where its files are.', {
+const server = section('Where the server listens and keeps its files.', {
   listen: listSetting(
     listType('list of addresses', readListenAddress, formatListenAddress),
     '127.0.0.1:8080',
-    'Addresses: `127.0.0.1:8080`, `[::1]:8080`, `8080` or `*:8080` (all interfaces), `unix:run/web.sock`. Separated as ' +
-      'domains are.',
+    'Addresses to listen on for HTTP: `127.0.0.1:8080`, `[::1]:8080`, `8080` or `*:8080` (all interfaces), ' +
+      '`unix:run/web.sock`. Several are separated by commas or blanks.',
   ),
   listen_tls: optionalList(
     listType('list of addresses', readListenAddress, formatListenAddress),
-    'Addresses for TLS (HTTPS, with HTTP/2), written as those of `listen`: `443` for all interfaces. None by default. Sites ' +
-      'that have a `certificate` are answered there.',
+    'Addresses to listen on for HTTPS (HTTP/1.1 and HTTP/2), written like `listen`: `443` for all ' +
+      'interfaces. Sites with a certificate are served there.',
   ),
   sites: setting(
     text('path'),
     'sites-enabled',
-    "Folder with the sites: one `.ini` file, or link to one, for each; its name is the site's name. A relative path " +
-      'starts at the folder of vhostel.ini.',
+    'Folder of the enabled sites: one `.ini` file, or a link to one, per site. The file name is the name of ' +
+      'the site. A relative path starts at the folder of vhostel.ini.',
   ),
   run: setting(
     text('path'),
     'run',
-    'Folder for the sockets of the running server; made where it is missing. A relative path starts at the folder of ' +
-      'vhostel.ini.',
+    'Folder for the sockets of the running server. It is created if it is missing. A relative path starts at ' +
+      'the folder of vhostel.ini.',
   ),
   default_site: optional(
     text('name of a site'),
-    'Site that answers for hosts that no site names. Without it they get 421.',
+    'Site that answers for hosts that no site has. Without it they get 421.',
   ),
   cache_memory: setting(
     size,
     '256MB',
-    'What the stored answers of all sites with `cache = on` may take together. Beyond it, the site that stores most gives up ' +
-      'what was not asked for longest.',
+    'Memory for the stored answers of all sites with `cache = on`. When it is full, the site that stores ' +
+      'most drops what was not requested for longest.',
   ),
   ...frontKeys,
 })
@@ -69,50 +69,53 @@ function poolKeys(standard: { processes: string; threads: string }) {
     processes: setting(
       autoOrRange(1, 1024),
       standard.processes,
-      'Worker processes. `auto`: from the cores and the memory. `1..4`: one, and up to four as there is work.',
+      'Worker processes. `auto` chooses by cores and memory ([sizing](sizing.md)). `1..4` starts one and grows ' +
+        'to four under load.',
     ),
     threads: setting(
       autoOrRange(1, 256),
       standard.threads,
-      'Threads in each worker process. `auto`: from the cores and the memory. `2..8`: two, and up to eight as there is work.',
+      'Threads in each worker process. `auto` chooses by cores and memory. `2..8` starts two and grows to ' +
+        'eight under load.',
     ),
     memory: optional(
       sizeFrom(LEAST_PROCESS_BYTES),
-      'What its processes may take together. Nothing grows beyond it, and the largest threads are replaced; the kernel keeps ' +
-        'it too, where it lets vhostel ask (docs/sizing.md). Without it there is no limit.',
+      'Memory limit for all worker processes of the pool together. The pool stops growing at the limit, and ' +
+        'its largest threads are replaced. The kernel enforces it too where it can ' +
+        '([how](sizing.md#a-hard-memory-limit)). Not set: no limit.',
     ),
     process_memory: optional(
       sizeFrom(LEAST_PROCESS_BYTES),
-      'What one process may take; beyond it, its largest thread is replaced.',
+      'Memory limit for one worker process. Above it, its largest thread is replaced. Not set: no limit.',
     ),
     thread_memory: setting(
       sizeFrom(LEAST_THREAD_BYTES),
       '512MB',
-      'What one thread may take, heap and buffers; then it is replaced, the new one loaded first. One that takes twice as ' +
-        'much without coming back to its event loop is ended at once.',
+      'Memory limit for one thread (heap and buffers). Above it, the thread is replaced; its successor is ' +
+        'loaded first. A thread that takes twice as much without returning to its event loop is ended at once.',
     ),
     max_requests: setting(
       integer(0, 1_000_000_000),
       '0',
-      'Requests after which a thread is replaced, each at a different number within 20 %. 0: never.',
+      'Requests after which a thread is replaced, varied by up to 20 % from thread to thread. `0`: never.',
     ),
-    max_age: setting(duration(0), '0s', 'Age at which a thread is replaced, within 20 %. `0s`: never.'),
+    max_age: setting(duration(0), '0s', 'Age at which a thread is replaced, varied by up to 20 %. `0s`: never.'),
     user: optional(
       text(userType),
-      'Whom its processes run as. vhostel has to be started as root for that; without it sites run as vhostel does.',
+      'User that the worker processes run as. Needs a vhostel that is started as root; not set, sites run as ' +
+        'the same user as vhostel.',
     ),
-    group: optional(text('group, by name or number'), "The group that they run as; without it, the user's own."),
+    group: optional(text('group, by name or number'), "Group that they run as. Not set: the user's own."),
   }
 }
 
-const pool = section('The processes and threads that all sites share that do not name a pool.', {
+const pool = section('Processes and threads shared by all sites that do not name a pool of their own.', {
   ...poolKeys({ processes: 'auto', threads: 'auto' }),
-  concurrency: setting(integer(1, 100_000), '500', 'Requests that one thread of any pool works on at a time.'),
+  concurrency: setting(integer(1, 100_000), '500', 'Requests that one thread works on at a time, in every pool.'),
 })
 
 const namedPool = section(
-  'As many of these as you like, each with a name of its own (`[pool shop]`): processes and threads for the sites that say ' +
-    '`pool = shop`.',
+  'Another pool, for the sites that say `pool = NAME`. You can have any number of them, such as `[pool ' + 'shop]`.',
   poolKeys({ processes: '1', threads: '1..2' }),
 )
 
@@ -128,9 +131,9 @@ function defaultableKeys(): Record<string, z.ZodType> {
 }
 
 const defaults = section(
-  "For every site that does not say otherwise: any key of a site's [site], [limits], [static], [door], [proxy], [cache] and " +
-    '[log], except `domains`, `canonical`, `upstream`, `command`, `access` and `error`, which are of one site. It is ' +
-    "as if the line stood in each site's own file.",
+  "Settings for all sites that do not set them themselves, as if the line stood in each site's file. All " +
+    "keys of a site's [site], [limits], [static], [door], [proxy], [cache] and [log] are allowed, except " +
+    '`domains`, `canonical`, `upstream`, `command`, `access` and `error`.',
   defaultableKeys(),
 )
 
@@ -140,16 +143,16 @@ export const serverSchema = z.strictObject({ server, pool, acme: acmeSection, de
 /** One [pool NAME] of vhostel.ini, as a file that has only that, called [pool]. */
 export const namedPoolSchema = z.strictObject({ pool: namedPool })
 
-const log = section('What vhostel itself and the sites write.', {
-  level: setting(choice(['debug', 'info', 'warn', 'error']), 'info', 'The least important lines that are written.'),
+const log = section("The server's own log, and what sites write to their console.", {
+  level: setting(choice(['debug', 'info', 'warn', 'error']), 'info', 'Least severe lines to write.'),
   format: setting(
     choice(['auto', 'text', 'json']),
     'auto',
-    '`text` for people, `json` for programs; `auto`: text on a terminal, else json.',
+    '`text` for people, `json` for programs. `auto`: text on a terminal, otherwise JSON.',
   ),
   file: optional(
     text('path'),
-    'File to write to, instead of standard error. A relative path starts at the folder of vhostel.ini.',
+    'File to write to instead of standard error. A relative path starts at the folder of vhostel.ini.',
   ),
 })
 

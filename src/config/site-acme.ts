@@ -18,8 +18,8 @@ import { choice } from './units.ts'
 export const tlsKey = setting(
   choice(['off', 'auto']),
   'off',
-  '`auto`: the certificate comes from the ACME server of [acme] in vhostel.ini, for all domains that are plain names, and is ' +
-    'renewed by itself. Until there is one, the site is served without TLS.',
+  '`auto`: get a certificate from the ACME server of [acme] for all domains that are plain names, and ' +
+    'renew it automatically. Until it is there, the site is served without TLS.',
 )
 
 /** The certificate that a site wants. */

@@ -78,46 +78,48 @@ export function formatUpstream(upstream: Upstream): string {
 export const backendKeys = {
   upstream: optional(
     listType('list of upstreams', readUpstream, formatUpstream),
-    'For `kind = proxy`: where other servers answer for the site, `http://127.0.0.1:8000` or `unix:/run/app.sock`. Of ' +
-      'several, the least busy one gets the next request. A relative path starts at the folder of this file.',
+    'Servers to pass requests on to: `http://127.0.0.1:8000` or `unix:/run/app.sock`. Of several, the least ' +
+      'busy one gets the next request. A relative path starts at the folder of this file.',
   ),
   command: optional(
     commandLine,
-    'For `kind = command`: a program that serves HTTP, started in `root`. It is split at blanks and quotes as a shell does, ' +
-      'but no shell runs. `$SOCKET` stands for the path of a unix socket, `$PORT` for a port of 127.0.0.1, on which it has to ' +
-      'listen; both are in its environment too, and where neither is written it has to take `PORT` from there.',
+    'Program that serves HTTP, started in `root`. The line is split at blanks and quotes as in a shell, but ' +
+      'no shell runs. The program has to listen on the unix socket `$SOCKET` or on port `$PORT` of 127.0.0.1; ' +
+      'if the line has neither, on the port in the environment variable `PORT`. See [Other servers and ' +
+      'programs](proxy.md#a-program-kind--command).',
   ),
 }
 
 /** [proxy]. */
-export const proxySection = section('For `kind = proxy` and `kind = command`: the connections to what answers.', {
-  connect_timeout: setting(
-    duration(1),
-    '5s',
-    'Time in which a connection must be there; then another upstream is tried.',
-  ),
-  read_timeout: setting(duration(1), '60s', 'Longest pause in an answer that has begun; then it is cut.'),
-  keepalive: setting(duration(1), '4s', 'How long an unused connection is kept for the next request.'),
-  connections: setting(
-    integer(1, 100_000),
-    '256',
-    'Requests that one upstream gets at a time; more wait as `[limits] queue` and `queue_timeout` say.',
-  ),
-  rest: setting(
-    duration(0),
-    '30s',
-    'An upstream that fails is passed over while others answer: for 1 s, then twice as long each further time, at most so ' +
-      'long.',
-  ),
-  tunnels: setting(integer(0, 100_000), '1000', 'WebSockets and other tunnels that one upstream gets at a time.'),
-  tunnel_idle: setting(duration(1), '10m', 'A tunnel in which nothing moves for so long is closed.'),
-  buffer: setting(
-    size,
-    '1MB',
-    'How much of the body of a request is collected before an upstream gets the request, and how much of an answer is taken ' +
-      'from the upstream before the client takes it: so a slow client does not keep an upstream. `0B`: all goes through as it comes.',
-  ),
-})
+export const proxySection = section(
+  'Connections to upstreams and programs (`kind = proxy`, `kind = command`). See [Other servers and ' +
+    'programs](proxy.md).',
+  {
+    connect_timeout: setting(duration(1), '5s', 'Time to connect to an upstream. Then the next one is tried.'),
+    read_timeout: setting(duration(1), '60s', 'Longest pause within an answer. Then the answer is cut.'),
+    keepalive: setting(duration(1), '4s', 'How long an idle connection to an upstream is kept for the next request.'),
+    connections: setting(
+      integer(1, 100_000),
+      '256',
+      'Requests that one upstream gets at a time. Further ones wait, as `[limits] queue` and `queue_timeout` ' + 'say.',
+    ),
+    rest: setting(
+      duration(0),
+      '30s',
+      'Longest time for which a failed upstream is passed over while others answer. It starts at 1 s and ' +
+        'doubles with each failure.',
+    ),
+    tunnels: setting(integer(0, 100_000), '1000', 'WebSockets and other tunnels to one upstream at a time.'),
+    tunnel_idle: setting(duration(1), '10m', 'A tunnel without traffic is closed after this time.'),
+    buffer: setting(
+      size,
+      '1MB',
+      'How much of a request body is collected before the upstream gets the request, and how much of an answer ' +
+        'is taken from the upstream ahead of the client. It keeps slow clients away from the upstream. `0B`: ' +
+        'everything is passed on as it comes.',
+    ),
+  },
+)
 
 /** The key that each kind needs. */
 const KEY_OF = {

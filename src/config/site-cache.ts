@@ -11,32 +11,32 @@ export const deliveryKeys = {
   compress: setting(
     flag,
     'yes',
-    'Whether answers of text (HTML, CSS, JavaScript, JSON, SVG, …) of 1 KB and more are compressed for clients that take ' +
-      'zstd, br or gzip.',
+    'Compress text (HTML, CSS, JavaScript, JSON, SVG, …) of 1 KB or more with zstd, br or gzip, as the ' +
+      'client accepts.',
   ),
   cache: setting(
     flag,
     'no',
-    'Whether answers that allow it (`Cache-Control: max-age=…`, `s-maxage=…`, `Expires`) are stored and given to other ' +
-      'visitors too, as RFC 9111 has it (docs/caching.md).',
+    'Store answers that allow it (`Cache-Control: max-age=…`, `s-maxage=…`, `Expires`) and send them to ' +
+      'other visitors too. See [Caching](caching.md#caching).',
   ),
 }
 
 /** [cache] of a site. */
-export const cacheSection = section('For `cache = on`.', {
-  memory: setting(size, '64MB', 'What the stored answers of the site may take; those not asked for longest go first.'),
-  largest: setting(size, '4MB', 'Largest body that is stored; larger ones go past.'),
+export const cacheSection = section('The cache of a site with `cache = on`.', {
+  memory: setting(
+    size,
+    '64MB',
+    'Memory for the stored answers of the site. When it is full, those not requested for longest are dropped.',
+  ),
+  largest: setting(size, '4MB', 'Largest body to store.'),
   client_control: setting(
     flag,
     'yes',
-    "Whether a client's `Cache-Control` and `Pragma` are heeded: a reload in a browser then asks the site again. `no`: " +
-      'nobody can get past what is stored.',
+    "Heed a client's `Cache-Control` and `Pragma`: a reload in the browser then asks the site again. `no`: " +
+      'no client can bypass the cache.',
   ),
-  keep: setting(
-    flag,
-    'no',
-    "Whether what is stored stays when a new generation of the site's code is in service; else it is dropped.",
-  ),
+  keep: setting(flag, 'no', 'Keep stored answers when new code of the site goes into service. `no`: they are dropped.'),
 })
 
 /** [cache] of a site, ready for use. */

@@ -32,36 +32,42 @@ const realm = textType<string>(
 )
 
 /** [door] */
-export const doorSection = section('Who is let in to the site, and how often.', {
-  allow: optional(
-    networks,
-    'Addresses and networks that are let in: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`, `unix` (a unix socket). All others get 403.',
-  ),
-  deny: optional(networks, 'Addresses and networks that get 403, also where `allow` has them.'),
-  rate: optional(
-    rate,
-    'Requests that one address (of IPv6: one /64 network) may make: `10/s`, `100/m`, `10/s burst 20`. More get 429 with ' +
-      '`Retry-After`. Without `burst` as many may come at once as in the whole time.',
-  ),
-  auth: optional(
-    text('path'),
-    'File with names and passwords, as `htpasswd -B` writes it; only bcrypt is taken. Who has none of them gets 401. A ' +
-      'relative path starts at the folder of this file.',
-  ),
-  realm: setting(realm, 'Restricted', 'What browsers show when they ask for the password.'),
-})
+export const doorSection = section(
+  'Who may visit the site, and how often. See [Access control and limits](doors.md).',
+  {
+    allow: optional(
+      networks,
+      'Addresses and networks that are let in: `10.0.0.0/8`, `2001:db8::/32`, `192.0.2.7`, `unix` (a unix ' +
+        'socket). All others get 403.',
+    ),
+    deny: optional(networks, 'Addresses and networks that get 403, even if `allow` has them.'),
+    rate: optional(
+      rate,
+      'Requests that one address (for IPv6: one /64 network) may make: `10/s`, `100/m`, `10/s burst 20`. More ' +
+        'get 429 with `Retry-After`. Without `burst`, the whole number may come at once.',
+    ),
+    auth: optional(
+      text('path'),
+      'Password file, as `htpasswd -B` writes it (bcrypt only). Visitors without a valid name and password get ' +
+        '401. A relative path starts at the folder of this file.',
+    ),
+    realm: setting(realm, 'Restricted', 'What browsers show when they ask for the password.'),
+  },
+)
 
 /** [headers] */
 export const headersSection = anySection(
-  'Headers of every answer of the site: `Name = value` takes the place of what the answer has, an empty value takes it away.',
+  'Headers to set on every answer of the site. `Name = value` replaces what the answer has; an empty value ' +
+    'removes it.',
   z.string(),
   'single',
 )
 
 /** [errors] */
 export const errorsSection = anySection(
-  'Pages of your own for what vhostel answers by itself: `404 = errors/404.html`, `5xx = errors/5xx.html` (`.html`, `.txt`, ' +
-    '`.json` or `.xml`, 64 KB at most). A relative path starts at `root`. Where the file is missing, the usual page is sent.',
+  'Your own pages for errors that vhostel answers itself, by status: `404 = errors/404.html`, `5xx = ' +
+    'errors/5xx.html`. The files are `.html`, `.txt`, `.json` or `.xml`, 64 KB at most. A relative path ' +
+    'starts at `root`. If the file is missing, the standard page is sent.',
   z.string(),
   'single',
 )

@@ -48,165 +48,160 @@ const domains = z
     list: true,
     required: true,
     doc:
-      'The hosts that the site answers for: `example.com`, `*.example.com` (any name below it), `.example.com` (both), ' +
-      '`www.*`, `~regex`. Separated by commas, by blanks, by lines that begin with a blank, or by several `domains` ' +
-      'keys.',
+      'Hosts that the site answers for: `example.com`, `*.example.com` (any name below it), `.example.com` ' +
+      '(both), `www.*`, `~regex`. Separate them by commas or blanks, continue on lines that begin with a ' +
+      'blank, or repeat the key.',
   })
 
-const site = section('What the site is.', {
+const site = section('What the site is and where it lives.', {
   domains,
   kind: optional(
     choice(KINDS),
-    'What answers: `module` runs the file named by `module`, `static` serves the files below `root`, `proxy` hands requests ' +
-      'on to `upstream`, `command` starts another program, `redirect` sends visitors elsewhere. Left out: told from which of ' +
-      '`module`, `upstream`, `command` and `[redirect] to` is set; `static` where none is.',
+    'What answers: `module` runs the file `module`; `static` serves the files below `root`; `proxy` passes ' +
+      'requests on to `upstream`; `command` starts a program; `redirect` redirects. Not set: found from which ' +
+      'of `module`, `upstream`, `command` and `[redirect] to` is set, otherwise `static`.',
   ),
   canonical: optional(
     text('host'),
-    'One of `domains`: requests for the others are redirected to it, with path and query.',
+    'One of `domains`. Requests for the others are redirected to it, with path and query.',
   ),
   root: setting(
     text('path'),
     '.',
-    'Folder of the site. A relative path starts at the folder of this file (where the file really is, if it is a link). ' +
-      'It is what the module sees as its working directory, and what `kind = static` serves; for that it has to be set.',
+    'Folder of the site: what `kind = static` serves (which has to set it), and the working directory of a ' +
+      'module or program. A relative path starts at the folder of this file (where the file really is, if it ' +
+      'is a link).',
   ),
   module: optional(text('path'), 'JavaScript or TypeScript file to run. A relative path starts at `root`.'),
   ...backendKeys,
   type: setting(
     choice(MODULE_TYPES),
     'auto',
-    'What the module is: a Fastify plugin, a `fetch` function, a Node handler `(request, response)`, or a server that ' +
-      'calls `listen()`. `auto` finds out; say it where that goes wrong.',
+    'What the module exports: a Fastify plugin, a `fetch` function, a Node handler `(request, response)`, or ' +
+      'nothing, because it calls `listen()`. `auto` finds out; set it if that goes wrong.',
   ),
   http_port: optional(
     integer(1, 65535),
-    'For a module that starts several servers: the one that listens on this port is the site. The port itself is never ' +
-      'opened.',
+    'For a module that starts several servers: the port of the one that is the site. The port itself is ' +
+      'never opened.',
   ),
-  watch: setting(flag, 'no', "Whether changes in the site's code are picked up at once."),
+  watch: setting(flag, 'no', 'Load the site again when its code changes.'),
   isolation: setting(
     choice(ISOLATIONS),
     'shared',
-    '`process` gives the module a process of its own, always: with the real working directory, `process.chdir` and native ' +
-      'addons, for some 60 MB of memory. `shared`: it gets one only while it does harm (docs/isolation.md).',
+    '`process` gives the module a process of its own, with the real working directory, `process.chdir` and ' +
+      'native addons, for about 60 MB of memory. `shared`: it gets one only while it does harm ' +
+      '([Isolation](isolation.md)).',
   ),
-  pool: setting(text('name of a pool'), DEFAULT_POOL, 'The pool of vhostel.ini that it shares: `[pool NAME]`.'),
+  pool: setting(text('name of a pool'), DEFAULT_POOL, 'Pool to run in: a `[pool NAME]` of vhostel.ini.'),
   user: optional(
     text('user, by name or number'),
-    'Whom the module runs as, with `isolation = process`, or the program of `kind = command`. vhostel has to be started as root for that; without it, as its ' +
-      'pool does.',
+    'User that the module (with `isolation = process`) or the program (`kind = command`) runs as. Needs a ' +
+      "vhostel that is started as root. Not set: the pool's user.",
   ),
-  group: optional(text('group, by name or number'), "The group that it runs as; without it, the user's own."),
+  group: optional(text('group, by name or number'), "Group that it runs as. Not set: the user's own."),
   preload: setting(
     flag,
     'no',
-    'Whether the module is loaded, or the program started, before its first request, and never dropped from memory.',
+    'Load the module, or start the program, before its first request, and never drop it from memory.',
   ),
   ...deliveryKeys,
   idle: setting(
     duration(0),
     '30m',
-    'Unused for so long, the module is dropped from memory, or the program stopped; its next request loads it again. `0s`: ' +
-      'never.',
+    'After this time without a request, the module is dropped from memory, or the program stopped. The next ' +
+      'request loads it again. `0s`: never.',
   ),
   env_file: optional(
     text('path'),
-    'File with `NAME=value` lines (as `.env` files are) for the environment of the site; [env] wins over it. A relative ' +
-      'path starts at the folder of this file.',
+    'File with `NAME=value` lines (a `.env` file) for the environment of the site. [env] takes precedence. A ' +
+      'relative path starts at the folder of this file.',
   ),
   tls: tlsKey,
   ...tlsKeys,
 })
 
 const env = anySection(
-  "The environment of the site: `NAME = value`. `$NAME`, or `$\u007bNAME}`, stands for a variable of the server's own " +
-    'environment, `$$` for a dollar sign.',
+  'Environment variables of the site: `NAME = value`. `$NAME` or `$\u007bNAME}` inserts a variable of the ' +
+    "server's own environment, `$$` a dollar sign.",
   z.string(),
   'single',
 )
 
 const options = anySection(
-  'Handed to a Fastify plugin as its options. A value that is JSON (a number, `true`, `false`, `null`, `{…}`, `[…]`) is ' +
-    'that value, unless it stands in quotes; a number that would not be written back the same (`1.0`, `007`) and ' +
-    'everything else is a text. `key[] = value` on several lines makes a list.',
+  'Options for a Fastify plugin. A value that is JSON (a number, `true`, `false`, `null`, `{…}`, `[…]`) is ' +
+    'passed as such, unless it is quoted; everything else is a string, and so is a number that would not be ' +
+    'written back the same (`1.0`, `007`). `key[] = value` on several lines makes a list.',
   z.unknown(),
   'brackets',
 )
 
-const limits = section('What one site may take.', {
-  timeout: setting(duration(1), '60s', 'Time in which an answer must begin; then the client gets 504.'),
-  queue: setting(
-    integer(0, 1_000_000),
-    '1000',
-    'Requests that may wait for a free thread; more are answered with 503.',
-  ),
+const limits = section('Limits of one site.', {
+  timeout: setting(duration(1), '60s', 'Time for an answer to begin. Then 504.'),
+  queue: setting(integer(0, 1_000_000), '1000', 'Requests that may wait for a free thread. More get 503.'),
   queue_timeout: setting(
     duration(0),
     '30s',
-    'Longest wait for a free thread, loading of the site included; then 503 with `Retry-After`.',
+    'Longest wait for a free thread, including the loading of the site. Then 503 with `Retry-After`.',
   ),
   start_timeout: setting(
     duration(1),
     '30s',
-    'Time in which the module must be loaded (and have called `listen()`), and a program must listen.',
+    'Time for the module to load (and to call `listen()`), or for the program to listen.',
   ),
-  stop_timeout: setting(
-    duration(0),
-    '30s',
-    'Time that open requests have to end when the site is replaced or removed.',
-  ),
+  stop_timeout: setting(duration(0), '30s', 'Time for open requests to finish when the site is replaced or removed.'),
   slow: setting(
     duration(50),
     '1s',
-    'Time that the module may keep its thread without coming back to the event loop; then the stack of what it does is ' +
-      'logged, and the site is quarantined: it gets a process of its own.',
+    'How long the module may block its thread without returning to the event loop. Then its stack is logged and the site is quarantined: it gets ' +
+      'a process of its own.',
   ),
   soft_limit: setting(
     duration(50),
     '2s',
-    'Time after which a thread that is kept takes nothing new, and another takes its place.',
+    'How long until a blocked thread gets nothing new and another thread takes its place.',
   ),
-  hard_limit: setting(duration(50), '10s', 'Time after which a thread that is kept is ended, with what it works on.'),
+  hard_limit: setting(duration(50), '10s', 'How long until a blocked thread is ended, with the requests it works on.'),
   offences: setting(
     integer(1, 20),
     '3',
-    'How often within a minute the module may keep its thread for more than 100 ms before it is quarantined.',
+    'How often within a minute the module may block its thread for more than 100 ms before it is quarantined.',
   ),
   quarantine: setting(
     duration(0),
     '10m',
-    'How long a quarantined site has to behave until it is back among the others; twice as long each further time. `0s`: it ' +
-      'is never quarantined.',
+    'How long a quarantined site has to behave before it returns to the shared pool; doubled each further ' +
+      'time. `0s`: never quarantine it.',
   ),
   share: setting(
     percent,
     '0%',
-    "Part of its pool's turns that the site has in any case while others wait too; beyond that all are alike.",
+    "Guaranteed part of the pool's turns while other sites wait too. Beyond it, all sites are treated alike.",
   ),
-  max: setting(percent, '100%', "Most of its pool's places and threads that the site may take."),
-  max_body: setting(size, '1GB', 'Largest body of a request; larger ones are answered with 413.'),
+  max: setting(percent, '100%', "Largest part of the pool's places and threads that the site may take."),
+  max_body: setting(size, '1GB', 'Largest request body. A larger one gets 413.'),
   body_wait: setting(
     duration(0),
     '1s',
-    'How long a request is kept back for its body, or for the first 64 KB of it, before the module sees it; slow clients hold no ' +
-      'place in a thread meanwhile. `0s`: not at all. For upstreams `[proxy] buffer` says how much, and this how long where no ' +
-      'length is announced.',
+    'How long a request is held back until its body, or the first 64 KB of it, has arrived; until then it ' +
+      'takes no place in a thread. `0s`: not at all. With upstreams, `[proxy] buffer` says how much is ' +
+      'collected, and `body_wait` only counts for bodies without an announced length.',
   ),
   body_timeout: setting(
     duration(100),
     '60s',
-    'Longest pause between two parts of a body that the client sends; then 408, and the connection is closed.',
+    'Longest pause between two parts of a request body. Then 408, and the connection is closed.',
   ),
   body_rate: setting(
     size,
     '500B',
-    'Least bytes of a body that a client sends in a second, on average and after 20 seconds; then as with `body_timeout`. `0B`: none.',
+    'Lowest rate of a request body in bytes per second, on average and after 20 seconds. Below it: as with ' +
+      '`body_timeout`. `0B`: no limit.',
   ),
   send_timeout: setting(
     duration(100),
     '60s',
-    'Longest time in which the client takes nothing of an answer that waits for it; then the connection is closed.',
+    'Longest time in which the client takes nothing of a waiting answer. Then the connection is closed.',
   ),
 })
 

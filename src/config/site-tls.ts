@@ -12,21 +12,20 @@ const MAX_HSTS_MS = 3650 * 86_400_000
 export const tlsKeys = {
   certificate: optional(
     text('path'),
-    'PEM file with the certificate of the site and those between it and its root (`fullchain.pem`). A relative path starts ' +
-      'at the folder of this file. With it and `key` the site is answered at `[server] listen_tls`.',
+    'PEM file with the certificate of the site and its intermediates (`fullchain.pem`). With it and `key`, ' +
+      'the site is served at `[server] listen_tls`. A relative path starts at the folder of this file.',
   ),
   key: optional(text('path'), 'PEM file with the private key of `certificate`, without a passphrase.'),
   https_only: setting(
     flag,
     'no',
-    'Whether requests in clear text are sent to https, once the site has a certificate, and browsers are told to ask ' +
-      'only there (`hsts`).',
+    'Redirect HTTP to HTTPS once the site has a certificate, and tell browsers to use HTTPS only (`hsts`).',
   ),
   hsts: setting(
     duration(0, MAX_HSTS_MS),
     '180d',
-    'How long a browser keeps to https after each answer, with `https_only` (`Strict-Transport-Security`). `0s`: not at ' +
-      'all, and one that was told before forgets it.',
+    'How long browsers remember to use HTTPS only, with `https_only` (`Strict-Transport-Security`). `0s`: ' +
+      'makes browsers forget it.',
   ),
 }
 

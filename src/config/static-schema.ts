@@ -45,34 +45,35 @@ const pageBelowRoot = textType<string>(
 )
 
 export const staticFiles = section(
-  'Files that are sent as they are: for `kind = static`, and for folders that are mounted beside a module. `try` and ' +
-    '`not_found` are for `kind = static` only.',
+  'Static files: for `kind = static`, and for folders mounted beside a module. `try` and `not_found` are ' +
+    'for `kind = static` only. See [Static files](static.md).',
   {
     index: listSetting(
       listType('list of file names', fileName, String),
       'index.html',
-      'Files that answer for a folder: the first that is there.',
+      'Files that answer for a folder. The first that exists is sent.',
     ),
     try: listSetting(
       listType('list of paths', readTry, String),
       '$uri, $uri/',
-      'What answers for a path, the first that is there: `$uri` is the path itself, `$uri/` the folder of that name with its ' +
-        'index, `/index.html` a file for everything else (single-page applications). `=404` at the end says that nothing ' +
-        'more is tried, as does the end of the list.',
+      'What to send for a path. The first that exists: `$uri` is the path itself, `$uri/` the folder of that ' +
+        'name with its index, `/index.html` that file (for single-page applications). `=404` may end the list ' +
+        'and changes nothing.',
     ),
     clean_urls: setting(
       flag,
       'no',
-      'Whether `about.html` answers for `/about`; `/about.html` is then redirected to that, and `/index.html` to `/`.',
+      'Send `about.html` for `/about`, and redirect `/about.html` to `/about` and `/index.html` to `/`.',
     ),
-    not_found: optional(pageBelowRoot, 'File that is sent, with status 404, where there is none.'),
-    listing: setting(flag, 'no', 'Whether a folder without an index is answered with a list of its files.'),
+    not_found: optional(pageBelowRoot, 'Page to send, with status 404, when nothing else is found.'),
+    listing: setting(flag, 'no', 'Answer a folder without an index with a list of its files.'),
     precompressed: setting(
       flag,
       'yes',
-      'Whether `app.js.br`, `app.js.zst` or `app.js.gz` is sent in the place of `app.js` to clients that take it so.',
+      'Send `app.js.br`, `app.js.zst` or `app.js.gz` in place of `app.js` to clients that accept it.',
     ),
   },
-  'The files of a folder, at this beginning of the path: `/assets = public/assets`. As many as you like, the longest ' +
-    'first. A relative path starts at `root`. What is not there is left to the module, or to the files below `root`.',
+  'A folder to serve at this path: `/assets = public/assets`. Any number of them; the longest matching ' +
+    'path is tried first. A relative path starts at `root`. What is not found there is left to the module, ' +
+    'or to the files below `root`.',
 )
