@@ -33,11 +33,13 @@ function examplesOf(page: string): Example[] {
   }))
 }
 
+/** As the first line says, where it names a file, else told from the sections. */
 function kindOf(text: string): Kind {
+  const named = /^; .*?\b(vhostel|logging)\.ini/.exec(text)?.[1]
+  if (named !== undefined) return named === 'vhostel' ? 'server' : 'logging'
   const sections = [...text.matchAll(/^\[(\w+)/gm)].map((match) => match[1] ?? '')
   if (sections.some((name) => ['server', 'pool', 'acme', 'defaults'].includes(name))) return 'server'
-  const isOfLog = sections[0] === 'log' && /^(?:file|level) = /m.test(text)
-  return isOfLog || sections.some((name) => ['access', 'files'].includes(name)) ? 'logging' : 'site'
+  return sections.some((name) => ['access', 'files'].includes(name)) ? 'logging' : 'site'
 }
 
 /** A whole site's file: of one that shows only some sections, the rest is put before it. */
