@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, globSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { test } from 'node:test'
 import { EXIT } from '../../src/cli/exit-codes.ts'
@@ -8,11 +8,25 @@ import { vhostel } from './command.ts'
 const REPOSITORY = resolve(import.meta.dirname, '../..')
 const read = (page: string): string => readFileSync(join(REPOSITORY, page), 'utf8')
 
-test('every page of the repository that README.md, CHANGELOG.md and docs/cli.md link to is there', () => {
+/** The anchor that GitHub makes of a heading. */
+function anchorOf(heading: string): string {
+  const text = heading.replace(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase()
+  return text.replace(/[^\p{L}\p{N}\s_-]/gu, '').replaceAll(' ', '-')
+}
+
+function anchorsOf(page: string): Set<string> {
+  const text = read(page).replaceAll(/^```[\s\S]*?^```/gm, '')
+  return new Set([...text.matchAll(/^#+ (.*)$/gm)].map((match) => anchorOf(match[1] ?? '')))
+}
+
+test('every page and every heading of the repository that README.md, CHANGELOG.md and docs/ link to is there', () => {
   const dead: string[] = []
-  for (const page of ['README.md', 'CHANGELOG.md', 'docs/cli.md']) {
-    for (const [, link = ''] of read(page).matchAll(/\]\((?!https?:|#)([^)#]+)/g)) {
-      if (!existsSync(join(REPOSITORY, dirname(page), link))) dead.push(`${page}: ${link}`)
+  for (const page of ['README.md', 'CHANGELOG.md', ...globSync('docs/*.md', { cwd: REPOSITORY })]) {
+    for (const [, link = '', anchor] of read(page).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)/g)) {
+      const target = link === '' ? page : join(dirname(page), link)
+      const isThere = existsSync(join(REPOSITORY, target))
+      if (!isThere || (anchor !== undefined && !anchorsOf(target).has(anchor)))
+        dead.push(`${page}: ${link}#${anchor ?? ''}`)
     }
   }
 
