@@ -156,8 +156,10 @@ function readWhole(text: string): number {
 }
 
 const HELP = `
-The pool's size is found by replaying the recorded requests through a model of the pool (docs/advice.md).
-A log has to be in the combined format with the request time at the end of each line, and may have the host in front:
+Finds the size by replaying the recorded requests through a model of the pool (docs/advice.md).
+
+With --from, the log has to be in the combined format with the request time at the end of each line. The host in front is
+optional. For nginx:
   log_format timed '$host $remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
                    '"$http_referer" "$http_user_agent" $request_time';
 

@@ -14,12 +14,12 @@ import { siteNameOf } from './site-links.ts'
 export function addCache(program: Command): void {
   program
     .command('cache')
-    .description('Answers that are stored for sites with cache = on.')
+    .description('Manage the stored answers of sites with cache = on.')
     .command('purge')
     .argument('<site>', 'name of an enabled site')
-    .argument('[url]', 'URL or path, with * at its end all that begin so; everything when left out')
-    .description('Forget stored answers of a site: the next requests for them go to the site.')
-    .option('--json', 'print what was forgotten as JSON')
+    .argument('[url]', 'URL or path, or its beginning and a *; without it, everything')
+    .description('Drop stored answers of a site: the next requests for them go to the site.')
+    .option('--json', 'print what was dropped as JSON')
     .addHelpText('after', HELP)
     .action(async (site: string, url: string | undefined, options: { json?: boolean }, command: Command) => {
       const report = await adminClient(settingsOf(command).run).purge(siteNameOf(site), url)
@@ -36,11 +36,10 @@ export function purgeLine({ site, urls, bytes }: PurgeReport): string {
 }
 
 const HELP = `
-A path is meant for every host of the site, http and https. A shell takes * for itself: quote it. Answers that are on their way
-from the site while this happens are not stored.
+A path counts for every host of the site, http and https. Quote a *, or the shell expands it. Answers that are on their way from
+the site at that moment are not stored.
 
-Exit codes: 0 what was stored is forgotten, also where nothing was; 1 no site has this name, or no server is running; 78 there
-is no vhostel.ini.
+Exit codes: 0 done, even if nothing was stored; 1 no site has this name, or no server is running; 78 there is no vhostel.ini.
 
 Examples:
   $ vhostel cache purge shop

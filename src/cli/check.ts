@@ -48,7 +48,8 @@ function summary(configuration: WholeConfiguration): string {
 }
 
 const HELP = `
-A site whose file is wrong is refused alone: the others are served, and a version that already serves goes on serving.
+Reads all files as a server would that starts now, and changes nothing. A wrong file affects its own site only: the others are
+served, and a version that is already serving keeps serving.
 
 Exit codes: 0 all is well, 1 something is wrong, 78 there is no vhostel.ini.
 

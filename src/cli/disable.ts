@@ -18,7 +18,7 @@ export function addDisable(program: Command): void {
   program
     .command('disable')
     .argument('<site>', 'name of an enabled site, with or without .ini')
-    .description('Take a site away: remove its link from sites-enabled/. Its file stays in sites-available/.')
+    .description('Take a site offline: remove its link from sites-enabled/. Its file stays in sites-available/.')
     .addHelpText('after', HELP)
     .action(async (site: string, _options: object, command: Command) => {
       process.exitCode = await disable(site, settingsOf(command))
@@ -79,7 +79,9 @@ async function untilGone(name: string, client: AdminClient): Promise<boolean> {
 }
 
 const HELP = `
-Exit codes: 0 it is not enabled any more, 1 there is no such site, or a file where a link should be.
+Open requests finish. A plain file in sites-enabled/ is not removed: it would be lost.
+
+Exit codes: 0 it is no longer enabled, 1 there is no such site, or a file where a link should be.
 
 Examples:
   $ vhostel disable blog

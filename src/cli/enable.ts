@@ -89,9 +89,9 @@ async function show(name: string, settings: ServerConfig): Promise<number> {
 }
 
 const HELP = `
-The link is relative: sites-enabled/SITE.ini -> ../sites-available/SITE.ini. A site that is enabled already is read again.
+Makes the relative link sites-enabled/SITE.ini -> ../sites-available/SITE.ini. A site that is already enabled is read again.
 
-Exit codes: 0 it is served (or will be, where no server runs), 1 it cannot be enabled or something is wrong with it.
+Exit codes: 0 it is served (or will be, if no server is running), 1 it cannot be enabled or something is wrong with it.
 
 Examples:
   $ vhostel enable blog

@@ -18,7 +18,7 @@ import { makeLink, sitePaths } from './site-links.ts'
 export function addInit(program: Command): void {
   program
     .command('init')
-    .argument('<dir>', 'folder for the configuration; made where it is missing')
+    .argument('<dir>', 'folder for the configuration; created if it is missing')
     .description('Write a fresh configuration with one working site. Overwrites nothing.')
     .addHelpText('after', HELP)
     .action(async (dir: string) => {
@@ -67,7 +67,7 @@ const HELP = `
 Writes vhostel.ini, logging.ini, sites-available/${FRESH_SITE}.ini, a link to it in sites-enabled/, and sites/${FRESH_SITE}/ with the
 site's code.
 
-Exit codes: 0 written, 1 one of these files is there already (then nothing is written).
+Exit codes: 0 written, 1 one of these files exists already (then nothing is written).
 
 Examples:
   $ vhostel init my-sites

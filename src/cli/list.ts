@@ -17,7 +17,7 @@ import { siteTable } from './site-table.ts'
 export function addList(program: Command): void {
   program
     .command('list')
-    .description('List the enabled sites: their links, their state, what is wrong with them.')
+    .description('List the enabled sites with their links and their state.')
     .option('--json', 'print everything that is known as JSON')
     .addHelpText('after', HELP)
     .action(async (options: { json?: boolean }, command: Command) => {
@@ -62,11 +62,16 @@ function printSites(sites: readonly ListedSite[], problems: readonly string[], t
 }
 
 const HELP = `
-States: idle (loads at its first request), loading, live, serving previous version (the newest one does not work),
-quarantined (it harmed others, and serves from a process of its own: vhostel status SITE says why), failed (its code cannot
-be loaded, or nothing answers for it), refused (its file is wrong), not running (no server is).
+States:
+  idle                      loads at its first request
+  loading, live
+  serving previous version  the newest version does not work
+  quarantined               it harmed others and has a process of its own: vhostel status SITE says why
+  failed                    its code cannot be loaded, or nothing answers for it
+  refused                   its file is wrong
+  not running               no server is running
 
-Exit codes: 0 also where sites are not well, 78 there is no vhostel.ini.
+Exit codes: 0 even if sites are not well, 78 there is no vhostel.ini.
 
 Examples:
   $ vhostel list

@@ -73,7 +73,7 @@ function usageCode(error: CommanderError): number {
 }
 
 const ABOUT = `
-Without --config: vhostel.ini in $VHOSTEL_HOME, else /etc/vhostel/vhostel.ini, else ./vhostel.ini.
+Without --config, vhostel looks for vhostel.ini in $VHOSTEL_HOME, in /etc/vhostel, and in the current folder.
 
 Exit codes: 0 all is well, 1 something is wrong, 2 wrong usage, 78 the configuration or the version of Node cannot be used.
 

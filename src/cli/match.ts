@@ -15,8 +15,8 @@ import { columns, complain, paint, print, printJson } from './output.ts'
 export function addMatch(program: Command): void {
   program
     .command('match')
-    .argument('<url>', 'a URL, or only its host')
-    .description('Explain which site answers for a URL, by which rule, and why other rules that match lost.')
+    .argument('<url>', 'a URL, or just its host')
+    .description('Explain which site answers for a URL, by which rule, and why other matching rules lost.')
     .option('--json', 'print the answer as JSON')
     .addHelpText('after', HELP)
     .action(async (url: string, options: { json?: boolean }, command: Command) => {
@@ -79,7 +79,7 @@ const KINDS = {
 const HELP = `
 Order: exact name > longest *.example.com > longest www.* > first ~regex (by site name) > default site > 421.
 
-Exit codes: 0 a site answers, 1 none does, 78 there is no vhostel.ini.
+Exit codes: 0 a site answers, 1 no site does, 78 there is no vhostel.ini.
 
 Examples:
   $ vhostel match http://a.example.com/x

@@ -15,9 +15,9 @@ import { isFaulty, problemLines, stateText } from './site-table.ts'
 export function addReload(program: Command): void {
   program
     .command('reload')
-    .argument('[site]', 'name of an enabled site; all sites when left out')
-    .description('Load a new generation of one site, or of all, while the old one goes on serving.')
-    .option('--json', 'print what became of each site as JSON')
+    .argument('[site]', 'name of an enabled site; without it, all sites')
+    .description('Load a new generation of one site, or of all, while the old one keeps serving.')
+    .option('--json', 'print the outcome for each site as JSON')
     .addHelpText('after', HELP)
     .action(async (site: string | undefined, options: { json?: boolean }, command: Command) => {
       const client = adminClient(settingsOf(command).run)
@@ -41,7 +41,7 @@ function show({ sites, problems }: ReloadReport): void {
 }
 
 const HELP = `
-A generation that cannot be loaded changes nothing: the one before goes on serving. Needs a running server.
+No request is dropped. If the new generation cannot be loaded, the old one keeps serving. Needs a running server.
 
 Exit codes: 0 all is well, 1 something is wrong, or no server is running.
 

@@ -34,7 +34,7 @@ async function serve(command: Command): Promise<number> {
   const other = await ifRunning(adminClient(settings.run).status())
   if (other !== undefined) {
     complain(
-      `vhostel: a server (pid ${other.pid}) runs already on the run folder ${settings.run}; end it first, or set another [server] run`,
+      `vhostel: a server (pid ${other.pid}) is already running on the run folder ${settings.run}; end it first, or set another [server] run`,
     )
     return EXIT.wrong
   }
@@ -46,7 +46,7 @@ async function serve(command: Command): Promise<number> {
   running.server = server
   showStart(server)
   await untilToldToEnd(() => reload(server))
-  if (process.stderr.isTTY) complain('closing: what is open has 30 s to end; press Ctrl-C again to end at once')
+  if (process.stderr.isTTY) complain('closing: open requests have 30 s to finish; press Ctrl-C again to end at once')
   setTimeout(() => process.exit(EXIT.wrong), CLOSE_DEADLINE_MS).unref()
   await server.close()
   return EXIT.ok
@@ -75,13 +75,16 @@ function reload(server: RunningServer): void {
 }
 
 const HELP = `
-While it runs: a link put into sites-enabled/ makes a site live, a file edited is read again, a link removed takes the site
-away. A site whose file or code is wrong is shown with the reason, and the others are served.
+While it runs, it follows the files: a link put into sites-enabled/ makes a site live, an edited file is read again, a removed
+link takes the site away. A site whose file or code is wrong is shown with the reason, and the others are served.
 
-Signals: SIGINT and SIGTERM let open requests end (30 s at most; WebSockets and streams of events: half a second), a second
-one ends at once; SIGHUP reloads everything; SIGUSR1 opens the log files again.
+Signals:
+  SIGINT, SIGTERM  let open requests finish (30 s at most; WebSockets and event streams half a second), then end
+  a second one     ends at once
+  SIGHUP           reloads everything
+  SIGUSR1          reopens the log files
 
-Exit codes: 0 ended as told, 1 it could not start (address in use …), 78 vhostel.ini or logging.ini cannot be used.
+Exit codes: 0 it ended as told, 1 it could not start (address in use, …), 78 vhostel.ini or logging.ini cannot be used.
 
 Examples:
   $ vhostel serve

@@ -15,7 +15,7 @@ export function addStack(program: Command): void {
   program
     .command('stack')
     .argument('<site>', 'name of an enabled site')
-    .description('Show what runs now in each thread that has a site loaded: the stack of its JavaScript.')
+    .description('Show what each thread that has a site loaded is running now: the stack of its JavaScript.')
     .option('--json', 'print the stacks as JSON')
     .addHelpText('after', HELP)
     .action(async (site: string, options: { json?: boolean }, command: Command) => {
@@ -38,8 +38,8 @@ export function stackLines({ site, threads }: StackReport): string[] {
 }
 
 const HELP = `
-Names of functions and files come from the code that runs; it may be that of another site in the same thread. The thread stands
-still for some ms while it is read.
+It works even if the thread is in an endless loop. Threads are shared: the code may belong to another site, as its path shows.
+The thread stands still for some ms while it is read.
 
 Exit codes: 0 the threads are shown, 1 no site has this name, or no server is running, 78 there is no vhostel.ini.
 

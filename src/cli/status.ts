@@ -22,10 +22,8 @@ import { isQuarantined, isWell, troublesOf } from './troubles.ts'
 export function addStatus(program: Command): void {
   program
     .command('status')
-    .argument('[site]', 'name of an enabled site; the whole server when left out')
-    .description(
-      'Show what the running server does, and what is wrong: with which site, why, since when, what was done.',
-    )
+    .argument('[site]', 'name of an enabled site; without it, the whole server')
+    .description('Show what the running server does and what is wrong: which site, why, since when, and what was done.')
     .option('--json', 'print everything that is known as JSON')
     .addHelpText('after', HELP)
     .action(async (site: string | undefined, options: { json?: boolean }, command: Command) => {
@@ -71,9 +69,12 @@ function showSite(name: string, status: StatusReport, json: boolean): boolean {
 }
 
 const HELP = `
-Exit codes: 0 all is well; 1 something is wrong: a site is quarantined, failed, refused or serves its previous version, a thread
-is kept for more than 1 s, threads are missing, vhostel.ini is wrong, or no site has this name; 3 no server is running; 78
-there is no vhostel.ini.
+Exit codes:
+  0   all is well
+  1   a site is quarantined, failed, refused or serves its previous version; a thread is blocked for 1 s or more; threads are
+      missing; vhostel.ini is wrong; or no site has this name
+  3   no server is running
+  78  there is no vhostel.ini
 
 Examples:
   $ vhostel status

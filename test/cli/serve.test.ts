@@ -94,7 +94,10 @@ test('a second server on one run folder is refused, and the first does not notic
   const reply = await box.ask('hello')
 
   assert.equal(code, 1)
-  assert.match(stderr, new RegExp(`^vhostel: a server \\(pid ${box.pid}\\) runs already on the run folder .*/run; `))
+  assert.match(
+    stderr,
+    new RegExp(`^vhostel: a server \\(pid ${box.pid}\\) is already running on the run folder .*/run; `),
+  )
   assert.equal(reply.text, 'hello')
 })
 
