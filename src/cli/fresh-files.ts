@@ -6,56 +6,56 @@
 /** The site that a fresh configuration has. */
 export const FRESH_SITE = 'hello'
 
-const SERVER = `; The server as a whole. Every key: docs/configuration.md of the package; this file is checked by: vhostel check
+const SERVER = `; Settings of the server. docs/configuration.md in the package explains every key. After a change: vhostel check
 [server]
-; Where it listens: several addresses, separated by commas. [::1]:8080 and unix:run/web.sock work too.
+; Addresses to listen on, separated by commas: 127.0.0.1:8080, [::1]:8080, 80 (all interfaces), unix:run/web.sock
 listen = 127.0.0.1:8080
 ; sites = sites-enabled
 ; run = run
-; Which site answers for hosts that no site names; without it they get 421.
+; Site that answers for hosts that no site has. Without it they get 421.
 ; default_site =
 
 [pool]
-; From the cores and the memory, unless a number is set.
+; By cores and memory, unless you set numbers.
 ; processes = auto
 ; threads = auto
 
 [defaults]
-; Any key that a site may set, for all sites that do not set it themselves.
+; Settings for all sites that do not set them themselves.
 ; timeout = 60s
 `
 
-const LOGGING = `; What vhostel itself and the sites write.
+const LOGGING = `; The server's log files. A change needs a restart.
 [log]
 ; debug, info, warn or error
 ; level = info
-; text for people, json for programs; auto: text on a terminal, else json
+; text for people, json for programs; auto: text on a terminal, otherwise json
 ; format = auto
 ; file = log/vhostel.log
 
-; Every request, of all sites: combined, vhost_combined or json
+; The access log of all sites: combined, vhost_combined or json
 [access]
 file = log/access.log
 ; format = vhost_combined
 
-; How large a log file may become before it is moved aside, and how many of those are kept
+; Size at which a log file is rotated, and how many rotated files are kept
 [files]
 ; rotate = 100MB
 ; keep = 5
 `
 
-const SITE = `; One site, one file: its name is the name of the site. Copy it for the next one, then: vhostel enable NAME
+const SITE = `; One file per site; the file name is the name of the site. Copy it for the next one, then: vhostel enable NAME
 [site]
 ; Names that end in .localhost lead to your own machine in every browser.
 domains = hello.localhost
 ; Relative paths start at the folder of this file.
 root = ../sites/hello
 module = site.js
-; Take changes in the code over at once; leave it out where the site is in earnest use, and say: vhostel reload hello
+; Load the site again when its code changes. In production, leave it out and use: vhostel reload hello
 watch = yes
 
 [env]
-; The environment of this site alone.
+; The environment of this site only.
 GREETING = Hello
 `
 
