@@ -62,8 +62,8 @@ function threadCells(thread: ThreadStatus, nowMs: number): Cell[] {
   ]
 }
 
-/** `late for 3 s, kept by shop`; empty where it is not. */
+/** `late for 3 s, blocked by shop`; empty where it is not. */
 export function lateText({ state, lateSince, keptBy }: ThreadStatus, nowMs: number): string {
   if (lateSince === undefined || state === 'starting') return ''
-  return `late for ${lasting(nowMs - lateSince)}${keptBy === undefined ? '' : `, kept by ${keptBy}`}`
+  return `late for ${lasting(nowMs - lateSince)}${keptBy === undefined ? '' : `, blocked by ${keptBy}`}`
 }

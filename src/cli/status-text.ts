@@ -53,7 +53,7 @@ function quarantinedLines({ pool }: StatusReport, { quarantined }: Troubles, now
 }
 
 function lateLines({ late }: Troubles, nowMs: number): string[] {
-  return section('red', `${isOrAre(late.length, 'thread')} kept:`, late, (thread) => [lateLine(thread, nowMs)])
+  return section('red', `${isOrAre(late.length, 'thread')} blocked:`, late, (thread) => [lateLine(thread, nowMs)])
 }
 
 function lateLine(thread: PlacedThread, nowMs: number): string {

@@ -108,10 +108,10 @@ test('a thread that is kept for a second is wrong, one that is late for a moment
     report([site({})], [group({}, { lateSince: NOW - ms, keptBy: 'shop', ...more })])
 
   assert.deepEqual([well(late(999)), well(late(1000)), well(late(5000, { state: 'starting' }))], [true, false, true])
-  assert.match(shown(late(999)), / late for less than 1 s, kept by shop\n\nAll is well: 1 site \(1 live\)\.$/)
+  assert.match(shown(late(999)), / late for less than 1 s, blocked by shop\n\nAll is well: 1 site \(1 live\)\.$/)
   assert.match(
     shown(late(3000)),
-    /\n1 thread is kept:\n {2}thread 1 of process 70 is late for 3\.0 s, kept by shop: vhostel stack shop\n\nAll else is well/,
+    /\n1 thread is blocked:\n {2}thread 1 of process 70 is late for 3\.0 s, blocked by shop: vhostel stack shop\n\nAll else is well/,
   )
 })
 

@@ -56,7 +56,7 @@ test('a site that loops is told first: why, since when, what was done, and when 
     /^ {4}done +(it is alone in a process of its own \(pid \d+\)|a process of its own is being started for it)$/m,
   )
   assert.match(stdout, /^ {4}back +among the others at .* \(in (10|9) min\), if it behaves until then$/m)
-  assert.match(stdout, /^ {4}thread \d+ +\w+ .* late for .*, kept by shop$/m)
+  assert.match(stdout, /^ {4}thread \d+ +\w+ .* late for .*, blocked by shop$/m)
   assert.match(stdout, /^1 site is wrong:\n {2}bad: refused\n {4}sites-enabled\/bad\.ini:1: /m)
   assert.ok(stdout.indexOf('quarantined:') < stdout.indexOf('1 site is wrong:'))
   assert.match(stdout, /^All else is well: 1 site \(1 (idle|live)\)\.\n$/m)
@@ -75,7 +75,7 @@ test('of one site it says everything: state, links, threads, requests, and all t
     /^shop: quarantined, in a process of its own\n {4}since .*\n {4}why .* blocked: kept its thread/,
   )
   assert.match(shop.stdout, /^lives in +process of shop$/m)
-  assert.match(shop.stdout, /^threads +\d+ of process \d+: \w+, .* late for .*, kept by shop$/m)
+  assert.match(shop.stdout, /^threads +\d+ of process \d+: \w+, .* late for .*, blocked by shop$/m)
   assert.match(calm.stdout, /^calm: live\n\n/)
   assert.match(calm.stdout, new RegExp(`^urls +http://calm\\.test:${box.port}/$`, 'm'))
   assert.match(calm.stdout, /^kind +module \(fetch\), generation \d+$/m)
