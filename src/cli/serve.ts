@@ -6,6 +6,7 @@
  */
 import type { Command } from 'commander'
 import { adminClient, ifRunning } from '../admin/client.ts'
+import { notifier } from '../core/service-manager.ts'
 import type { RunningServer } from '../dispatcher/main.ts'
 import { settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
@@ -38,6 +39,7 @@ async function serve(command: Command): Promise<number> {
     )
     return EXIT.wrong
   }
+  const notify = notifier(process.env)
   const running: { server?: RunningServer } = {}
   whenToldToReopen(() => running.server?.reopenLogs())
   // Loaded here, so that the other commands are spared the server.
@@ -45,7 +47,11 @@ async function serve(command: Command): Promise<number> {
   const server = await startServer({ configFile: settings.file })
   running.server = server
   showStart(server)
+  const tell = (message: string): Promise<void> =>
+    notify(message).catch((error: unknown) => server.log.error({ err: error }, 'telling systemd failed'))
+  void tell('READY=1')
   await untilToldToEnd(() => reload(server))
+  void tell('STOPPING=1')
   if (process.stderr.isTTY) complain('closing: open requests have 30 s to finish; press Ctrl-C again to end at once')
   setTimeout(() => process.exit(EXIT.wrong), CLOSE_DEADLINE_MS).unref()
   await server.close()

@@ -17,6 +17,7 @@ import { connectionOf } from './connection.ts'
 import { FrontResponse } from './front-response.ts'
 import { Guard } from './guard.ts'
 import type { RequestHandler } from './handle-request.ts'
+import type { InheritedSockets } from './inherited-sockets.ts'
 import { Pipeline } from './pipeline.ts'
 import { sendError } from './send-error.ts'
 import type { TlsFront } from './tls-front.ts'
@@ -26,6 +27,8 @@ import type { Upgrade } from './visit.ts'
 /** Permissions of a unix socket that a proxy in front connects to: who may, is decided by its folder. */
 const FRONT_SOCKET_MODE = 0o666
 const IDLE_GRACE_MS = 500
+/** Connections that may wait to be accepted; the kernel allows `net.core.somaxconn` of them. */
+const BACKLOG = 4096
 
 type Options = ServerOptions<typeof IncomingMessage, typeof FrontResponse>
 
@@ -52,14 +55,24 @@ export interface SecureAddresses {
   certificates: Certificates
 }
 
+/** What is listened on. */
+export interface Addresses {
+  clear: readonly ListenAddress[]
+  secure: SecureAddresses
+  /** Sockets that need not be bound. */
+  inherited: InheritedSockets
+}
+
 export class Front {
   readonly #listeners: Listener[] = []
   #tls: TlsFront | undefined
   readonly #guard: Guard
+  readonly #inherited: InheritedSockets
   #closing = false
 
-  constructor(settings: FrontSettings) {
+  constructor(settings: FrontSettings, inherited: InheritedSockets) {
     this.#guard = new Guard(settings)
+    this.#inherited = inherited
   }
 
   /**
@@ -68,15 +81,14 @@ export class Front {
    * @throws VHOSTEL_ADDRESS_IN_USE, or what the kernel says, with all listeners closed again
    */
   static async start(
-    addresses: readonly ListenAddress[],
+    { clear, secure, inherited }: Addresses,
     handler: RequestHandler,
     settings: FrontSettings,
-    secure?: SecureAddresses,
   ): Promise<Front> {
-    const front = new Front(settings)
+    const front = new Front(settings, inherited)
     try {
-      for (const address of addresses) await front.#listen(createServer(front.#options), address, false, handler)
-      if (secure !== undefined && secure.addresses.length > 0) await front.#listenSecure(secure, handler)
+      for (const address of clear) await front.#listen(createServer(front.#options), address, false, handler)
+      if (secure.addresses.length > 0) await front.#listenSecure(secure, handler)
     } catch (error) {
       await front.close(0)
       throw error
@@ -145,7 +157,7 @@ export class Front {
   async #listen(server: Server, address: ListenAddress, isSecure: boolean, handler: RequestHandler): Promise<void> {
     this.#guard.watch(server, (entry) => handler.access?.refused(entry))
     this.#serve(server, handler)
-    await bind(server, address)
+    if (!(await this.#inherited.listen(server, address, BACKLOG))) await bind(server, address)
     this.#listeners.push({ server, address, isSecure })
   }
 
@@ -215,7 +227,7 @@ async function bind(server: Server, address: ListenAddress): Promise<void> {
     server.once('error', (error: NodeJS.ErrnoException) => {
       reject(error.code === 'EADDRINUSE' ? new AddressInUse(`${address.host}:${address.port}`) : error)
     })
-    server.listen({ host: address.host, port: address.port, backlog: 4096 }, resolve)
+    server.listen({ host: address.host, port: address.port, backlog: BACKLOG }, resolve)
   })
 }
 

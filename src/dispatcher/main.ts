@@ -39,6 +39,8 @@ import { RequestHandler } from './handle-request.ts'
 import { buildHostTable } from './host-table.ts'
 import { Hosting, passedOn } from './hosting.ts'
 import { HotFiles } from './hot-files.ts'
+import type { InheritedSocket } from './inherited-sockets.ts'
+import { InheritedSockets } from './inherited-sockets.ts'
 import { keepCertified } from './issuance.ts'
 import { matchReport } from './match.ts'
 import { ModuleAnswers } from './module-answers.ts'
@@ -89,6 +91,7 @@ const CLOSE_GRACE_MS = 30_000
  *   the system says; everything that was started is stopped then
  */
 export async function startServer({ configFile, env = process.env }: ServerOptions): Promise<RunningServer> {
+  const inherited = InheritedSockets.take(env)
   const config = serverConfigFor(configFile)
   await using stack = new AsyncDisposableStack()
   const late: Late = {}
@@ -131,7 +134,8 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   await keepCertified(hosting, issuance, log)
   const handler = new RequestHandler(context, certificates, services.access)
   const secure = { addresses: config.listenTls, certificates }
-  const listening = Front.start(config.listen, handler, config.front, secure)
+  warnOfSockets(inherited.closeOthers([...config.listen, ...config.listenTls]), log)
+  const listening = Front.start({ clear: config.listen, secure, inherited }, handler, config.front)
   const front = stack.adopt(await listening, (it) => it.close(CLOSE_GRACE_MS))
   services.securePort.port = front.securePorts.includes(443) ? 443 : front.securePorts[0]
   // Not before the front is up: that is where the ACME server looks.
@@ -174,6 +178,15 @@ function warnOfRoot(pools: readonly PoolConfig[], log: Log): void {
   const names = pools.filter(({ identity }) => identity === undefined).map(({ name }) => name)
   if (names.length > 0)
     log.warn({ pools: names.join(', ') }, 'sites run as root; set user in [pool] to run them as somebody else')
+}
+
+/** Who connects there would wait for good. */
+function warnOfSockets(unused: readonly InheritedSocket[], log: Log): void {
+  for (const { address } of unused)
+    log.warn(
+      { socket: address },
+      'a socket was handed over that no listen names: add it to [server] listen or listen_tls',
+    )
 }
 
 /** Those who hear of what happens in the pool, which is there before them. */

@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { Box, SiteFixture } from '../helpers/box.ts'
 import { makeBox, startBox } from '../helpers/box.ts'
-import { cgroupsIn, makeCgroup, whyNoCgroup } from '../helpers/cgroup.ts'
+import { cgroupsIn, makeCgroup, underCgroup, whyNoCgroup } from '../helpers/cgroup.ts'
 
 const missing = whyNoCgroup()
 const needsCgroup = { skip: missing ?? false }
@@ -32,7 +32,11 @@ const OTHER: SiteFixture = { files: { 'app.cjs': "module.exports = (req, res) =>
 const POOLS = '[pool]\nprocesses = 1\nthreads = 1\n[pool hogs]\nthreads = 1\nthread_memory = 4GB'
 
 async function startIn(t: Parameters<typeof makeBox>[0], cgroup: string | undefined, config: string): Promise<Box> {
-  const box = makeBox(t, { hog: HOG, other: OTHER }, { config, ...(cgroup === undefined ? {} : { cgroup }) })
+  const box = makeBox(
+    t,
+    { hog: HOG, other: OTHER },
+    { config, ...(cgroup === undefined ? {} : { under: underCgroup(cgroup) }) },
+  )
   for (const [file, text] of Object.entries(LOGGING)) box.write(file, text)
   await box.start()
   assert.equal((await box.ask('hog', '/here')).text, 'here')
@@ -105,7 +109,7 @@ test(
     const cgroup = makeCgroup()
     // As of a server that ended without a word; no process has this number.
     mkdirSync(`${cgroup}/vhostel-4194999/pool-default/process-0`, { recursive: true })
-    const box = await startBox(t, { other: OTHER }, { config: POOLS, cgroup })
+    const box = await startBox(t, { other: OTHER }, { config: POOLS, under: underCgroup(cgroup) })
     assert.deepEqual(cgroupsIn(cgroup), [`vhostel-${box.pid}`])
 
     await box.stop()

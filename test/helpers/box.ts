@@ -56,8 +56,10 @@ export interface BoxOptions {
   /** More lines for `[server]`. */
   server?: string
   env?: NodeJS.ProcessEnv
-  /** Folder of the cgroup that the server is started in, as systemd starts a unit in its own. */
-  cgroup?: string
+  /** `[server] listen`; a free port when left out. */
+  listen?: string
+  /** The command that starts the server: its own is put behind these words. */
+  under?: readonly string[]
 }
 
 export class Box {
@@ -65,11 +67,11 @@ export class Box {
   port = 0
   #child: ChildProcess | undefined
   #output = ''
-  readonly #cgroup: string | undefined
+  readonly #under: readonly string[]
 
-  constructor(dir: string, cgroup?: string) {
+  constructor(dir: string, under: readonly string[] = []) {
     this.dir = dir
-    this.#cgroup = cgroup
+    this.#under = under
   }
 
   get pid(): number {
@@ -83,8 +85,7 @@ export class Box {
 
   async start(env: NodeJS.ProcessEnv = {}): Promise<void> {
     const config = join(this.dir, 'vhostel.ini')
-    const serve = [process.execPath, COMMAND, 'serve', '--config', config]
-    const [file = '', ...args] = this.#cgroup === undefined ? serve : inCgroup(this.#cgroup, serve)
+    const [file = '', ...args] = [...this.#under, process.execPath, COMMAND, 'serve', '--config', config]
     const child = spawn(file, args, {
       cwd: this.dir,
       // The test runner asks for colours where it runs in a terminal.
@@ -206,7 +207,7 @@ export async function startBox(
 
 /** A box that is not started yet. */
 export function makeBox(t: TestContext, sites: Record<string, SiteFixture>, options: BoxOptions = {}): Box {
-  const box = new Box(mkdtempSync(join(tmpdir(), 'vh-')), options.cgroup)
+  const box = new Box(mkdtempSync(join(tmpdir(), 'vh-')), options.under)
   t.after(async () => {
     await box.stop()
     rmSync(box.dir, { recursive: true, force: true })
@@ -214,7 +215,8 @@ export function makeBox(t: TestContext, sites: Record<string, SiteFixture>, opti
   mkdirSync(join(box.dir, 'sites-enabled'))
   // Sites find the frameworks as they would in a folder above their own.
   symlinkSync(join(REPOSITORY, 'node_modules'), join(box.dir, 'node_modules'))
-  box.write('vhostel.ini', `[server]\nlisten = 127.0.0.1:0\n${options.server ?? ''}\n${options.config ?? ''}\n`)
+  const listen = options.listen ?? '127.0.0.1:0'
+  box.write('vhostel.ini', `[server]\nlisten = ${listen}\n${options.server ?? ''}\n${options.config ?? ''}\n`)
   for (const [name, fixture] of Object.entries(sites)) box.addSite(name, fixture)
   return box
 }
@@ -243,11 +245,6 @@ export function send(options: RequestOptions, body?: string | Uint8Array, deadli
     req.on('error', reject)
     req.end(body)
   })
-}
-
-/** A shell that goes there and becomes the command. */
-function inCgroup(folder: string, command: readonly string[]): string[] {
-  return ['/bin/sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', folder, ...command]
 }
 
 function hostOf(site: string): string {

@@ -16,6 +16,11 @@ const made: string[] = []
 // Not with the test that made it: its server is still there when its own hooks begin.
 after(() => Promise.all(made.map(removeCgroup)))
 
+/** Starts a command in a cgroup, as systemd starts a unit in its own: a shell that goes there and becomes the command. */
+export function underCgroup(folder: string): readonly string[] {
+  return ['/bin/sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', folder]
+}
+
 /** Why this machine has no cgroup for a test; undefined where it has. */
 export function whyNoCgroup(): string | undefined {
   const top = ownCgroup()?.top

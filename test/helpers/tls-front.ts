@@ -14,6 +14,7 @@ import type { RequestContext } from '../../src/dispatcher/handle-request.ts'
 import { RequestHandler } from '../../src/dispatcher/handle-request.ts'
 import { buildHostTable } from '../../src/dispatcher/host-table.ts'
 import { httpsOnly } from '../../src/dispatcher/https-only.ts'
+import { InheritedSockets } from '../../src/dispatcher/inherited-sockets.ts'
 import type { Site } from '../../src/dispatcher/site.ts'
 import type { Answerer } from '../../src/dispatcher/visit.ts'
 import { through } from '../../src/dispatcher/visit.ts'
@@ -58,7 +59,8 @@ export async function startFront(
   use(sites, defaultSite)
   const address = { kind: 'tcp', host: '127.0.0.1', port: 0 } as const
   const handler = new RequestHandler(context, certificates)
-  const front = await Front.start([address], handler, FRONT, { addresses: [address], certificates })
+  const addresses = { clear: [address], secure: { addresses: [address], certificates } }
+  const front = await Front.start({ ...addresses, inherited: new InheritedSockets([]) }, handler, FRONT)
   t.after(() => front.close(0))
   secure.port = front.securePorts[0]
   return { front, certificates, port: front.ports[0] ?? 0, securePort: front.securePorts[0] ?? 0, use }
