@@ -55,7 +55,7 @@ function notEnabled({ name, available }: SitePaths, settings: ServerConfig): num
 async function show(name: string, client: AdminClient): Promise<number> {
   const gone = await ifRunning(untilGone(name, client))
   if (gone === undefined) {
-    print(`No server is running: ${name} is not served from the next 'vhostel serve' on.`)
+    print(`No server is running. The next 'vhostel serve' will not serve ${name}.`)
     return EXIT.ok
   }
   if (!gone) {

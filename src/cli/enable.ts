@@ -74,7 +74,7 @@ function whyNot(
 /** Says what came of it: as the running server has it, else as the files have it. */
 async function show(name: string, settings: ServerConfig): Promise<number> {
   const report = await ifRunning(adminClient(settings.run).reload(name))
-  if (report === undefined) print(`No server is running: ${name} is served from the next 'vhostel serve' on.`)
+  if (report === undefined) print(`No server is running. The next 'vhostel serve' will serve ${name}.`)
   const sites: ListedSite[] = report?.sites ?? sitesOf(await readFiles(settings))
   const site = sites.find((one) => one.name === name)
   if (site === undefined) {

@@ -71,10 +71,10 @@ test('with no server running that is said in one line, and the files are checked
   assert.deepEqual([good.code, bad.code, gone.code], [0, 1, 0])
   assert.equal(
     good.stdout,
-    "No server is running: app is served from the next 'vhostel serve' on.\n  http://app.test:8080/\n",
+    "No server is running. The next 'vhostel serve' will serve app.\n  http://app.test:8080/\n",
   )
   assert.match(bad.stderr, /bad\.ini:2: \[site\] domain: the key is not known; did you mean domains\?/)
-  assert.match(gone.stdout, /^No server is running: app is not served from/)
+  assert.match(gone.stdout, /^No server is running. The next 'vhostel serve' will not serve app/)
 })
 
 test('what is enabled already stays as it is, by whatever name it is asked for', async (t) => {
