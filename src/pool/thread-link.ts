@@ -51,6 +51,8 @@ export class ThreadLink {
   #lastId = 0
   /** Whether anything came since `takeHeard` was asked last. */
   #heard = false
+  /** Called once, soon after the next frame from the thread. */
+  onceHeard: (() => void) | undefined
 
   /** @param socket a connection that has not said hello yet; it is ended when it does not in time */
   constructor(socket: Socket, greet: Greet) {
@@ -59,6 +61,7 @@ export class ThreadLink {
     this.#channel = openChannel(socket, {
       onFrame: (frame) => {
         this.#heard = true
+        if (this.onceHeard !== undefined) this.#tellOnce(this.onceHeard)
         if (this.#handlers !== undefined) return this.#receive(frame, this.#handlers)
         clearTimeout(silent)
         this.#hello(frame)
@@ -165,6 +168,12 @@ export class ThreadLink {
       this.#lastId = this.#lastId >= 0xffff_fff0 ? 1 : this.#lastId + 1
     } while (this.open.has(this.#lastId))
     return this.#lastId
+  }
+
+  /** Not before the other frames that came with this one. */
+  #tellOnce(hear: () => void): void {
+    this.onceHeard = undefined
+    queueMicrotask(hear)
   }
 
   #hello(frame: Frame): void {

@@ -147,7 +147,7 @@ export class Watch {
   // ---- late and punctual ---------------------------------------------------------------------------------------
 
   #late(thread: PoolThread, since: number, now: number): void {
-    thread.late = {
+    const late: Lateness = {
       since,
       culprit: undefined,
       isLoad: false,
@@ -161,9 +161,15 @@ export class Watch {
       delayedMs: undefined,
       untoldMs: 0,
     }
+    thread.late = late
     if (thread.slot !== undefined) this.#pool.scheduler.setLate(thread.slot)
-    const ids = thread.link?.revocable() ?? []
-    thread.process.order({ type: 'revoke', thread: thread.id, ids })
+    const { link } = thread
+    thread.process.order({ type: 'revoke', thread: thread.id, ids: link?.revocable() ?? [] })
+    // The clock would see it later, and not at all while this process is late itself: between two loads there is not much time.
+    if (link === undefined) return
+    link.onceHeard = () => {
+      if (thread.late === late) this.#punctual(thread, performance.now())
+    }
   }
 
   #revoked(thread: PoolThread, report: Extract<SupervisorReport, { type: 'revoked' }>): void {
