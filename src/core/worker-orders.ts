@@ -51,7 +51,8 @@ export interface ThreadSample {
 
 /** From a supervisor to the dispatcher. */
 export type SupervisorReport =
-  | { type: 'up'; pid: number }
+  /** `version`: of the program that the process runs. */
+  | { type: 'up'; pid: number; version: string }
   /** The thread is gone, by order or not. `error`: what nothing in it caught. */
   | { type: 'ended'; thread: number; code: number; error?: string; running: Running }
   /** The thread is being ended by its supervisor, for this; it may take seconds until it is gone. */

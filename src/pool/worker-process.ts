@@ -13,6 +13,7 @@ import { fileURLToPath } from 'node:url'
 import { backOffMs } from '../core/back-off.ts'
 import { entryUrl } from '../core/entry.ts'
 import type { Log } from '../core/log.ts'
+import { VERSION } from '../core/version.ts'
 import type { SupervisorOrder, SupervisorReport } from '../core/worker-orders.ts'
 import type { MemoryCage } from './kernel-memory.ts'
 
@@ -162,7 +163,7 @@ export class WorkerProcess {
     // Before it has threads: Linux keeps it for each thread, and new ones take it over.
     if (nice > 0 && child.pid !== undefined) standBack(child.pid, nice)
     child.on('message', (report: SupervisorReport) => {
-      if (report.type === 'up') this.#handlers.onUp(this)
+      if (report.type === 'up') this.#up(report.version)
       this.#handlers.onReport(this, report)
     })
     child.on('error', (error) => {
@@ -170,6 +171,15 @@ export class WorkerProcess {
       if (child.pid === undefined) this.#down(`it could not be started: ${error.message}`, null)
     })
     child.on('exit', (code, signal) => this.#down(signal ?? `exit code ${code}`, signal))
+  }
+
+  #up(version: string): void {
+    // A package that was installed over the one that runs is loaded by every process that starts after that.
+    if (version !== VERSION) {
+      const what = { process: this.index, version, server: VERSION }
+      this.#log.error(what, 'worker process runs another version than the server: restart the server')
+    }
+    this.#handlers.onUp(this)
   }
 
   #down(reason: string, signal: NodeJS.Signals | null): void {

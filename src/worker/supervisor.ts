@@ -7,6 +7,7 @@
  * thread that was started is reported as `ended` exactly once, unless the process ends first.
  */
 import { trimHeap } from '../core/trim-heap.ts'
+import { VERSION } from '../core/version.ts'
 import type { SupervisorOrder, SupervisorReport } from '../core/worker-orders.ts'
 import { SupervisedThread } from './supervised-thread.ts'
 
@@ -118,4 +119,4 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal
 process.on('disconnect', () => (threads.size === 0 ? process.exit(0) : process.kill(process.pid, 'SIGKILL')))
 process.on('message', (order: SupervisorOrder) => obey(order))
 setInterval(watch, WATCH_EVERY_MS).unref()
-report({ type: 'up', pid: process.pid })
+report({ type: 'up', pid: process.pid, version: VERSION })

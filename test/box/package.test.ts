@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
+import { createInterface } from 'node:readline'
 import { after, before, test } from 'node:test'
 import { promisify } from 'node:util'
 import { VERSION } from '../../src/core/version.ts'
@@ -86,6 +87,29 @@ test('the installed command explains itself, writes a configuration, checks it a
   assert.equal(code, 0)
 })
 
+test('a package that was installed over the one that runs is spoken of when a process of it starts', async (t) => {
+  const site = join(dir, 'upgraded')
+  await run(command, ['init', site], { env })
+  const fresh = readFileSync(join(site, 'vhostel.ini'), 'utf8')
+  writeFileSync(join(site, 'vhostel.ini'), fresh.replace('127.0.0.1:8080', '127.0.0.1:0'))
+  const server = spawn(command, ['serve', '--config', site], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  t.after(() => server.kill('SIGKILL'))
+  const spoken = lineOf(server, /worker process runs another version/)
+  const port = await portOf(server)
+  const manifest = join(dir, 'home/node_modules/vhostel/package.json')
+  const before = readFileSync(manifest, 'utf8')
+  t.after(() => writeFileSync(manifest, before))
+
+  writeFileSync(manifest, before.replace(VERSION, '99.0.0'))
+  const workers = readFileSync(`/proc/${server.pid}/task/${server.pid}/children`, 'utf8').trim().split(' ')
+  for (const pid of workers) process.kill(Number(pid), 'SIGKILL')
+  const reply = await send({ host: '127.0.0.1', port, headers: { host: 'hello.localhost' } })
+
+  assert.equal(reply.status, 200)
+  const { version, server: running } = JSON.parse(await spoken)
+  assert.deepEqual([version, running], ['99.0.0', VERSION])
+})
+
 test('what plain npm pack makes in a checkout works too, and brings its own Node where it can', async () => {
   const folder = join(dir, 'plain')
   mkdirSync(folder)
@@ -108,6 +132,15 @@ async function portOf(server: ChildProcess): Promise<number> {
     const port = /hello\.localhost:(\d+)/.exec(output)?.[1]
     if (port !== undefined) return Number(port)
   }
+}
+
+/** The next line of its standard error that looks like this. */
+async function lineOf(server: ChildProcess, wanted: RegExp): Promise<string> {
+  const signal = AbortSignal.timeout(DEADLINE_MS)
+  for await (const line of createInterface({ input: server.stderr as NodeJS.ReadableStream, signal })) {
+    if (wanted.test(line)) return line
+  }
+  throw new Error(`no line came like ${wanted}`)
 }
 
 function sizeOf(folder: string): number {

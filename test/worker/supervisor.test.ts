@@ -6,6 +6,7 @@ import { once } from 'node:events'
 import { readdirSync, statSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { VERSION } from '../../src/core/version.ts'
 import type { SupervisorReport } from '../../src/core/worker-orders.ts'
 import { writeSite } from '../helpers/site-files.ts'
 import { until, WorkerDriver } from '../helpers/thread-driver.ts'
@@ -24,7 +25,7 @@ function endOf(worker: WorkerDriver, thread: number): Promise<Ended> {
 test('a process says that it is up, with its pid', async (t) => {
   const worker = await WorkerDriver.start(t)
 
-  assert.deepEqual(worker.reports, [{ type: 'up', pid: worker.child.pid }])
+  assert.deepEqual(worker.reports, [{ type: 'up', pid: worker.child.pid, version: VERSION }])
 })
 
 test('threads of one process are apart from each other', async (t) => {
