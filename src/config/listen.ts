@@ -11,6 +11,11 @@ import type { Read } from './units.ts'
  */
 export type ListenAddress = { kind: 'tcp'; host: string; port: number } | { kind: 'unix'; path: string }
 
+/** The host of all interfaces, IPv4 and IPv6. */
+export const ALL_INTERFACES = '::'
+/** All interfaces where there is no IPv6. */
+export const ALL_OF_IPV4 = '0.0.0.0'
+
 const EXAMPLES = '(such as 127.0.0.1:8080, [::1]:8080, *:80, 8080 or unix:run/web.sock)'
 
 /** Reads one address. Port 0 is a free port, which the system chooses. */
@@ -41,7 +46,7 @@ function fault(found: string, reason: string): Read<ListenAddress> {
 }
 
 function readHost(host: string): string | undefined {
-  if (host === '*') return '::'
+  if (host === '*') return ALL_INTERFACES
   if (host.startsWith('[') && host.endsWith(']')) {
     const address = host.slice(1, -1)
     return isIPv6(address) ? address : undefined

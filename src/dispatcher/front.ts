@@ -7,6 +7,7 @@ import type { IncomingMessage, Server, ServerOptions } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Server as NetServer } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { ALL_INTERFACES, ALL_OF_IPV4 } from '../config/listen.ts'
 import type { FrontSettings } from '../config/server-front.ts'
 import type { ListenAddress } from '../config/server-schema.ts'
 import { AddressInUse } from '../core/errors.ts'
@@ -223,11 +224,24 @@ function wantsUpgrade(req: IncomingMessage): boolean {
 
 async function bind(server: Server, address: ListenAddress): Promise<void> {
   if (address.kind === 'unix') return listenUnix(server, address.path, FRONT_SOCKET_MODE)
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      reject(error.code === 'EADDRINUSE' ? new AddressInUse(`${address.host}:${address.port}`) : error)
+  try {
+    await bindPort(server, address.host, address.port)
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EADDRINUSE') throw new AddressInUse(`${address.host}:${address.port}`)
+    // The kernel has no IPv6, so all interfaces are those of IPv4.
+    if (address.host !== ALL_INTERFACES || code !== 'EAFNOSUPPORT') throw error
+    await bind(server, { ...address, host: ALL_OF_IPV4 })
+  }
+}
+
+function bindPort(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', reject)
+    server.listen({ host, port, backlog: BACKLOG }, () => {
+      server.off('error', reject)
+      resolve()
     })
-    server.listen({ host: address.host, port: address.port, backlog: BACKLOG }, resolve)
   })
 }
 

@@ -8,7 +8,7 @@
 import { closeSync, fstatSync, readFileSync } from 'node:fs'
 import type { Server } from 'node:net'
 import type { ListenAddress } from '../config/listen.ts'
-import { formatListenAddress } from '../config/listen.ts'
+import { ALL_INTERFACES, ALL_OF_IPV4, formatListenAddress } from '../config/listen.ts'
 
 /** The first descriptor that is handed over, as sd_listen_fds(3) has it. */
 const FIRST_FD = 3
@@ -50,7 +50,7 @@ export class InheritedSockets {
    * @returns whether there is one; else the server has to bind the address itself
    */
   async listen(server: Server, address: ListenAddress, backlog: number): Promise<boolean> {
-    const socket = this.#free.get(formatListenAddress(shortened(address)))
+    const socket = this.#socketOf(address)
     if (socket === undefined) return false
     this.#free.delete(socket.address)
     const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -63,13 +63,20 @@ export class InheritedSockets {
 
   /** Closes all but those that these addresses name. @returns what was closed */
   closeOthers(addresses: readonly ListenAddress[]): InheritedSocket[] {
-    const named = new Set(addresses.map((address) => formatListenAddress(shortened(address))))
-    const others = [...this.#free.values()].filter(({ address }) => !named.has(address))
+    const named = new Set(addresses.map((address) => this.#socketOf(address)))
+    const others = [...this.#free.values()].filter((socket) => !named.has(socket))
     for (const { fd, address } of others) {
       this.#free.delete(address)
       closeQuietly(fd)
     }
     return others
+  }
+
+  #socketOf(address: ListenAddress): InheritedSocket | undefined {
+    const socket = this.#free.get(formatListenAddress(shortened(address)))
+    if (socket !== undefined || address.kind === 'unix' || address.host !== ALL_INTERFACES) return socket
+    // What systemd makes of a port alone where the kernel has no IPv6.
+    return this.#free.get(formatListenAddress({ ...address, host: ALL_OF_IPV4 }))
   }
 }
 

@@ -62,3 +62,12 @@ test('what no listen names, however it writes an address, is closed', () => {
   assert.throws(() => closeSync(unused), { code: 'EBADF' })
   closeSync(used)
 })
+
+test('where the kernel has no IPv6, the socket of all interfaces is that of IPv4', () => {
+  const ofPort = { fd: 1_000_000, address: '0.0.0.0:80' }
+  const all = { kind: 'tcp', host: '::', port: 80 } as const
+
+  assert.deepEqual(new InheritedSockets([ofPort]).closeOthers([all]), [])
+  const both = new InheritedSockets([ofPort, { fd: 1_000_001, address: '[::]:80' }])
+  assert.deepEqual(both.closeOthers([all]), [ofPort])
+})
