@@ -90,6 +90,7 @@ test('every line of etc-example that is commented out is good once it is not', a
     'sites-available/.env': '',
     'sites-available/fullchain.pem': PAIR.cert,
     'sites-available/privkey.pem': PAIR.key,
+    'sites-available/backend-ca.pem': PAIR.cert,
     htpasswd: 'admin:$2y$04$GPNzp4u3NwDc0wPB3rEo1u5RlA/1SnSlg9b8ipivaTq3hwRZh6qfa\n',
     'ca.pem': '-----BEGIN CERTIFICATE-----',
     'www/module/server.js': '',

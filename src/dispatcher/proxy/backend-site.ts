@@ -10,6 +10,7 @@ import type { FrontResponse } from '../front-response.ts'
 import type { Visit } from '../visit.ts'
 import type { Target } from './target.ts'
 import type { UpstreamGroup } from './upstream-group.ts'
+import { tlsFault } from './upstream-tls.ts'
 import type { WaitingBytes } from './waiting-bytes.ts'
 
 export interface BackendSite {
@@ -54,6 +55,8 @@ export function asUpstreamError(site: string, target: Target, failure: Failure):
   if (isTimeout(failure)) {
     return new UpstreamTimeout(site, target.label, wasSent ? 'begin its answer' : 'take the connection')
   }
+  const fault = tlsFault(error)
+  if (fault !== undefined) return new UpstreamFailed(site, target.label, fault)
   const what = wasSent ? 'ended the connection before its answer' : 'cannot be reached'
   return new UpstreamFailed(
     site,
@@ -69,9 +72,9 @@ export function noteFailed({ config, group, log }: BackendSite, target: Target, 
   if (wasSent && (isTimeout(failure) || isNonsense(error))) return
   const wasWell = target.failures === 0
   const restMs = group.failed(target)
-  target.why = error.message
+  target.why = tlsFault(error) ?? error.message
   if (!wasWell) return
-  log.warn({ site: config.name, upstream: target.label, why: error.message, restMs }, 'upstream failed')
+  log.warn({ site: config.name, upstream: target.label, why: target.why, restMs }, 'upstream failed')
 }
 
 /** An upstream began an answer. */

@@ -77,6 +77,13 @@ export function requestHeaders(visit: Visit, client: Client): string[] {
   return headers
 }
 
+/** The headers of a request for an upstream that gets a `Host` of its own. @param host undefined: as the visitor asked */
+export function forHost(headers: string[], host: string | undefined): string[] {
+  if (host === undefined) return headers
+  // Nothing but `requestHeaders` says it, and it says it first.
+  return ['Host', host, ...headers.slice(headers[0] === 'Host' ? 2 : 0)]
+}
+
 function addClient(headers: string[], { address, protocol, host, port }: Client): void {
   if (address !== undefined) headers.push('X-Forwarded-For', address)
   headers.push('X-Forwarded-Proto', protocol)

@@ -20,7 +20,7 @@ import { sendError } from '../send-error.ts'
 import type { Visit } from '../visit.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
 import { asUpstreamError, forgetReason, isTimeout, noteAnswered, noteFailed, writeFailure } from './backend-site.ts'
-import { answerHeaders, answerTrailers, clientOf, requestHeaders } from './forwarding.ts'
+import { answerHeaders, answerTrailers, clientOf, forHost, requestHeaders } from './forwarding.ts'
 import { RequestBody } from './request-body.ts'
 import type { Target } from './target.ts'
 import type { Job } from './upstream-group.ts'
@@ -75,7 +75,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     const options: Dispatcher.DispatchOptions = {
       path: asked.target,
       method: req.method as Dispatcher.HttpMethod,
-      headers: this.#headers,
+      headers: forHost(this.#headers, target.host),
       body: this.#body(),
       headersTimeout: limits.timeoutMs,
       bodyTimeout: this.#site.proxy.readTimeoutMs,
