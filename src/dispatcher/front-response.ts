@@ -6,7 +6,7 @@
  * final answer once, before any byte of it has left, and then every byte of its body, in the order in which it was written.
  */
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
-import type { OwnPage } from '../config/site-doors.ts'
+import type { ErrorPages } from '../config/error-pages.ts'
 import { ServerResponse } from '../core/node-http.ts'
 import type { AccessRecord } from './access-record.ts'
 import { fieldNames } from './header-fields.ts'
@@ -55,8 +55,10 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   isEndless = false
   /** What the access logs know of the request; undefined where there is none. */
   access: AccessRecord | undefined
-  /** The site's own pages for errors that are answered in its place, by `404` or `4xx`. */
-  errorPages: Readonly<Record<string, OwnPage>> | undefined
+  /** The site's own pages for errors that are answered in its place. */
+  errorPages: ErrorPages | undefined
+  /** Those of the server, where the site has none, and before it is known. */
+  serverPages: ErrorPages | undefined
   #filters: AnswerFilter[] | undefined
   /** Where the body goes first; undefined where it goes to the client at once. */
   #sink: BodySink | undefined

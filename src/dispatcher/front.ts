@@ -143,7 +143,7 @@ export class Front {
   }
 
   async #listen(server: Server, address: ListenAddress, isSecure: boolean, handler: RequestHandler): Promise<void> {
-    this.#guard.watch(server, (entry) => handler.access?.refused(entry))
+    this.#guard.watch(server, handler)
     this.#serve(server, handler)
     await bind(server, address)
     this.#listeners.push({ server, address, isSecure })

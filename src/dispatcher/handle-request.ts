@@ -4,9 +4,12 @@
  * Invariant: a request is answered by the site that the host table names for its host, or by none.
  */
 import type { IncomingMessage } from 'node:http'
+import type { ErrorPages } from '../config/error-pages.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { Log } from '../core/log.ts'
+import type { AccessEntry } from './access-format.ts'
 import type { AccessLogs } from './access-logs.ts'
+import type { Refusals } from './bad-request.ts'
 import type { Certificates } from './certificates.ts'
 import { connectionOf } from './connection.ts'
 import type { FrontResponse } from './front-response.ts'
@@ -22,10 +25,12 @@ export interface RequestContext {
   readonly log?: Log
   /** The table in force; swapped whole. */
   hosts: HostTable<Site>
+  /** [errors] of vhostel.ini; swapped whole. */
+  errorPages?: ErrorPages | undefined
 }
 
 /** Answers requests by the tables in `context`. Never throws for what a client sent. */
-export class RequestHandler {
+export class RequestHandler implements Refusals {
   readonly context: RequestContext
   /** Set where there is one of all sites. */
   readonly access: AccessLogs | undefined
@@ -54,7 +59,18 @@ export class RequestHandler {
 
   /** A request has come: from here on the access log knows of it, whatever becomes of it. */
   open(req: IncomingMessage, res: FrontResponse, upgrade?: Upgrade): void {
+    res.serverPages = this.context.errorPages
     this.access?.open(req, res, upgrade)
+  }
+
+  /** What came was no request, and is answered. */
+  told(entry: AccessEntry): void {
+    this.access?.refused(entry)
+  }
+
+  /** The server's own pages, for what belongs to no site. */
+  get pages(): ErrorPages | undefined {
+    return this.context.errorPages
   }
 
   handle(req: IncomingMessage, res: FrontResponse, upgrade?: Upgrade): void {
