@@ -29,6 +29,9 @@ export interface StaticSettings {
   notFound: string | undefined
   listing: boolean
   precompressed: boolean
+  /** The header of files, and beginnings of paths (`/assets`) or ends of names (`*.woff2`) of those that never change. */
+  cacheControl: string
+  immutable: string[]
   /** Those with the longest prefix first. */
   mounts: StaticMount[]
 }
@@ -50,6 +53,8 @@ export function readStatic(site: SiteBeingRead, place: Place, server: SiteSurrou
     notFound: keys.not_found,
     listing: keys.listing,
     precompressed: keys.precompressed,
+    cacheControl: keys.cache_control,
+    immutable: keys.immutable,
     mounts: readMounts(site, place, server),
   }
 }

@@ -3,7 +3,7 @@
  * (`/assets = public/assets`) are read in site-static.ts.
  */
 import { quote } from './problems.ts'
-import { listSetting, optional, section, setting } from './settings.ts'
+import { listSetting, optional, optionalList, section, setting } from './settings.ts'
 import type { Read } from './units.ts'
 import { flag, listType, textType } from './units.ts'
 
@@ -44,6 +44,27 @@ const pageBelowRoot = textType<string>(
   String,
 )
 
+const DIRECTIVE = /^[a-z][a-z-]*(?:=(?:[\w.-]+|"[^"]*"))?$/i
+
+const cacheControl = textType<string>(
+  'Cache-Control',
+  (found) =>
+    found.split(',').every((one) => DIRECTIVE.test(one.trim()))
+      ? { value: found }
+      : {
+          problem: `${quote(found)} is not a Cache-Control (such as public, max-age=3600, where the number is seconds)`,
+        },
+  String,
+)
+
+function readLasting(found: string): Read<string> {
+  const isFolder = /^\/(?:[^*?#\\]*)$/.test(found)
+  if (isFolder || /^\*[^*/?#\\]+$/.test(found)) return { value: found }
+  return {
+    problem: `${quote(found)} is neither the beginning of a path (such as /assets) nor the end of a name (such as *.woff2)`,
+  }
+}
+
 export const staticFiles = section(
   'Files that are sent as they are: for `kind = static`, and for folders that are mounted beside a module. `try` and ' +
     '`not_found` are for `kind = static` only.',
@@ -71,6 +92,17 @@ export const staticFiles = section(
       flag,
       'yes',
       'Whether `app.js.br`, `app.js.zst` or `app.js.gz` is sent in the place of `app.js` to clients that take it so.',
+    ),
+    cache_control: setting(
+      cacheControl,
+      'public, max-age=0',
+      'What browsers and caches are told of the files: without a word they ask each time whether a file has changed.',
+    ),
+    immutable: optionalList(
+      listType('list of paths', readLasting, String),
+      'Files that never change because their name does when they do (`app-3f9c1e.js`), and are kept for a year without asking: the ' +
+        'beginning of their path (`/assets`), or the end of their name (`*.woff2`). It is the path of the file that counts: ' +
+        '`/index.html` is not among `/assets` where `try` sends it for a path that is.',
     ),
   },
   'The files of a folder, at this beginning of the path: `/assets = public/assets`. As many as you like, the longest ' +
