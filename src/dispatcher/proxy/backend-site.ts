@@ -18,11 +18,17 @@ export interface BackendSite {
   /** Of `config`. */
   readonly proxy: ProxySettings
   readonly group: UpstreamGroup
-  /** Whether a request that an upstream lost may be sent to another; never to a program that it may have ended. */
-  readonly mayRepeat: boolean
+  /** The program that answers; undefined where other servers do. */
+  readonly program: StartedAgain | undefined
   readonly failures: FailureLog
   readonly waiting: WaitingBytes
   readonly log: Log
+}
+
+/** A program that is started again when it ends. */
+export interface StartedAgain {
+  /** Whether that is at once, so that what it did not read can wait for it. */
+  startsAtOnce(): boolean
 }
 
 /** Why no answer came. `wasSent`: the upstream had the connection, and may have worked on the request. */
@@ -41,6 +47,16 @@ export function isTimeout({ error }: Failure): boolean {
 /** Whether it did answer, with what is no HTTP or too large a head. */
 function isNonsense(error: NodeJS.ErrnoException): boolean {
   return error.code?.startsWith('HPE_') === true || error.code === 'UND_ERR_HEADERS_OVERFLOW'
+}
+
+const UNREAD = new Set(['ECONNRESET', 'EPIPE'])
+
+/**
+ * Whether who ended the connection had not read all that it was sent: then the kernel resets it, and else it only ends. Of a request
+ * without a body it has done nothing then, so it did not end because of it.
+ */
+export function wasUnread({ error }: Failure): boolean {
+  return UNREAD.has(String((error as NodeJS.ErrnoException).code))
 }
 
 /** A line of the log for a request that failed. */
