@@ -7,8 +7,10 @@
  */
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
 import type { ErrorPages } from '../config/error-pages.ts'
+import type { SiteLimits } from '../config/site-schema.ts'
 import { ServerResponse } from '../core/node-http.ts'
 import type { AccessRecord } from './access-record.ts'
+import { connectionOf } from './connection.ts'
 import { fieldNames } from './header-fields.ts'
 
 /** The head of a final answer; a filter may change all of it. */
@@ -63,6 +65,15 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   /** Where the body goes first; undefined where it goes to the client at once. */
   #sink: BodySink | undefined
   #isEnded = false
+
+  /** How long the client may take is its site's to say from here on. */
+  holdTo({ bodyTimeoutMs, bodyRate, sendTimeoutMs }: SiteLimits): void {
+    const connection = connectionOf(this.req.socket)
+    if (connection === undefined) return
+    connection.bodyTimeoutMs = bodyTimeoutMs
+    connection.bodyRate = bodyRate
+    connection.sendTimeoutMs = sendTimeoutMs
+  }
 
   /** Puts a filter behind those that are there: nearer to the client. To be called before the head is written. */
   addFilter(filter: AnswerFilter): void {

@@ -5,13 +5,11 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { ErrorPages } from '../config/error-pages.ts'
-import type { SiteConfig } from '../config/site-schema.ts'
 import type { Log } from '../core/log.ts'
 import type { AccessEntry } from './access-format.ts'
 import type { AccessLogs } from './access-logs.ts'
 import type { Refusals } from './bad-request.ts'
 import type { Certificates } from './certificates.ts'
-import { connectionOf } from './connection.ts'
 import type { FrontResponse } from './front-response.ts'
 import type { HostTable } from './host-table.ts'
 import { hostOfRequest } from './request-host.ts'
@@ -82,16 +80,7 @@ export class RequestHandler implements Refusals {
     if (match === undefined) return sendError(req, res, { statusCode: 421 })
     if (!isReachable(req, asked.host, match.site, this.#certificates)) return sendError(req, res, { statusCode: 421 })
     match.site.requests++
-    holdTo(req, match.site.config.limits)
+    res.holdTo(match.site.config.limits)
     match.site.service.answer({ req, res, asked, match, upgrade, arrivedAt: performance.now() })
   }
-}
-
-/** How long the client may take is the site's to say from here on. */
-function holdTo(req: IncomingMessage, { bodyTimeoutMs, bodyRate, sendTimeoutMs }: SiteConfig['limits']): void {
-  const connection = connectionOf(req.socket)
-  if (connection === undefined) return
-  connection.bodyTimeoutMs = bodyTimeoutMs
-  connection.bodyRate = bodyRate
-  connection.sendTimeoutMs = sendTimeoutMs
 }
