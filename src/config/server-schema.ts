@@ -131,7 +131,7 @@ function defaultableKeys(): Record<string, z.ZodType> {
 
 const defaults = section(
   "For every site that does not say otherwise: any key of a site's [site], [limits], [static], [door], [proxy], [cache] and " +
-    '[log], except `domains`, `canonical`, `upstream`, `command`, `access` and `error`, which are of one site. It is ' +
+    '[log], except `domains`, `canonical`, `upstream`, `command`, `paths`, `access` and `error`, which are of one site. It is ' +
     "as if the line stood in each site's own file.",
   defaultableKeys(),
 )

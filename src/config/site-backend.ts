@@ -10,8 +10,9 @@ import { MAX_SOCKET_PATH_BYTES } from '../core/socket-path.ts'
 import type { CommandLine } from './command-line.ts'
 import { commandLine } from './command-line.ts'
 import { duration, size } from './measures.ts'
+import { isPathPrefix } from './path-prefix.ts'
 import { quote } from './problems.ts'
-import { optional, section, setting } from './settings.ts'
+import { optional, optionalList, section, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
 import { addProblem } from './site-reading.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
@@ -41,6 +42,8 @@ export interface ProxySettings {
   bufferBytes: number
   /** Whose host stands in `Host`: the one that the visitor asked for, or the upstream's own. */
   hostHeader: (typeof HOSTS)[number]
+  /** Beginnings of the paths that go there, without a slash at the end; empty for all. All else is files. */
+  paths: string[]
   /** Of the upstreams that are spoken to over TLS. */
   tls: UpstreamTls
 }
@@ -93,6 +96,12 @@ export function authorityOf({ host, port }: { host: string; port: number }): str
   return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
+function readPath(found: string): Read<string> {
+  const path = found.replace(/\/$/, '')
+  if (isPathPrefix(path) && path !== '') return { value: path }
+  return { problem: `${quote(found)} is not the beginning of a path as browsers send it (such as /api)` }
+}
+
 /** Keys of [site]. */
 export const backendKeys = {
   upstream: optional(
@@ -141,6 +150,11 @@ export const proxySection = section('For `kind = proxy` and `kind = command`: th
     'visitor',
     'What an upstream gets as `Host`: the host that the visitor asked for, or (`upstream`) its own, as it stands in `upstream`, ' +
       "for servers elsewhere that know only that. `X-Forwarded-Host` has the visitor's in both cases.",
+  ),
+  paths: optionalList(
+    listType('list of paths', readPath, String),
+    'Beginnings of the paths that go to the upstream or the program (`/api, /socket.io`), by whole parts. Everything else is ' +
+      'answered with the files of `[static] / = FOLDER`, as `try` and `not_found` say. Left out: all paths go there.',
   ),
   ...upstreamTlsKeys,
 })
@@ -229,6 +243,7 @@ function proxySettings(proxy: SiteFile['proxy'], tls: UpstreamTls): ProxySetting
     tunnelIdleMs: proxy.tunnel_idle,
     bufferBytes: proxy.buffer,
     hostHeader: proxy.host_header,
+    paths: proxy.paths,
     tls,
   }
 }

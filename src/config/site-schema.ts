@@ -309,4 +309,4 @@ export interface SiteLimits {
 /** Sections whose keys can also be set for all sites, in [defaults]. */
 export const DEFAULTABLE_SECTIONS = ['site', 'limits', 'static', 'door', 'proxy', 'cache', 'log'] as const
 /** Keys of those sections that only a site itself can set: what they name is of one site. */
-export const OWN_KEYS: readonly string[] = ['domains', 'canonical', 'upstream', 'command', 'access', 'error']
+export const OWN_KEYS: readonly string[] = ['domains', 'canonical', 'upstream', 'command', 'paths', 'access', 'error']

@@ -67,7 +67,7 @@ function readLasting(found: string): Read<string> {
 
 export const staticFiles = section(
   'Files that are sent as they are: for `kind = static`, and for folders that are mounted beside a module. `try` and ' +
-    '`not_found` are for `kind = static` only.',
+    '`not_found` are for `kind = static`, and for `/` where `[proxy] paths` says what goes elsewhere.',
   {
     index: listSetting(
       listType('list of file names', fileName, String),

@@ -21,7 +21,7 @@ import { canonicalStep, redirectAnswers } from './redirects.ts'
 import { staticAnswers } from './static-files.ts'
 import type { SiteFolders } from './static-folder.ts'
 import { siteFolders } from './static-folder.ts'
-import { mountStep } from './static-mounts.ts'
+import { isBelow, mountStep } from './static-mounts.ts'
 import type { Answerer, Step } from './visit.ts'
 import { through } from './visit.ts'
 
@@ -56,7 +56,7 @@ export function createService(config: SiteConfig, parts: ServiceParts): SiteServ
   const backend = config.backend === undefined ? undefined : parts.backends.open(config, config.backend)
   const answer = through(
     stepsOf(config, parts, { folders, cache }),
-    backend?.answer ?? answererOf(config, parts, folders),
+    backend === undefined ? answererOf(config, parts, folders) : byPath(config, backend, folders),
   )
   const close = (): void => {
     folders.close()
@@ -101,7 +101,7 @@ function answererOf(config: SiteConfig, parts: ServiceParts, folders: SiteFolder
     case 'module':
       return parts.modules.answer
     case 'static':
-      return staticAnswers(folders.root)
+      return filesOf(config, folders)
     case 'redirect':
       return redirectAnswers(config.redirect)
     case 'proxy':
@@ -110,4 +110,17 @@ function answererOf(config: SiteConfig, parts: ServiceParts, folders: SiteFolder
     default:
       return config.kind satisfies never
   }
+}
+
+function filesOf({ name }: SiteConfig, { root }: SiteFolders): Answerer {
+  if (root === undefined) throw new Error(`site '${name}' has no folder`)
+  return staticAnswers(root)
+}
+
+/** Who answers where a backend is only for some paths: files for all others. */
+function byPath(config: SiteConfig, { answer }: Backend, folders: SiteFolders): Answerer {
+  const { paths = [] } = config.backend?.proxy ?? {}
+  if (paths.length === 0) return answer
+  const files = filesOf(config, folders)
+  return (visit) => (paths.some((path) => isBelow(visit.asked.target, path)) ? answer(visit) : files(visit))
 }

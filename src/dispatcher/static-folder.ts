@@ -40,8 +40,8 @@ export const PLAIN_FOLDER: Omit<StaticFolder, 'root'> = {
 
 /** The folders of one site with one version of its settings. */
 export interface SiteFolders {
-  /** Served by `kind = static` only. */
-  root: StaticFolder
+  /** Whose files answer for the site, or for all paths that go to nobody else; undefined where there are none. */
+  root: StaticFolder | undefined
   /** Those with the longest prefix first. */
   mounts: { prefix: string; folder: StaticFolder }[]
   /** What is kept of them is given up. */
@@ -49,15 +49,20 @@ export interface SiteFolders {
 }
 
 /** The folders that a site serves from. */
-export function siteFolders(config: Pick<SiteConfig, 'kind' | 'root' | 'static'>, memory: HotFiles): SiteFolders {
-  const root = staticFolder(config.root, config.static, memory)
-  const mounts = config.static.mounts.map(({ prefix, folder }) => ({
-    prefix,
-    folder: mountedFolder(folder, config.static, memory, prefix),
-  }))
+export function siteFolders(
+  config: Pick<SiteConfig, 'kind' | 'root' | 'static' | 'backend'>,
+  memory: HotFiles,
+): SiteFolders {
+  const isSplit = (config.backend?.proxy.paths.length ?? 0) > 0
+  const rest = isSplit ? config.static.mounts.find(({ prefix }) => prefix === '') : undefined
+  const path = config.kind === 'static' ? config.root : rest?.folder
+  const root = path === undefined ? undefined : staticFolder(path, config.static, memory)
+  const mounts = config.static.mounts
+    .filter((mount) => mount !== rest)
+    .map(({ prefix, folder }) => ({ prefix, folder: mountedFolder(folder, config.static, memory, prefix) }))
   const close = (): void => {
-    const used = config.kind === 'static' ? [root] : []
-    for (const { id } of [...used, ...mounts.map(({ folder }) => folder)]) memory.forgetFolder(id)
+    if (root !== undefined) memory.forgetFolder(root.id)
+    for (const { folder } of mounts) memory.forgetFolder(folder.id)
   }
   return { root, mounts, close }
 }

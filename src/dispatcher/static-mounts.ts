@@ -17,7 +17,7 @@ export function mountStep(prefix: string, folder: StaticFolder): Step {
 }
 
 /** By whole parts of the path: `/assets` is not the beginning of `/assets2`. */
-function isBelow(target: string, prefix: string): boolean {
+export function isBelow(target: string, prefix: string): boolean {
   if (!target.startsWith(prefix)) return false
   const next = target[prefix.length]
   return next === '/' || next === '?' || next === undefined

@@ -80,7 +80,7 @@ test('every line of etc-example that is commented out is good once it is not', a
   const uncommented = (file: string) =>
     example(file)
       .replace(/^; (?:user|group) = .*$/gm, '')
-      .replace(/^; (\w+(?:\[\])? = )/gm, '$1')
+      .replace(/^; ((?:\w+(?:\[\])?|\/\w*) = )/gm, '$1')
   const folder = configFolder(t, {
     // For all sites at once these two would make a module of the static one.
     'vhostel.ini': uncommented('vhostel.ini').replace('kind = module\n', '').replace('module = server.js\n', ''),
@@ -94,6 +94,7 @@ test('every line of etc-example that is commented out is good once it is not', a
     htpasswd: 'admin:$2y$04$GPNzp4u3NwDc0wPB3rEo1u5RlA/1SnSlg9b8ipivaTq3hwRZh6qfa\n',
     'ca.pem': '-----BEGIN CERTIFICATE-----',
     'www/module/server.js': '',
+    'www/downloads/file.zip': '',
     'www/static/index.html': '',
     'www/command/hello.txt': '',
   })

@@ -69,3 +69,22 @@ test('what is wrong with TLS to upstreams is told with its line', (t) => {
     of('tls_ca', 'has no use with tls_verify = no: take one of the two away'),
   )
 })
+
+test('some paths for an upstream need a folder for all others, with try and not_found', (t) => {
+  const files = { 'public/index.html': '' }
+  const split = (proxy: string, more: string) => load(t, 'http://a.test', `${proxy}\n[static]\n${more}`, files)
+  const { backend, problems } = split('paths = /api/, /ws', '/ = ../public\ntry = $uri, /index.html')
+  assert.deepEqual([backend?.proxy.paths, problems], [['/api', '/ws'], []])
+
+  assert.deepEqual(split('paths = /api', 'index = a.html').problems, [
+    'sites-enabled/site.ini:5: [proxy] paths: needs a folder for all other paths: write / = public, or where it is, in [static]',
+  ])
+  assert.deepEqual(split('paths = /, api, /a/../b', '/ = ../public').problems, [
+    'sites-enabled/site.ini:5: [proxy] paths: "/" is not the beginning of a path as browsers send it (such as /api)',
+    'sites-enabled/site.ini:5: [proxy] paths: "api" is not the beginning of a path as browsers send it (such as /api)',
+    'sites-enabled/site.ini:5: [proxy] paths: "/a/../b" is not the beginning of a path as browsers send it (such as /api)',
+  ])
+  assert.deepEqual(split('', '/ = ../public\ntry = $uri, /index.html').problems, [
+    'sites-enabled/site.ini:8: [static] try: has no use with kind = proxy: take the line away',
+  ])
+})

@@ -16,6 +16,7 @@ const SETTINGS: ProxySettings = {
   bufferBytes: 0,
   tunnelIdleMs: 1000,
   hostHeader: 'visitor',
+  paths: [],
   tls: { ca: undefined, isVerified: true, name: undefined },
 }
 const LIMITS: GroupLimits = { connections: 2, tunnels: 1, queue: 2, queueTimeoutMs: 30_000, restMs: 30_000 }
