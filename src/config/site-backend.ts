@@ -17,7 +17,7 @@ import type { SiteBeingRead } from './site-reading.ts'
 import { addProblem } from './site-reading.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
 import type { Read } from './units.ts'
-import { choice, integer, listType } from './units.ts'
+import { choice, flag, integer, listType } from './units.ts'
 import type { UpstreamTls } from './upstream-tls.ts'
 import { readUpstreamTls, upstreamTlsKeys } from './upstream-tls.ts'
 
@@ -44,6 +44,8 @@ export interface ProxySettings {
   hostHeader: (typeof HOSTS)[number]
   /** Beginnings of the paths that go there, without a slash at the end; empty for all. All else is files. */
   paths: string[]
+  /** Whether that beginning is taken off. */
+  stripsPath: boolean
   /** Of the upstreams that are spoken to over TLS. */
   tls: UpstreamTls
 }
@@ -156,6 +158,12 @@ export const proxySection = section('For `kind = proxy` and `kind = command`: th
     'Beginnings of the paths that go to the upstream or the program (`/api, /socket.io`), by whole parts. Everything else is ' +
       'answered with the files of `[static] / = FOLDER`, as `try` and `not_found` say. Left out: all paths go there.',
   ),
+  strip_path: setting(
+    flag,
+    'no',
+    'Whether the beginning that `paths` names is taken off before the upstream gets the path: it sees `/users` for `/api/users`, ' +
+      'and `/api` in `X-Forwarded-Prefix`.',
+  ),
   ...upstreamTlsKeys,
 })
 
@@ -205,6 +213,9 @@ export function checkBackend(site: SiteBeingRead, kind: SiteConfig['kind']): Sit
     addProblem(site, 'site', 'command', `is missing: ${cure}`)
   }
   const upstreams = kind === 'proxy' ? absolute(site, upstream) : []
+  if (site.checked.value.proxy.paths.length === 0 && site.document.sections.get('proxy')?.keys.has('strip_path')) {
+    addProblem(site, 'proxy', 'strip_path', 'has no use without paths: name there what is to be taken off')
+  }
   const tls = readUpstreamTls(
     site,
     upstreams.some((one) => one.kind === 'tcp' && one.isTls),
@@ -244,6 +255,7 @@ function proxySettings(proxy: SiteFile['proxy'], tls: UpstreamTls): ProxySetting
     bufferBytes: proxy.buffer,
     hostHeader: proxy.host_header,
     paths: proxy.paths,
+    stripsPath: proxy.strip_path,
     tls,
   }
 }

@@ -21,8 +21,8 @@ import { canonicalStep, redirectAnswers } from './redirects.ts'
 import { staticAnswers } from './static-files.ts'
 import type { SiteFolders } from './static-folder.ts'
 import { siteFolders } from './static-folder.ts'
-import { isBelow, mountStep } from './static-mounts.ts'
-import type { Answerer, Step } from './visit.ts'
+import { isBelow, leadsOut, mountStep } from './static-mounts.ts'
+import type { Answerer, Step, Visit } from './visit.ts'
 import { through } from './visit.ts'
 
 export interface SiteService {
@@ -119,8 +119,20 @@ function filesOf({ name }: SiteConfig, { root }: SiteFolders): Answerer {
 
 /** Who answers where a backend is only for some paths: files for all others. */
 function byPath(config: SiteConfig, { answer }: Backend, folders: SiteFolders): Answerer {
-  const { paths = [] } = config.backend?.proxy ?? {}
+  const { paths = [], stripsPath = false } = config.backend?.proxy ?? {}
   if (paths.length === 0) return answer
   const files = filesOf(config, folders)
-  return (visit) => (paths.some((path) => isBelow(visit.asked.target, path)) ? answer(visit) : files(visit))
+  const longestFirst = paths.toSorted((a, b) => b.length - a.length)
+  return (visit) => {
+    const { target } = visit.asked
+    const prefix = leadsOut(target) ? undefined : longestFirst.find((path) => isBelow(target, path))
+    if (prefix === undefined) files(visit)
+    else answer(stripsPath ? below(visit, prefix) : visit)
+  }
+}
+
+/** The same visit without the beginning of its path; what is left begins with a slash. */
+function below(visit: Visit, prefix: string): Visit {
+  const rest = visit.asked.target.slice(prefix.length)
+  return { ...visit, prefix, asked: { ...visit.asked, target: rest.startsWith('/') ? rest : `/${rest}` } }
 }

@@ -9,7 +9,9 @@ import { WebSocket, WebSocketServer } from 'ws'
 import { startBox } from '../helpers/box.ts'
 
 async function api(t: TestContext): Promise<string> {
-  const server = createServer((req, res) => res.end(`api ${req.method} ${req.url}`)).listen(0, '127.0.0.1')
+  const server = createServer((req, res) =>
+    res.end(`api ${req.method} ${req.url} ${req.headers['x-forwarded-prefix'] ?? ''}`.trim()),
+  ).listen(0, '127.0.0.1')
   new WebSocketServer({ server }).on('connection', (socket) => socket.on('message', (data) => socket.send(data)))
   await once(server, 'listening')
   t.after(() => {
@@ -30,10 +32,15 @@ test('some paths go to an upstream or a program, and everything else is files', 
     'app.cjs': PROGRAM,
   }
   const rest = '[static]\n/ = dist\ntry = $uri, $uri/, /index.html\nimmutable = /assets\n'
+  const url = await api(t)
   const ini = (name: string, what: string, more: string) =>
     `[site]\ndomains = ${name}.test\nroot = ../sites/${name}\n${what}\n[proxy]\npaths = /api, /ws\n${rest}${more}`
   const box = await startBox(t, {
-    app: { files, ini: ini('app', `upstream = ${await api(t)}`, '/api/docs = docs\n') },
+    app: { files, ini: ini('app', `upstream = ${url}`, '/api/docs = docs\n') },
+    strips: {
+      files,
+      ini: ini('strips', `upstream = ${url}`, '').replace('/ws\n', '/ws, /api/deep\nstrip_path = yes\n'),
+    },
     program: { files, ini: ini('program', `command = ${process.execPath} app.cjs $SOCKET`, '') },
   })
   const told = async (site: string, path: string, method = 'GET'): Promise<string> => {
@@ -56,6 +63,28 @@ test('some paths go to an upstream or a program, and everything else is files', 
   assert.equal(await told('program', '/users'), '200 spa')
   assert.equal((await box.site('program'))?.program?.state, 'stopped')
   assert.equal(await told('program', '/api/x'), '200 program /api/x')
+
+  // What leads out of these paths is not for the upstream, whatever that would make of it.
+  for (const out of [
+    '/api/../admin',
+    '/api/%2e%2E/admin',
+    '/api%2f..%2fadmin',
+    '/api/.%2e\\admin',
+    '/api/..',
+    '/api/./x',
+  ]) {
+    assert.match(await told('strips', out), /^404 |^200 spa$/, out)
+  }
+  assert.match(await told('app', '/api/..;/admin'), /^404 /)
+  assert.equal(await told('app', '/api/..x/a.b?c=/../d'), '200 api GET /api/..x/a.b?c=/../d')
+
+  const forged = { headers: { 'x-forwarded-prefix': '/evil' } }
+  assert.equal((await box.ask('app', '/api', forged)).text, 'api GET /api')
+  assert.equal((await box.ask('strips', '/api/users?x=%2F', forged)).text, 'api GET /users?x=%2F /api')
+  assert.equal(await told('strips', '/api'), '200 api GET / /api')
+  assert.equal(await told('strips', '/api?x=1'), '200 api GET /?x=1 /api')
+  assert.equal(await told('strips', '/api//x'), '200 api GET //x /api')
+  assert.equal(await told('strips', '/api/deep/x'), '200 api GET /x /api/deep')
 
   const ws = new WebSocket(`ws://127.0.0.1:${box.port}/ws/chat`, { headers: { host: 'app.test' } })
   await once(ws, 'open')

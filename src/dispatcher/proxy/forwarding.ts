@@ -76,6 +76,7 @@ export function requestHeaders(visit: Visit, client: Client): string[] {
   }
   if (wantsTrailers(visit.req)) headers.push('TE', 'trailers')
   addClient(headers, client)
+  if (visit.prefix !== undefined) headers.push('X-Forwarded-Prefix', visit.prefix)
   return headers
 }
 
