@@ -8,6 +8,8 @@ import { MAX_SOCKET_PATH_BYTES } from '../core/socket-path.ts'
 import type { Checked, Checker } from './check.ts'
 import { checkDocument, createChecker, keyProblem, lineOf } from './check.ts'
 import { checkDefaults } from './check-defaults.ts'
+import type { ErrorPages } from './error-pages.ts'
+import { readErrorPages } from './error-pages.ts'
 import type { IniDocument, IniSection } from './ini.ts'
 import { parseIni } from './ini.ts'
 import type { ListenAddress } from './listen.ts'
@@ -40,8 +42,9 @@ const MAX_RUN_PATH_BYTES = 80
 
 const OWN_FILE = "a site's own file"
 const SITE_SECTIONS = Object.fromEntries(Object.keys(siteSchema.shape).map((name) => [name, OWN_FILE]))
+const { errors: _, ...ONLY_OF_SITES } = SITE_SECTIONS
 const LOGGING_SECTIONS = { log: 'logging.ini', access: 'logging.ini', files: 'logging.ini' }
-const serverChecker = createChecker(serverSchema, { ...SITE_SECTIONS, ...LOGGING_SECTIONS }, ['pool'])
+const serverChecker = createChecker(serverSchema, { ...ONLY_OF_SITES, ...LOGGING_SECTIONS }, ['pool'])
 const loggingChecker = createChecker(loggingSchema, {
   server: 'vhostel.ini',
   pool: 'vhostel.ini',
@@ -66,11 +69,13 @@ export function loadServer(path: string): ServerLoad {
   const logging = existsSync(loggingFile)
     ? readFile(loggingChecker, loggingFile)
     : checkText(loggingChecker, '', loggingFile)
-  const draft = serverConfig(file, dir, server, pools, logging.checked.value)
+  const pages = readServerPages(server, dir)
+  const draft = serverConfig(file, dir, server, pools, logging.checked.value, pages)
   const problems = [
     ...inLineOrder([
       ...server.problems,
       ...pools.problems,
+      ...pages.problems,
       ...checkPaths(server, draft),
       ...checkDefaults(server.document, draft),
     ]),
@@ -110,6 +115,7 @@ function serverConfig(
   { document, checked }: FileRead<typeof serverSchema>,
   { pools }: PoolsRead,
   { log, access, files }: z.output<typeof loggingSchema>,
+  { pages, dependencies }: ServerPages,
 ): ServerConfig {
   const { server, pool } = checked.value
   const defaultSite = server.default_site
@@ -131,9 +137,28 @@ function serverConfig(
     log: { ...log, file: inFolder(dir, log.file), access: { ...access, file: inFolder(dir, access.file) }, files },
     front: frontSettings(server),
     acme: acmeConfig(checked.value.acme, dir),
+    errors: pages,
+    dependencies,
     defaults: siteDefaults(document, checked),
     defaultSiteLine: defaultSite === undefined ? undefined : lineOf(document, 'server', 'default_site'),
   }
+}
+
+/** [errors] as read, and what was found on the way. */
+interface ServerPages {
+  pages: ErrorPages | undefined
+  problems: Problem[]
+  dependencies: string[]
+}
+
+function readServerPages({ document, file, checked }: FileRead<typeof serverSchema>, dir: string): ServerPages {
+  const problems: Problem[] = []
+  const dependencies: string[] = []
+  const pages = readErrorPages(checked.value.errors, dir, {
+    addProblem: (status, message) => problems.push(keyProblem(document, file, 'errors', status, message)),
+    dependencies,
+  })
+  return { pages, problems, dependencies }
 }
 
 function inFolder(dir: string, file: string | undefined): string | undefined {

@@ -4,6 +4,8 @@
  */
 import { z } from 'zod'
 import type { RawSection } from './check.ts'
+import type { ErrorPages } from './error-pages.ts'
+import { serverErrorsSection } from './error-pages.ts'
 import type { Identity } from './identity.ts'
 import type { ListenAddress } from './listen.ts'
 import { formatListenAddress, readListenAddress } from './listen.ts'
@@ -133,12 +135,12 @@ function defaultableKeys(): Record<string, z.ZodType> {
 const defaults = section(
   "Settings for all sites that do not set them themselves, as if the line stood in each site's file. All " +
     "keys of a site's [site], [limits], [static], [door], [proxy], [cache] and [log] are allowed, except " +
-    '`domains`, `canonical`, `upstream`, `command`, `access` and `error`.',
+    '`domains`, `canonical`, `upstream`, `command`, `paths`, `access` and `error`.',
   defaultableKeys(),
 )
 
 /** vhostel.ini. */
-export const serverSchema = z.strictObject({ server, pool, acme: acmeSection, defaults })
+export const serverSchema = z.strictObject({ server, pool, acme: acmeSection, errors: serverErrorsSection, defaults })
 
 /** One [pool NAME] of vhostel.ini, as a file that has only that, called [pool]. */
 export const namedPoolSchema = z.strictObject({ pool: namedPool })
@@ -199,6 +201,10 @@ export interface ServerConfig {
   log: LoggingFile['log'] & Pick<LoggingFile, 'access' | 'files'>
   front: FrontSettings
   acme: AcmeConfig
+  /** For what belongs to no site, and for sites that have no page of their own. */
+  errors: ErrorPages | undefined
+  /** Other files, absolute, whose change can change all this. */
+  dependencies: string[]
   /** Values of [defaults] by the section of a site that they belong to, as texts: they are read with the site's own. */
   defaults: SiteDefaults
   /** Where `default_site` is written, for the problem that there is no such site. */

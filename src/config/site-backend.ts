@@ -2,7 +2,7 @@
  * What stands behind a site that other programs answer for: the upstreams of `kind = proxy`, the program of
  * `kind = command`, and what [proxy] says of the connections to either.
  *
- * Limit: an upstream is plain HTTP/1.1 on TCP or on a unix socket. Invariant: a site has a backend exactly where its kind
+ * Limit: an upstream speaks HTTP/1.1, on TCP with or without TLS, or on a unix socket. Invariant: a site has a backend exactly where its kind
  * is one of those two.
  */
 import { dirname, resolve } from 'node:path'
@@ -10,16 +10,19 @@ import { MAX_SOCKET_PATH_BYTES } from '../core/socket-path.ts'
 import type { CommandLine } from './command-line.ts'
 import { commandLine } from './command-line.ts'
 import { duration, size } from './measures.ts'
+import { isPathPrefix } from './path-prefix.ts'
 import { quote } from './problems.ts'
-import { optional, section, setting } from './settings.ts'
+import { optional, optionalList, section, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
 import { addProblem } from './site-reading.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
 import type { Read } from './units.ts'
-import { integer, listType } from './units.ts'
+import { choice, flag, integer, listType } from './units.ts'
+import type { UpstreamTls } from './upstream-tls.ts'
+import { readUpstreamTls, upstreamTlsKeys } from './upstream-tls.ts'
 
 /** Where a program listens for HTTP. */
-export type Upstream = { kind: 'tcp'; host: string; port: number } | { kind: 'unix'; path: string }
+export type Upstream = { kind: 'tcp'; host: string; port: number; isTls: boolean } | { kind: 'unix'; path: string }
 
 /** [proxy], ready for use. */
 export interface ProxySettings {
@@ -37,6 +40,14 @@ export interface ProxySettings {
   tunnelIdleMs: number
   /** Of a body before an upstream gets the request, and of an answer before its client takes it. */
   bufferBytes: number
+  /** Whose host stands in `Host`: the one that the visitor asked for, or the upstream's own. */
+  hostHeader: (typeof HOSTS)[number]
+  /** Beginnings of the paths that go there, without a slash at the end; empty for all. All else is files. */
+  paths: string[]
+  /** Whether that beginning is taken off. */
+  stripsPath: boolean
+  /** Of the upstreams that are spoken to over TLS. */
+  tls: UpstreamTls
 }
 
 /** What answers for a site of `kind = proxy` or `command`. */
@@ -47,7 +58,9 @@ export interface SiteBackend {
   proxy: ProxySettings
 }
 
-const DEFAULT_PORT = 80
+const DEFAULT_PORTS = { http: 80, https: 443 } as const
+/** Whose host an upstream gets in `Host`. */
+const HOSTS = ['visitor', 'upstream'] as const
 
 function readUpstream(found: string): Read<Upstream> {
   if (found.startsWith('unix:')) {
@@ -56,30 +69,48 @@ function readUpstream(found: string): Read<Upstream> {
       ? { problem: 'unix: has to be followed by the path of a socket' }
       : { value: { kind: 'unix', path } }
   }
-  if (found.startsWith('https:')) {
-    return { problem: `${quote(found)}: only plain HTTP is spoken to upstreams: write http://…, or unix:…` }
-  }
-  const parts = /^http:\/\/(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(?::(\d{1,5}))?\/?$/.exec(found)
+  const parts = /^(https?):\/\/(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(?::(\d{1,5}))?\/?$/.exec(
+    found,
+  )
   if (parts === null) {
-    return { problem: `${quote(found)} is not an upstream: write http://HOST:PORT without a path, or unix:/PATH` }
+    return {
+      problem: `${quote(found)} is not an upstream: write http://HOST:PORT or https://HOST:PORT without a path, or unix:/PATH`,
+    }
   }
-  const port = Number(parts[3] ?? DEFAULT_PORT)
+  const scheme = parts[1] as 'http' | 'https'
+  const port = Number(parts[4] ?? DEFAULT_PORTS[scheme])
   if (port < 1 || port > 65535) return { problem: `${quote(found)}: ${port} is not a port, 1 to 65535` }
-  return { value: { kind: 'tcp', host: (parts[1] as string).replace(/^\[|\]$/g, ''), port } }
+  return { value: { kind: 'tcp', host: hostOf(parts[2] as string), port, isTls: scheme === 'https' } }
+}
+
+function hostOf(written: string): string {
+  return written.replace(/^\[|\]$/g, '')
 }
 
 /** As it would be written in an INI file. */
 export function formatUpstream(upstream: Upstream): string {
   if (upstream.kind === 'unix') return `unix:${upstream.path}`
-  return `http://${upstream.host.includes(':') ? `[${upstream.host}]` : upstream.host}:${upstream.port}`
+  return `${upstream.isTls ? 'https' : 'http'}://${authorityOf(upstream)}`
+}
+
+/** Host and port of an upstream on TCP, as they stand in a URL. */
+export function authorityOf({ host, port }: { host: string; port: number }): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
+}
+
+function readPath(found: string): Read<string> {
+  const path = found.replace(/\/$/, '')
+  if (isPathPrefix(path) && path !== '') return { value: path }
+  return { problem: `${quote(found)} is not the beginning of a path as browsers send it (such as /api)` }
 }
 
 /** Keys of [site]. */
 export const backendKeys = {
   upstream: optional(
     listType('list of upstreams', readUpstream, formatUpstream),
-    'Servers to pass requests on to: `http://127.0.0.1:8000` or `unix:/run/app.sock`. Of several, the least ' +
-      'busy one gets the next request. A relative path starts at the folder of this file.',
+    'Servers to pass requests on to: `http://127.0.0.1:8000`, `https://backend.example` or ' +
+      '`unix:/run/app.sock`. Of several, the least busy one gets the next request. A relative path starts at ' +
+      'the folder of this file.',
   ),
   command: optional(
     commandLine,
@@ -101,7 +132,7 @@ export const proxySection = section(
     connections: setting(
       integer(1, 100_000),
       '256',
-      'Requests that one upstream gets at a time. Further ones wait, as `[limits] queue` and `queue_timeout` ' + 'say.',
+      'Requests that one upstream gets at a time. Further ones wait, as `[limits] queue` and `queue_timeout` say.',
     ),
     rest: setting(
       duration(0),
@@ -118,6 +149,24 @@ export const proxySection = section(
         'is taken from the upstream ahead of the client. It keeps slow clients away from the upstream. `0B`: ' +
         'everything is passed on as it comes.',
     ),
+    host_header: setting(
+      choice(HOSTS),
+      'visitor',
+      "What an upstream gets as `Host`: `visitor` is the visitor's host, `upstream` the upstream's own, for " +
+        "servers that know no other. `X-Forwarded-Host` has the visitor's host in both cases.",
+    ),
+    paths: optionalList(
+      listType('list of paths', readPath, String),
+      'Paths that go to the upstream or the program, with everything below them: `/api, /socket.io`. All others ' +
+        'are answered with the files of `[static] / = FOLDER`. By default every path goes to the upstream.',
+    ),
+    strip_path: setting(
+      flag,
+      'no',
+      'Whether to remove the part that `paths` names: the upstream gets `/users` for `/api/users`, and `/api` in ' +
+        '`X-Forwarded-Prefix`.',
+    ),
+    ...upstreamTlsKeys,
   },
 )
 
@@ -167,10 +216,17 @@ export function checkBackend(site: SiteBeingRead, kind: SiteConfig['kind']): Sit
     addProblem(site, 'site', 'command', `is missing: ${cure}`)
   }
   const upstreams = kind === 'proxy' ? absolute(site, upstream) : []
+  if (site.checked.value.proxy.paths.length === 0 && site.document.sections.get('proxy')?.keys.has('strip_path')) {
+    addProblem(site, 'proxy', 'strip_path', 'has no use without paths: name there what is to be taken off')
+  }
+  const tls = readUpstreamTls(
+    site,
+    upstreams.some((one) => one.kind === 'tcp' && one.isTls),
+  )
   return {
     upstreams,
     command: kind === 'command' ? command : undefined,
-    proxy: proxySettings(site.checked.value.proxy),
+    proxy: proxySettings(site.checked.value.proxy, tls),
   }
 }
 
@@ -190,7 +246,7 @@ function absolute(site: SiteBeingRead, upstreams: readonly Upstream[]): Upstream
   })
 }
 
-function proxySettings(proxy: SiteFile['proxy']): ProxySettings {
+function proxySettings(proxy: SiteFile['proxy'], tls: UpstreamTls): ProxySettings {
   return {
     connectTimeoutMs: proxy.connect_timeout,
     readTimeoutMs: proxy.read_timeout,
@@ -200,5 +256,9 @@ function proxySettings(proxy: SiteFile['proxy']): ProxySettings {
     tunnels: proxy.tunnels,
     tunnelIdleMs: proxy.tunnel_idle,
     bufferBytes: proxy.buffer,
+    hostHeader: proxy.host_header,
+    paths: proxy.paths,
+    stripsPath: proxy.strip_path,
+    tls,
   }
 }

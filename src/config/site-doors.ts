@@ -1,11 +1,13 @@
 /**
- * What stands before a site, as its INI file says it: [door], [headers] and [errors], and the files that they name.
+ * What stands before a site, as its INI file says it: [door] and [headers], and the files that they name.
  *
  * The files are read here, with the INI file, so that what is wrong in them is told with its line, and a change of them is
- * a change of the site's settings. Limits: those of text-file.ts, and `MAX_PAGE_BYTES` for a page.
+ * a change of the site's settings. Limits: those of text-file.ts and of error-pages.ts.
  */
-import { dirname, extname, resolve } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
+import type { ErrorPages } from './error-pages.ts'
+import { readErrorPages } from './error-pages.ts'
 import { readHtpasswd } from './htpasswd.ts'
 import { isInside } from './inside.ts'
 import type { Network } from './network.ts'
@@ -18,9 +20,6 @@ import type { SiteBeingRead } from './site-reading.ts'
 import { addProblem } from './site-reading.ts'
 import { readTextFile } from './text-file.ts'
 import { text, textType } from './units.ts'
-
-/** Largest error page of a site. */
-const MAX_PAGE_BYTES = 64 * 1024
 
 const realm = textType<string>(
   'text',
@@ -63,22 +62,6 @@ export const headersSection = anySection(
   'single',
 )
 
-/** [errors] */
-export const errorsSection = anySection(
-  'Your own pages for errors that vhostel answers itself, by status: `404 = errors/404.html`, `5xx = ' +
-    'errors/5xx.html`. The files are `.html`, `.txt`, `.json` or `.xml`, 64 KB at most. A relative path ' +
-    'starts at `root`. If the file is missing, the standard page is sent.',
-  z.string(),
-  'single',
-)
-
-/** A page that is sent in the place of vhostel's own. */
-export interface OwnPage {
-  /** The Content-Type. */
-  type: string
-  body: string
-}
-
 /** Names with the bcrypt hashes of their passwords. */
 export interface AuthSettings {
   realm: string
@@ -95,8 +78,7 @@ export interface SiteDoors {
   rate: Rate | undefined
   auth: AuthSettings | undefined
   headers: OwnHeader[] | undefined
-  /** By `404`, or `4xx`. */
-  errors: Record<string, OwnPage> | undefined
+  errors: ErrorPages | undefined
 }
 
 const NOTHING: SiteDoors = Object.freeze({
@@ -118,7 +100,10 @@ export function readDoors(site: SiteBeingRead, root: string, kind: string): Site
     auth:
       door.auth === undefined ? undefined : readAuth(site, door.auth, door.realm, kind === 'static' ? root : undefined),
     headers: readHeaders(site),
-    errors: readErrors(site, root),
+    errors: readErrorPages(site.checked.value.errors, root, {
+      addProblem: (status, message) => addProblem(site, 'errors', status, message),
+      dependencies: site.load.dependencies,
+    }),
   }
   for (const key of ['allow', 'deny'] as const) {
     if (doors[key]?.length === 0)
@@ -181,53 +166,4 @@ function headerFault(name: string, value: string, seen: ReadonlySet<string>): st
   if (CONNECTION_HEADERS.has(name.toLowerCase())) return 'is not yours to set: the server says how an answer is sent'
   if (seen.has(name.toLowerCase())) return 'is set twice, with other letters: take one away'
   return HEADER_VALUE.test(value) ? undefined : `${quote(value)} cannot be sent: only visible characters of ASCII can`
-}
-
-// ---- error pages -----------------------------------------------------------------------------------------------
-
-const STATUS = /^[45](?:\d\d|xx)$/
-const TYPES = new Map([
-  ['.html', 'text/html; charset=utf-8'],
-  ['.htm', 'text/html; charset=utf-8'],
-  ['.txt', 'text/plain; charset=utf-8'],
-  ['.json', 'application/json'],
-  ['.xml', 'application/xml'],
-])
-
-function readErrors(site: SiteBeingRead, root: string): Record<string, OwnPage> | undefined {
-  const pages: Record<string, OwnPage> = {}
-  const written = Object.entries(site.checked.value.errors)
-  for (const [status, path] of written) {
-    const type = TYPES.get(extname(path).toLowerCase())
-    if (!STATUS.test(status)) {
-      addProblem(
-        site,
-        'errors',
-        status,
-        'is not a status of an error: write one such as 404, or 4xx or 5xx for all of them',
-      )
-    } else if (type === undefined) {
-      addProblem(
-        site,
-        'errors',
-        status,
-        `${quote(path)} is not a page: its name has to end in ${[...TYPES.keys()].join(', ')}`,
-      )
-    } else {
-      const body = readPage(site, status, resolve(root, path))
-      if (body !== undefined) pages[status] = { type, body }
-    }
-  }
-  return written.length === 0 ? undefined : pages
-}
-
-/** @returns undefined for a page that is not there: a page that is missing must not take the site away */
-function readPage(site: SiteBeingRead, status: string, file: string): string | undefined {
-  site.load.dependencies.push(file)
-  const found = readTextFile(file)
-  if ('fault' in found) return undefined
-  const bytes = Buffer.byteLength(found.text)
-  if (bytes <= MAX_PAGE_BYTES) return found.text
-  addProblem(site, 'errors', status, `${file} has ${bytes} bytes; a page may have ${MAX_PAGE_BYTES}`)
-  return undefined
 }

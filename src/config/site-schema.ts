@@ -5,6 +5,7 @@
 import { z } from 'zod'
 import type { KeyPair } from '../core/key-pair.ts'
 import type { DomainPattern } from './domains.ts'
+import { errorsSection } from './error-pages.ts'
 import type { Identity } from './identity.ts'
 import type { SiteLogConfig } from './log-schema.ts'
 import { siteLogSection } from './log-schema.ts'
@@ -16,7 +17,7 @@ import { tlsKey } from './site-acme.ts'
 import type { CacheSettings } from './site-cache.ts'
 import { cacheSection, deliveryKeys } from './site-cache.ts'
 import type { SiteDoors } from './site-doors.ts'
-import { doorSection, errorsSection, headersSection } from './site-doors.ts'
+import { doorSection, headersSection } from './site-doors.ts'
 import type { RedirectSettings } from './site-redirect.ts'
 import type { StaticSettings } from './site-static.ts'
 import type { SiteTls } from './site-tls.ts'
@@ -303,4 +304,4 @@ export interface SiteLimits {
 /** Sections whose keys can also be set for all sites, in [defaults]. */
 export const DEFAULTABLE_SECTIONS = ['site', 'limits', 'static', 'door', 'proxy', 'cache', 'log'] as const
 /** Keys of those sections that only a site itself can set: what they name is of one site. */
-export const OWN_KEYS: readonly string[] = ['domains', 'canonical', 'upstream', 'command', 'access', 'error']
+export const OWN_KEYS: readonly string[] = ['domains', 'canonical', 'upstream', 'command', 'paths', 'access', 'error']

@@ -2,6 +2,7 @@
  * The [static] section of a site as a whole: folders that are mounted in it, and whether its keys have a use.
  */
 import { dirname, resolve } from 'node:path'
+import { isPathPrefix } from './path-prefix.ts'
 import { quote } from './problems.ts'
 import type { Place } from './site-place.ts'
 import { exposureFault, pathFault } from './site-place.ts'
@@ -29,19 +30,30 @@ export interface StaticSettings {
   notFound: string | undefined
   listing: boolean
   precompressed: boolean
+  /** The header of files, and beginnings of paths (`/assets`) or ends of names (`*.woff2`) of those that never change. */
+  cacheControl: string
+  immutable: string[]
   /** Those with the longest prefix first. */
   mounts: StaticMount[]
 }
 
 /** Most folders that one site can mount. */
 const MAX_MOUNTS = 100
-/** What a path can begin with so that a browser sends it as it is written here. */
-const PREFIX = /^\/(?:[\w.~@!$&'()*+,:-]+\/)*(?:[\w.~@!$&'()*+,:-]+\/?)?$/
 
 /** Reads [static]; problems are added to the site's. */
 export function readStatic(site: SiteBeingRead, place: Place, server: SiteSurroundings): StaticSettings {
   const keys = site.checked.value.static
-  checkUse(site, place)
+  const hasFiles = place.kind === 'static' || isSplit(site, place)
+  checkUse(site, place, hasFiles)
+  const mounts = readMounts(site, place, server)
+  if (hasFiles && place.kind !== 'static' && mounts.every(({ prefix }) => prefix !== '')) {
+    addProblem(
+      site,
+      'proxy',
+      'paths',
+      'needs a folder for all other paths: write / = public, or where it is, in [static]',
+    )
+  }
   if (!site.checked.isBad('static', 'try')) checkTry(site, keys.try)
   return {
     index: keys.index,
@@ -50,16 +62,23 @@ export function readStatic(site: SiteBeingRead, place: Place, server: SiteSurrou
     notFound: keys.not_found,
     listing: keys.listing,
     precompressed: keys.precompressed,
-    mounts: readMounts(site, place, server),
+    cacheControl: keys.cache_control,
+    immutable: keys.immutable,
+    mounts,
   }
 }
 
-/** Keys that are for the files below a root only. */
+/** Keys that are for files only to which everything goes that is not there. */
 const OF_ROOT: readonly (keyof SiteFile['static'])[] = ['try', 'not_found']
 
-function checkUse(site: SiteBeingRead, { kind }: Place): void {
+/** Whether some paths go to upstreams or a program, and all others are files. */
+function isSplit(site: SiteBeingRead, { kind }: Place): boolean {
+  return (kind === 'proxy' || kind === 'command') && site.checked.value.proxy.paths.length > 0
+}
+
+function checkUse(site: SiteBeingRead, { kind }: Place, hasFiles: boolean): void {
   const written = site.document.sections.get('static')?.keys
-  if (kind === 'static' || written === undefined) return
+  if (hasFiles || written === undefined) return
   for (const key of written.keys()) {
     const isUseless = kind === 'redirect' || OF_ROOT.some((one) => one === key)
     if (isUseless) addProblem(site, 'static', key, `has no use with kind = ${kind}: take the line away`)
@@ -83,7 +102,7 @@ function readMounts(site: SiteBeingRead, place: Place, server: SiteSurroundings)
     if (!key.startsWith('/') || value === undefined) continue
     const prefix = key.replace(/\/$/, '')
     const folder = resolve(place.root, value.text)
-    if (!PREFIX.test(key) || /\/\.\.?(?:\/|$)/.test(key)) {
+    if (!isPathPrefix(key)) {
       add(key, `${quote(key)} is not the beginning of a path as browsers send it (such as /assets)`)
     } else if (mounts.some((mount) => mount.prefix === prefix)) add(key, 'is there twice: keep one of the two')
     else if (mounts.length === MAX_MOUNTS) add(key, `is one too many: at most ${MAX_MOUNTS} folders`)

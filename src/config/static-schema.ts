@@ -3,7 +3,7 @@
  * (`/assets = public/assets`) are read in site-static.ts.
  */
 import { quote } from './problems.ts'
-import { listSetting, optional, section, setting } from './settings.ts'
+import { listSetting, optional, optionalList, section, setting } from './settings.ts'
 import type { Read } from './units.ts'
 import { flag, listType, textType } from './units.ts'
 
@@ -44,9 +44,30 @@ const pageBelowRoot = textType<string>(
   String,
 )
 
+const DIRECTIVE = /^[a-z][a-z-]*(?:=(?:[\w.-]+|"[^"]*"))?$/i
+
+const cacheControl = textType<string>(
+  'Cache-Control',
+  (found) =>
+    found.split(',').every((one) => DIRECTIVE.test(one.trim()))
+      ? { value: found }
+      : {
+          problem: `${quote(found)} is not a Cache-Control (such as public, max-age=3600, where the number is seconds)`,
+        },
+  String,
+)
+
+function readLasting(found: string): Read<string> {
+  const isFolder = /^\/(?:[^*?#\\]*)$/.test(found)
+  if (isFolder || /^\*[^*/?#\\]+$/.test(found)) return { value: found }
+  return {
+    problem: `${quote(found)} is neither the beginning of a path (such as /assets) nor the end of a name (such as *.woff2)`,
+  }
+}
+
 export const staticFiles = section(
   'Static files: for `kind = static`, and for folders mounted beside a module. `try` and `not_found` are ' +
-    'for `kind = static` only. See [Static files](static.md).',
+    'for `kind = static`, and for `/` beside `[proxy] paths`. See [Static files](static.md).',
   {
     index: listSetting(
       listType('list of file names', fileName, String),
@@ -71,6 +92,17 @@ export const staticFiles = section(
       flag,
       'yes',
       'Send `app.js.br`, `app.js.zst` or `app.js.gz` in place of `app.js` to clients that accept it.',
+    ),
+    cache_control: setting(
+      cacheControl,
+      'public, max-age=0',
+      '`Cache-Control` of the files. By default browsers ask each time whether a file has changed.',
+    ),
+    immutable: optionalList(
+      listType('list of paths', readLasting, String),
+      'Files with a hash in their name (`app-3f9c1e.js`), which browsers keep for a year without asking: a folder ' +
+        '(`/assets`) or an ending (`*.woff2`). The path of the file counts: `/index.html` that `try` sends for a ' +
+        'missing asset is not kept.',
     ),
   },
   'A folder to serve at this path: `/assets = public/assets`. Any number of them; the longest matching ' +

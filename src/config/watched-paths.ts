@@ -47,22 +47,23 @@ function realPath(folder: string): string {
 }
 
 /**
- * Where changes of the configuration can come from: vhostel.ini's folder, the sites folder, the targets of links, the
+ * Where changes of the configuration can come from: vhostel.ini's folder and error pages, the sites folder, the targets of links, the
  * env_files, and for a site that is refused also the root and the module that it could not find.
  */
 export function pathsToWatch(
-  server: Pick<ServerConfig, 'file' | 'sites'>,
+  server: Pick<ServerConfig, 'file' | 'sites' | 'dependencies'>,
   sites: Iterable<Pick<SiteLoad, 'linkTargets' | 'dependencies'>>,
 ): WatchedPaths {
   return realPlaces(configFiles(server, sites), isConfigFile)
 }
 
 function* configFiles(
-  server: Pick<ServerConfig, 'file' | 'sites'>,
+  server: Pick<ServerConfig, 'file' | 'sites' | 'dependencies'>,
   sites: Iterable<Pick<SiteLoad, 'linkTargets' | 'dependencies'>>,
 ): Generator<string> {
   yield server.file
   yield join(server.sites, 'any.ini')
+  yield* server.dependencies
   for (const { linkTargets, dependencies } of sites) {
     yield* linkTargets
     yield* dependencies

@@ -104,7 +104,7 @@ export class Backends {
       config,
       proxy,
       group,
-      mayRepeat: command === undefined,
+      program: command,
       failures: this.#failures,
       waiting: this.#waiting,
       log: this.#parts.log,

@@ -7,6 +7,8 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
+import type { ErrorPages } from '../config/error-pages.ts'
+import { pageOf } from '../config/error-pages.ts'
 import { STATUS_CODES } from '../core/node-http.ts'
 import type { AccessEntry } from './access-format.ts'
 import type { Connection } from './connection.ts'
@@ -20,11 +22,16 @@ import { sendError } from './send-error.ts'
 /** What the parser says with an error. */
 export type ParseError = Error & { code?: string; rawPacket?: Buffer }
 
-/** Hears of an answer to what is no request. */
-export type OnRefused = (entry: AccessEntry) => void
+/** What is done about what is no request, beside its answer. */
+export interface Refusals {
+  /** Hears of an answer. */
+  told(entry: AccessEntry): void
+  /** The server's own pages. */
+  readonly pages: ErrorPages | undefined
+}
 
 /** Ends a connection on which something else than a request came, or not in time. */
-export function refuseConnection(error: ParseError, socket: Socket, onRefused: OnRefused): void {
+export function refuseConnection(error: ParseError, socket: Socket, refusals: Refusals): void {
   const connection = connectionOf(socket)
   if (connection === undefined || socket.destroyed || error.code === 'ECONNRESET') {
     socket.destroy()
@@ -32,10 +39,10 @@ export function refuseConnection(error: ParseError, socket: Socket, onRefused: O
   }
   if (connection.isClosing) return
   const { pipeline } = connection
-  if (pipeline?.isEmpty === false) return pipeline.refuseLater(() => refuseConnection(error, socket, onRefused))
+  if (pipeline?.isEmpty === false) return pipeline.refuseLater(() => refuseConnection(error, socket, refusals))
   const { req, res } = connection
-  if (req === undefined || res === undefined || res.writableFinished) return refuseNow(connection, error, onRefused)
-  if (req.complete) refuseInTurn(connection, res, error, onRefused)
+  if (req === undefined || res === undefined || res.writableFinished) return refuseNow(connection, error, refusals)
+  if (req.complete) refuseInTurn(connection, res, error, refusals)
   else refuseBody(connection, req, res, error)
 }
 
@@ -58,31 +65,31 @@ function statusOf({ code, message }: ParseError): number {
 }
 
 /** No request is open: the answer can go at once. */
-function refuseNow({ socket }: Connection, error: ParseError, onRefused: OnRefused): void {
+function refuseNow({ socket }: Connection, error: ParseError, refusals: Refusals): void {
   const isSilent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0
   if (isSilent || error.code === 'HPE_CLOSED_CONNECTION' || !socket.writable) {
     socket.destroy()
     return
   }
-  answer(socket, error, onRefused)
+  answer(socket, error, refusals)
   linger(socket)
 }
 
-function answer(socket: Socket, error: ParseError, onRefused: OnRefused): void {
+function answer(socket: Socket, error: ParseError, refusals: Refusals): void {
   const status = statusOf(error)
-  socket.write(pageOf(status))
-  onRefused(refusedEntry(error, socket, status))
+  socket.write(answerOf(status, refusals.pages))
+  refusals.told(refusedEntry(error, socket, status))
 }
 
 /** A request before it waits for its answer; that has to come first. */
-function refuseInTurn(connection: Connection, res: FrontResponse, error: ParseError, onRefused: OnRefused): void {
+function refuseInTurn(connection: Connection, res: FrontResponse, error: ParseError, refusals: Refusals): void {
   const { socket } = connection
   discardInput(socket)
   // The client itself has said that nothing follows, so what followed gets no answer.
   const isUnannounced = error.code === 'HPE_CLOSED_CONNECTION' || !res.shouldKeepAlive
   if (isUnannounced && res.req !== undefined) return closeAfter(res.req)
   res.once('finish', () => {
-    if (socket.writable) answer(socket, error, onRefused)
+    if (socket.writable) answer(socket, error, refusals)
     linger(socket)
   })
 }
@@ -99,8 +106,8 @@ function refuseBody({ socket }: Connection, req: IncomingMessage, res: FrontResp
   }
 }
 
-function pageOf(status: number): string {
-  const { type, body } = errorPage(status)
+function answerOf(status: number, pages: ErrorPages | undefined): string {
+  const { type, body } = pageOf(pages, status) ?? errorPage(status)
   const head = [
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}`,
     `Date: ${new Date().toUTCString()}`,

@@ -154,6 +154,7 @@ export class Configuration {
     }
     const kept = Object.fromEntries(AT_START_ONLY.map((name) => [name, this.#server[name]]))
     this.#server = { ...config, ...(kept as Pick<ServerConfig, (typeof AT_START_ONLY)[number]>) }
+    this.#hosting.errorPages = this.#server.errors
   }
 
   /** Tells the log and the sites what is wrong with their files now. */

@@ -9,26 +9,18 @@
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { isIPv6 } from 'node:net'
+import { BodyPace } from './body-pace.ts'
 import type { Connection } from './connection.ts'
 import type { FrontResponse } from './front-response.ts'
 import { sendError } from './send-error.ts'
 
 const SWEEP_MS = 1_000
-/** How long a body may take before its rate counts. */
-const RATE_GRACE_MS = 20_000
 
 /** What was seen of a connection that may be held up. */
 interface Progress {
   req: IncomingMessage
-  /** When it was looked at last. */
-  at: number
-  /** How long its body was waited for. */
-  awaitedMs: number
-  /** Bytes when it was seen first, and last. */
-  readFrom: number
-  read: number
-  /** Since when no byte of a body came that is waited for. */
-  readAt: number
+  /** Of its body. */
+  pace: BodyPace
   taken: number
   queued: number
   /** Since when the client took no byte of what waits for it. */
@@ -94,42 +86,22 @@ export class Connections {
 
   #look(connection: Connection, req: IncomingMessage, res: FrontResponse, progress: Progress, now: number): void {
     const { socket, bodyTimeoutMs, bodyRate, sendTimeoutMs } = connection
-    if (isReadFrom(req)) progress.awaitedMs += now - progress.at
-    progress.at = now
-    if (!isReadFrom(req) || socket.bytesRead !== progress.read) {
-      progress.read = socket.bytesRead
-      progress.readAt = now
-    }
+    const { pace } = progress
+    pace.look(socket.bytesRead, isReadFrom(req), now)
     const queued = queuedBytes(socket)
     const taken = takenBytes(socket)
     if (socket.writableLength === 0 || taken !== progress.taken || queued < progress.queued) progress.takenAt = now
     progress.taken = taken
     progress.queued = queued
     if (now - progress.takenAt >= sendTimeoutMs) socket.destroy()
-    else if (now - progress.readAt >= bodyTimeoutMs) endLateBody(socket, req, res)
+    else if (pace.hasStopped(bodyTimeoutMs)) endLateBody(socket, req, res)
     // A site that answers before the body is whole talks with its client, who may take its time.
-    else if (!res.headersSent && isTooSlow(progress, bodyRate)) endLateBody(socket, req, res)
+    else if (!res.headersSent && pace.isTooSlow(bodyRate)) endLateBody(socket, req, res)
   }
 }
 
 function firstSeen(socket: Socket, req: IncomingMessage, now: number): Progress {
-  const read = socket.bytesRead
-  return {
-    req,
-    at: now,
-    awaitedMs: 0,
-    readFrom: read,
-    read,
-    readAt: now,
-    taken: takenBytes(socket),
-    queued: 0,
-    takenAt: now,
-  }
-}
-
-/** Each `rate` bytes that came are a second more for the body. */
-function isTooSlow({ awaitedMs, readFrom, read }: Progress, rate: number): boolean {
-  return rate > 0 && awaitedMs > RATE_GRACE_MS + ((read - readFrom) / rate) * 1000
+  return { req, pace: new BodyPace(socket.bytesRead, now), taken: takenBytes(socket), queued: 0, takenAt: now }
 }
 
 /** Whether somebody waits for the next part of a body, and not the client for somebody to take it. */

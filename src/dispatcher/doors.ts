@@ -4,10 +4,12 @@
  *
  * Invariant: a visit that a door refuses is answered by it, and nobody behind it hears of the visit.
  */
+
+import type { ErrorPages } from '../config/error-pages.ts'
 import type { AddressSet } from '../config/network.ts'
 import { addressSet } from '../config/network.ts'
 import type { Rate } from '../config/rate.ts'
-import type { AuthSettings, OwnPage, SiteDoors } from '../config/site-doors.ts'
+import type { AuthSettings, SiteDoors } from '../config/site-doors.ts'
 import { clientOf } from './connection.ts'
 import { addressKey } from './connections.ts'
 import { ownHeaders } from './own-headers.ts'
@@ -36,7 +38,7 @@ export function doorSteps(site: string, doors: SiteDoors, keeper: DoorKeeper): S
   return steps
 }
 
-function pagesStep(pages: Record<string, OwnPage>): Step {
+function pagesStep(pages: ErrorPages): Step {
   return (visit, next) => {
     visit.res.errorPages = pages
     next(visit)

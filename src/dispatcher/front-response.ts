@@ -6,9 +6,11 @@
  * final answer once, before any byte of it has left, and then every byte of its body, in the order in which it was written.
  */
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
-import type { OwnPage } from '../config/site-doors.ts'
+import type { ErrorPages } from '../config/error-pages.ts'
+import type { SiteLimits } from '../config/site-schema.ts'
 import { ServerResponse } from '../core/node-http.ts'
 import type { AccessRecord } from './access-record.ts'
+import { connectionOf } from './connection.ts'
 import { fieldNames } from './header-fields.ts'
 
 /** The head of a final answer; a filter may change all of it. */
@@ -55,12 +57,23 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   isEndless = false
   /** What the access logs know of the request; undefined where there is none. */
   access: AccessRecord | undefined
-  /** The site's own pages for errors that are answered in its place, by `404` or `4xx`. */
-  errorPages: Readonly<Record<string, OwnPage>> | undefined
+  /** The site's own pages for errors that are answered in its place. */
+  errorPages: ErrorPages | undefined
+  /** Those of the server, where the site has none, and before it is known. */
+  serverPages: ErrorPages | undefined
   #filters: AnswerFilter[] | undefined
   /** Where the body goes first; undefined where it goes to the client at once. */
   #sink: BodySink | undefined
   #isEnded = false
+
+  /** How long the client may take is its site's to say from here on. */
+  holdTo({ bodyTimeoutMs, bodyRate, sendTimeoutMs }: SiteLimits): void {
+    const connection = connectionOf(this.req.socket)
+    if (connection === undefined) return
+    connection.bodyTimeoutMs = bodyTimeoutMs
+    connection.bodyRate = bodyRate
+    connection.sendTimeoutMs = sendTimeoutMs
+  }
 
   /** Puts a filter behind those that are there: nearer to the client. To be called before the head is written. */
   addFilter(filter: AnswerFilter): void {

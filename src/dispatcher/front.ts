@@ -156,7 +156,7 @@ export class Front {
   }
 
   async #listen(server: Server, address: ListenAddress, isSecure: boolean, handler: RequestHandler): Promise<void> {
-    this.#guard.watch(server, (entry) => handler.access?.refused(entry))
+    this.#guard.watch(server, handler)
     this.#serve(server, handler)
     if (!(await this.#inherited.listen(server, address, BACKLOG))) await bind(server, address)
     this.#listeners.push({ server, address, isSecure })

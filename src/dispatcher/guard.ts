@@ -11,7 +11,7 @@ import type { TLSSocket } from 'node:tls'
 import type { AddressSet } from '../config/network.ts'
 import { addressSet } from '../config/network.ts'
 import type { FrontSettings } from '../config/server-front.ts'
-import type { OnRefused, ParseError } from './bad-request.ts'
+import type { ParseError, Refusals } from './bad-request.ts'
 import { refuseConnection } from './bad-request.ts'
 import type { ClientFinder } from './connection.ts'
 import { Connection, connectionOf } from './connection.ts'
@@ -62,8 +62,8 @@ export class Guard {
     }
   }
 
-  /** To be called before the server listens. @param onRefused hears of what was answered without being a request */
-  watch(server: Server, onRefused: OnRefused): void {
+  /** To be called before the server listens. */
+  watch(server: Server, refusals: Refusals): void {
     // One more than is allowed: what is beyond is left out by Node without a word.
     server.maxHeadersCount = this.#settings.headerCount + 1
     const accept = server.listeners('connection') as ((socket: Socket) => void)[]
@@ -74,7 +74,7 @@ export class Guard {
       })
     })
     server.on('secureConnection', (socket: TLSSocket) => this.#secured(socket))
-    server.on('clientError', (error: ParseError, socket) => refuseConnection(error, socket as Socket, onRefused))
+    server.on('clientError', (error: ParseError, socket) => refuseConnection(error, socket as Socket, refusals))
   }
 
   /**

@@ -4,11 +4,12 @@
  * Invariant: a request is answered by the site that the host table names for its host, or by none.
  */
 import type { IncomingMessage } from 'node:http'
-import type { SiteConfig } from '../config/site-schema.ts'
+import type { ErrorPages } from '../config/error-pages.ts'
 import type { Log } from '../core/log.ts'
+import type { AccessEntry } from './access-format.ts'
 import type { AccessLogs } from './access-logs.ts'
+import type { Refusals } from './bad-request.ts'
 import type { Certificates } from './certificates.ts'
-import { connectionOf } from './connection.ts'
 import type { FrontResponse } from './front-response.ts'
 import type { HostTable } from './host-table.ts'
 import { hostOfRequest } from './request-host.ts'
@@ -22,10 +23,12 @@ export interface RequestContext {
   readonly log?: Log
   /** The table in force; swapped whole. */
   hosts: HostTable<Site>
+  /** [errors] of vhostel.ini; swapped whole. */
+  errorPages?: ErrorPages | undefined
 }
 
 /** Answers requests by the tables in `context`. Never throws for what a client sent. */
-export class RequestHandler {
+export class RequestHandler implements Refusals {
   readonly context: RequestContext
   /** Set where there is one of all sites. */
   readonly access: AccessLogs | undefined
@@ -54,7 +57,18 @@ export class RequestHandler {
 
   /** A request has come: from here on the access log knows of it, whatever becomes of it. */
   open(req: IncomingMessage, res: FrontResponse, upgrade?: Upgrade): void {
+    res.serverPages = this.context.errorPages
     this.access?.open(req, res, upgrade)
+  }
+
+  /** What came was no request, and is answered. */
+  told(entry: AccessEntry): void {
+    this.access?.refused(entry)
+  }
+
+  /** The server's own pages, for what belongs to no site. */
+  get pages(): ErrorPages | undefined {
+    return this.context.errorPages
   }
 
   handle(req: IncomingMessage, res: FrontResponse, upgrade?: Upgrade): void {
@@ -66,16 +80,7 @@ export class RequestHandler {
     if (match === undefined) return sendError(req, res, { statusCode: 421 })
     if (!isReachable(req, asked.host, match.site, this.#certificates)) return sendError(req, res, { statusCode: 421 })
     match.site.requests++
-    holdTo(req, match.site.config.limits)
+    res.holdTo(match.site.config.limits)
     match.site.service.answer({ req, res, asked, match, upgrade, arrivedAt: performance.now() })
   }
-}
-
-/** How long the client may take is the site's to say from here on. */
-function holdTo(req: IncomingMessage, { bodyTimeoutMs, bodyRate, sendTimeoutMs }: SiteConfig['limits']): void {
-  const connection = connectionOf(req.socket)
-  if (connection === undefined) return
-  connection.bodyTimeoutMs = bodyTimeoutMs
-  connection.bodyRate = bodyRate
-  connection.sendTimeoutMs = sendTimeoutMs
 }

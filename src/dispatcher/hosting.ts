@@ -7,6 +7,7 @@
  * Invariant: `context.hosts` always is the table of exactly the `config`s in `#sites`.
  */
 import type { SiteStatus } from '../admin/reports.ts'
+import type { ErrorPages } from '../config/error-pages.ts'
 import { environmentAs } from '../config/identity.ts'
 import type { SiteLogConfig } from '../config/log-schema.ts'
 import { shownPath } from '../config/problems.ts'
@@ -92,6 +93,11 @@ export class Hosting {
   /** Called after each change of `configs`. */
   set onChange(listener: () => void) {
     this.#onChange = listener
+  }
+
+  /** [errors] of vhostel.ini, from now on. */
+  set errorPages(pages: ErrorPages | undefined) {
+    this.#context.errorPages = pages
   }
 
   /** The settings in force. */

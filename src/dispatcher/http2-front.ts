@@ -15,6 +15,7 @@ import { guardFloods } from './flood-guard.ts'
 import { MAX_HEADER_LIST_BYTES, StreamRequest, streamHead } from './stream-request.ts'
 import { StreamResponse } from './stream-response.ts'
 import { H2, StreamSocket } from './stream-socket.ts'
+import { Uploads } from './uploads.ts'
 
 const { performServerHandshake } = process.getBuiltinModule('node:http2')
 
@@ -66,6 +67,8 @@ interface Connection {
 
 export class Http2Front {
   readonly #handler: StreamHandler
+  /** Bodies that are on their way. */
+  readonly uploads = new Uploads()
   readonly #connections = new Set<Connection>()
   #closing = false
 
@@ -129,7 +132,7 @@ export class Http2Front {
     const socket = new StreamSocket(stream, carrier)
     connectionOf(carrier)?.carry(socket)
     const req = new StreamRequest(stream, socket, head, isWhole)
-    const res = new StreamResponse(req, stream, socket)
+    const res = new StreamResponse(req, stream, socket, this.uploads)
     open.add(res)
     stream.on('close', () => open.delete(res))
     this.#handler.handle(req, res, head.refused)

@@ -5,6 +5,7 @@
  * Invariant: the page says what a visitor may know; file names, site names and stacks go to the log only.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { pageOf } from '../config/error-pages.ts'
 import type { ErrorPage } from './error-page.ts'
 import { errorPage } from './error-page.ts'
 import { FrontResponse } from './front-response.ts'
@@ -43,8 +44,7 @@ export function sendError(req: IncomingMessage, res: ServerResponse, error: Erro
   res.end(req.method === 'HEAD' ? undefined : body)
 }
 
-/** The page that the site has for a status, or for all of its kind. */
 function ownPage(res: ServerResponse, status: number): ErrorPage | undefined {
-  if (!(res instanceof FrontResponse) || res.errorPages === undefined) return undefined
-  return res.errorPages[status] ?? res.errorPages[`${Math.floor(status / 100)}xx`]
+  if (!(res instanceof FrontResponse)) return undefined
+  return pageOf(res.errorPages, status) ?? pageOf(res.serverPages, status)
 }

@@ -21,8 +21,8 @@ import { canonicalStep, redirectAnswers } from './redirects.ts'
 import { staticAnswers } from './static-files.ts'
 import type { SiteFolders } from './static-folder.ts'
 import { siteFolders } from './static-folder.ts'
-import { mountStep } from './static-mounts.ts'
-import type { Answerer, Step } from './visit.ts'
+import { isBelow, leadsOut, mountStep } from './static-mounts.ts'
+import type { Answerer, Step, Visit } from './visit.ts'
 import { through } from './visit.ts'
 
 export interface SiteService {
@@ -56,7 +56,7 @@ export function createService(config: SiteConfig, parts: ServiceParts): SiteServ
   const backend = config.backend === undefined ? undefined : parts.backends.open(config, config.backend)
   const answer = through(
     stepsOf(config, parts, { folders, cache }),
-    backend?.answer ?? answererOf(config, parts, folders),
+    backend === undefined ? answererOf(config, parts, folders) : byPath(config, backend, folders),
   )
   const close = (): void => {
     folders.close()
@@ -101,7 +101,7 @@ function answererOf(config: SiteConfig, parts: ServiceParts, folders: SiteFolder
     case 'module':
       return parts.modules.answer
     case 'static':
-      return staticAnswers(folders.root)
+      return filesOf(config, folders)
     case 'redirect':
       return redirectAnswers(config.redirect)
     case 'proxy':
@@ -110,4 +110,29 @@ function answererOf(config: SiteConfig, parts: ServiceParts, folders: SiteFolder
     default:
       return config.kind satisfies never
   }
+}
+
+function filesOf({ name }: SiteConfig, { root }: SiteFolders): Answerer {
+  if (root === undefined) throw new Error(`site '${name}' has no folder`)
+  return staticAnswers(root)
+}
+
+/** Who answers where a backend is only for some paths: files for all others. */
+function byPath(config: SiteConfig, { answer }: Backend, folders: SiteFolders): Answerer {
+  const { paths = [], stripsPath = false } = config.backend?.proxy ?? {}
+  if (paths.length === 0) return answer
+  const files = filesOf(config, folders)
+  const longestFirst = paths.toSorted((a, b) => b.length - a.length)
+  return (visit) => {
+    const { target } = visit.asked
+    const prefix = leadsOut(target) ? undefined : longestFirst.find((path) => isBelow(target, path))
+    if (prefix === undefined) files(visit)
+    else answer(stripsPath ? below(visit, prefix) : visit)
+  }
+}
+
+/** The same visit without the beginning of its path; what is left begins with a slash. */
+function below(visit: Visit, prefix: string): Visit {
+  const rest = visit.asked.target.slice(prefix.length)
+  return { ...visit, prefix, asked: { ...visit.asked, target: rest.startsWith('/') ? rest : `/${rest}` } }
 }

@@ -191,6 +191,7 @@ async function answerForm(
   const open: OpenFile = { fd: undefined }
   try {
     const head = await fileHead(req, folder.root, { file, coding, varies: codings.length > 0 }, open)
+    head.headers['Cache-Control'] = folder.cacheControl(file)
     const hot = await warm(folder, file, coding, codings, head, open, lookedAt)
     if (hot === undefined || !sendHot(req, res, hot)) await sendFile(res, req.method, head, open)
   } finally {

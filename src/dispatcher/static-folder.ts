@@ -17,6 +17,8 @@ export interface StaticFolder {
   notFound: string | undefined
   listing: boolean
   precompressed: boolean
+  /** The Cache-Control of a file. @param file absolute */
+  cacheControl(file: string): string
   /** Small files and what was found for paths; undefined where nothing is kept. */
   memory: HotFiles | undefined
   /** Begins the keys of what is kept of this folder; of no other folder in the same memory. */
@@ -31,14 +33,15 @@ export const PLAIN_FOLDER: Omit<StaticFolder, 'root'> = {
   notFound: undefined,
   listing: false,
   precompressed: true,
+  cacheControl: () => 'public, max-age=0',
   memory: undefined,
   id: '',
 }
 
 /** The folders of one site with one version of its settings. */
 export interface SiteFolders {
-  /** Served by `kind = static` only. */
-  root: StaticFolder
+  /** Whose files answer for the site, or for all paths that go to nobody else; undefined where there are none. */
+  root: StaticFolder | undefined
   /** Those with the longest prefix first. */
   mounts: { prefix: string; folder: StaticFolder }[]
   /** What is kept of them is given up. */
@@ -46,30 +49,58 @@ export interface SiteFolders {
 }
 
 /** The folders that a site serves from. */
-export function siteFolders(config: Pick<SiteConfig, 'kind' | 'root' | 'static'>, memory: HotFiles): SiteFolders {
-  const root = staticFolder(config.root, config.static, memory)
-  const mounts = config.static.mounts.map(({ prefix, folder }) => ({
-    prefix,
-    folder: mountedFolder(folder, config.static, memory),
-  }))
+export function siteFolders(
+  config: Pick<SiteConfig, 'kind' | 'root' | 'static' | 'backend'>,
+  memory: HotFiles,
+): SiteFolders {
+  const isSplit = (config.backend?.proxy.paths.length ?? 0) > 0
+  const rest = isSplit ? config.static.mounts.find(({ prefix }) => prefix === '') : undefined
+  const path = config.kind === 'static' ? config.root : rest?.folder
+  const root = path === undefined ? undefined : staticFolder(path, config.static, memory)
+  const mounts = config.static.mounts
+    .filter((mount) => mount !== rest)
+    .map(({ prefix, folder }) => ({ prefix, folder: mountedFolder(folder, config.static, memory, prefix) }))
   const close = (): void => {
-    const used = config.kind === 'static' ? [root] : []
-    for (const { id } of [...used, ...mounts.map(({ folder }) => folder)]) memory.forgetFolder(id)
+    if (root !== undefined) memory.forgetFolder(root.id)
+    for (const { folder } of mounts) memory.forgetFolder(folder.id)
   }
   return { root, mounts, close }
 }
 
 /** A folder with the settings of its site. */
-function staticFolder(root: string, settings: StaticSettings, memory: HotFiles): StaticFolder {
+function staticFolder(root: string, settings: StaticSettings, memory: HotFiles, prefix = ''): StaticFolder {
   const { index, cleanUrls, notFound, listing, precompressed } = settings
   const tries = withHtml(settings.try, cleanUrls)
-  return { root, index, tries, cleanUrls, notFound, listing, precompressed, memory, id: memory.nextId() }
+  const cacheControl = cacheControlOf(root, settings, prefix)
+  return { root, index, tries, cleanUrls, notFound, listing, precompressed, cacheControl, memory, id: memory.nextId() }
 }
 
 /** A folder beside a site's own answers: what is not in it is another's. */
-function mountedFolder(root: string, settings: StaticSettings, memory: HotFiles): StaticFolder {
+function mountedFolder(root: string, settings: StaticSettings, memory: HotFiles, prefix: string): StaticFolder {
   const tries = ['$uri', '$uri/']
-  return staticFolder(root, { ...settings, try: tries, notFound: undefined }, memory)
+  return staticFolder(root, { ...settings, try: tries, notFound: undefined }, memory, prefix)
+}
+
+/** A year, which is for good (RFC 9111 §1.2.2); and a reload does not ask either (RFC 8246). */
+const IMMUTABLE = 'public, max-age=31536000, immutable'
+
+/**
+ * By the path of the file, not by the one that was asked for: else a page that is sent for a file that is gone (`try`) would be
+ * kept for a year in its place.
+ */
+function cacheControlOf(
+  root: string,
+  { cacheControl, immutable }: StaticSettings,
+  prefix: string,
+): StaticFolder['cacheControl'] {
+  if (immutable.length === 0) return () => cacheControl
+  const folders = immutable.filter((one) => one.startsWith('/')).map((one) => one.replace(/\/*$/, '/'))
+  const ends = immutable.filter((one) => one.startsWith('*')).map((one) => one.slice(1))
+  return (file) => {
+    const path = prefix + file.slice(root.length)
+    const isLasting = folders.some((one) => path.startsWith(one)) || ends.some((one) => path.endsWith(one))
+    return isLasting ? IMMUTABLE : cacheControl
+  }
 }
 
 function withHtml(tries: readonly string[], cleanUrls: boolean): readonly string[] {

@@ -17,8 +17,25 @@ export function mountStep(prefix: string, folder: StaticFolder): Step {
 }
 
 /** By whole parts of the path: `/assets` is not the beginning of `/assets2`. */
-function isBelow(target: string, prefix: string): boolean {
+export function isBelow(target: string, prefix: string): boolean {
   if (!target.startsWith(prefix)) return false
   const next = target[prefix.length]
   return next === '/' || next === '?' || next === undefined
+}
+
+/** A part `.` or `..`, also with what some servers take off its end (`..;x`). */
+const DOT_PART = /\/\.\.?(?:;[^/]*)?(?:\/|$)/
+
+/** Whether some server could take a target for one that is elsewhere than its beginning says (`/api/../admin`). */
+export function leadsOut(target: string): boolean {
+  const end = target.indexOf('?')
+  const path = end === -1 ? target : target.slice(0, end)
+  // Nearly all are told by one look.
+  if (!path.includes('.') && !path.includes('%')) return false
+  return DOT_PART.test(
+    path
+      .replace(/%2e/gi, '.')
+      .replace(/%2f|%5c|\\/gi, '/')
+      .replace(/%3b/gi, ';'),
+  )
 }

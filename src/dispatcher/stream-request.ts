@@ -74,6 +74,8 @@ const HEADER_OVERHEAD = 32
 
 export class StreamRequest extends IncomingMessage {
   readonly #stream: ServerHttp2Stream
+  /** Bytes of its body that came. */
+  received = 0
   #isRead = false
   #isAbandoned = false
 
@@ -111,6 +113,7 @@ export class StreamRequest extends IncomingMessage {
       if (raw !== undefined) this.rawTrailers = raw
     })
     stream.on('data', (chunk: Buffer) => {
+      this.received += chunk.byteLength
       if (!this.push(chunk)) stream.pause()
     })
     stream.on('end', () => {

@@ -3,25 +3,28 @@
  * reason, no header of the connection, names in lower case (RFC 9113 §8.2).
  *
  * Limits: trailers are sent where the answer's head announces them or the client asks for them (RFC 9110 §6.5.1).
- * Invariant: a client that does not take what is sent to it loses its stream within a minute, and nothing is held for it.
+ * Invariant: a client that does not take what is sent to it loses its stream in the time that its site gives, and nothing is held for it.
  */
 import type { OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
+import type { SiteLimits } from '../config/site-schema.ts'
 import { validateHeaderName, validateHeaderValue } from '../core/node-http.ts'
 import type { Headers, Written } from './front-response.ts'
 import { FrontResponse } from './front-response.ts'
 import { namedByConnection } from './header-fields.ts'
+import { sendError } from './send-error.ts'
 import type { StreamRequest } from './stream-request.ts'
 import type { StreamSocket } from './stream-socket.ts'
 import { H2 } from './stream-socket.ts'
+import type { Upload, Uploads } from './uploads.ts'
 
-/** How long a client may send nothing of a body that is waited for, in ms. */
-const BODY_STALL_MS = 60_000
+/** How long a client may send nothing of a body that is waited for, or take nothing of an answer, until its site is known. */
+const STALL_MS = 60_000
 /**
- * How long a client may take nothing of an answer, in ms: Node looks whether frames have left since it looked last, and says
- * that none have only the second or third time (Node 24.21), so within a minute.
+ * Which part of the time Node is told, for an answer: it looks whether frames have left since it looked last, and says that
+ * none have only the second or third time (Node 24.21), so within the whole of it.
  */
-const SEND_STALL_MS = BODY_STALL_MS / 3
+const SEND_LOOKS = 3
 
 /** About the connection, which is not one answer's any more (RFC 9113 §8.2.2). */
 const OF_CONNECTION = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'])
@@ -32,21 +35,54 @@ interface Inner {
   finished: boolean
 }
 
-export class StreamResponse extends FrontResponse<StreamRequest> {
+export class StreamResponse extends FrontResponse<StreamRequest> implements Upload {
   readonly #stream: ServerHttp2Stream
+  readonly #uploads: Uploads
+  #sendStallMs = STALL_MS / SEND_LOOKS
+  #isHeld = false
   #hasBody = true
   #trailers: OutgoingHttpHeaders = {}
 
-  constructor(req: StreamRequest, stream: ServerHttp2Stream, socket: StreamSocket) {
+  /** @param uploads sees to a body that is on its way, once the site is known */
+  constructor(req: StreamRequest, stream: ServerHttp2Stream, socket: StreamSocket, uploads: Uploads) {
     super(req)
     this.#stream = stream
+    this.#uploads = uploads
     this.assignSocket(socket as unknown as Parameters<FrontResponse['assignSocket']>[0])
     stream.on('error', () => {})
     stream.on('drain', () => this.emit('drain'))
     stream.on('finish', () => this.#finished())
     stream.on('timeout', () => this.#stalled())
     stream.on('wantTrailers', () => this.#sendTrailers())
-    if (!req.complete) stream.setTimeout(BODY_STALL_MS)
+    if (!req.complete) stream.setTimeout(STALL_MS)
+  }
+
+  override holdTo(limits: SiteLimits): void {
+    this.#isHeld = true
+    this.#sendStallMs = Math.max(1, Math.floor(limits.sendTimeoutMs / SEND_LOOKS))
+    if (!this.req.complete) this.#uploads.add(this, limits)
+  }
+
+  get received(): number {
+    return this.req.received
+  }
+
+  get isAwaited(): boolean {
+    return this.req.isAwaited
+  }
+
+  get isOver(): boolean {
+    return this.req.complete || this.#stream.destroyed
+  }
+
+  get isAnswered(): boolean {
+    return this.headersSent
+  }
+
+  /** The body is too late. */
+  endLate(): void {
+    if (this.headersSent) this.destroy()
+    else sendError(this.req, this, { statusCode: 408 })
   }
 
   override flushHeaders(): void {
@@ -108,7 +144,7 @@ export class StreamResponse extends FrontResponse<StreamRequest> {
       return true
     }
     const isTaken = stream.write(chunk, typeof encoding === 'string' ? encoding : 'utf8', onWritten)
-    if (!isTaken) stream.setTimeout(SEND_STALL_MS)
+    if (!isTaken) stream.setTimeout(this.#sendStallMs)
     return isTaken
   }
 
@@ -128,7 +164,7 @@ export class StreamResponse extends FrontResponse<StreamRequest> {
     if (this.#hasBody && chunk !== undefined && typeof chunk !== 'function') {
       stream.end(chunk, typeof encoding === 'string' ? encoding : 'utf8')
     } else stream.end()
-    if (!stream.writableFinished) stream.setTimeout(SEND_STALL_MS)
+    if (!stream.writableFinished) stream.setTimeout(this.#sendStallMs)
     return this
   }
 
@@ -159,7 +195,8 @@ export class StreamResponse extends FrontResponse<StreamRequest> {
 
   #stalled(): void {
     const stream = this.#stream
-    const isStalled = stream.writableNeedDrain || (this.writableEnded && !stream.writableFinished) || this.req.isAwaited
+    const isUntaken = stream.writableNeedDrain || (this.writableEnded && !stream.writableFinished)
+    const isStalled = isUntaken || (!this.#isHeld && this.req.isAwaited)
     if (isStalled) this.destroy()
   }
 }

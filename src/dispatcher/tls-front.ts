@@ -8,8 +8,8 @@
 import { once } from 'node:events'
 import type { IncomingMessage, ServerOptions } from 'node:http'
 import type { Server } from 'node:https'
-import type { Socket } from 'node:net'
-import type { TLSSocket, TlsOptions } from 'node:tls'
+import { Socket } from 'node:net'
+import type { SecureContext, TLSSocket, TlsOptions } from 'node:tls'
 import type { Certificates, KeyPair } from './certificates.ts'
 import { MAX_HELLO_BYTES, offeredProtocols } from './client-hello.ts'
 import type { FrontResponse } from './front-response.ts'
@@ -91,31 +91,12 @@ export class TlsFront {
     return {
       ...CONTEXT_OPTIONS,
       ALPNProtocols: ['h2', 'http/1.1'],
-      SNICallback: (name, done) => this.#choose(name, done, (serverName) => this.#certificates.contextFor(serverName)),
+      SNICallback: choosing((serverName) => this.#certificates.contextFor(serverName)),
       handshakeTimeout: HANDSHAKE_MS,
       sessionTimeout: SESSION_SECONDS,
       // The same for all, so that a session is good whatever certificate it was begun with.
       sessionIdContext: 'vhostel',
       ticketKeys: this.#tickets.current,
-    }
-  }
-
-  /**
-   * Without a context the handshake goes on with the certificate of the listener, and fails where that has none (the alert is
-   * handshake_failure: Node has no way to say unrecognized_name, RFC 6066 §3). Where it has one, the default site's, the
-   * connection is ended.
-   */
-  #choose(
-    name: string,
-    done: (error: Error | null, context?: ReturnType<typeof tls.createSecureContext>) => void,
-    contextFor: (serverName: string) => ReturnType<typeof tls.createSecureContext> | undefined,
-  ): void {
-    try {
-      const context = contextFor(name)
-      const isOthers = context === undefined && this.#certificates.pairFor('') !== undefined
-      done(isOthers ? new Error('the site has no certificate') : null, context)
-    } catch (error) {
-      done(error instanceof Error ? error : new Error(String(error)))
     }
   }
 
@@ -166,12 +147,40 @@ export class TlsFront {
       ...CONTEXT_OPTIONS,
       ALPNProtocols: [CHALLENGE_PROTOCOL],
       handshakeTimeout: HANDSHAKE_MS,
-      SNICallback: (name, done) => {
-        this.#choose(name, done, (serverName) => this.#certificates.challengeContextFor(serverName))
-      },
+      SNICallback: choosing((serverName) => this.#certificates.challengeContextFor(serverName)),
     })
     server.on('secureConnection', (socket: TLSSocket) => socket.on('error', () => socket.destroy()).end())
     server.on('tlsClientError', (_error: Error, socket: TLSSocket) => socket.destroy())
     return server
   }
+}
+
+type SniCallback = NonNullable<TlsOptions['SNICallback']>
+
+/** A fatal alert in clear text, as all are before the server has said anything: unrecognized_name (RFC 6066 §3). */
+const UNRECOGNIZED_NAME = Buffer.from([21, 3, 3, 0, 2, 2, 112])
+
+/**
+ * Finds the certificate for a name. A name that has none is refused by the alert for that, which Node cannot send: without a context
+ * it says handshake_failure, or goes on with the certificate of the listener, which is the default site's.
+ */
+function choosing(contextFor: (serverName: string) => SecureContext | undefined): SniCallback {
+  return function (this: unknown, name, done) {
+    try {
+      const context = contextFor(name)
+      if (context !== undefined) done(null, context)
+      else if (!refuseName(this)) done(new Error('no site has this name and a certificate'))
+    } catch (error) {
+      done(error instanceof Error ? error : new Error(String(error)))
+    }
+  }
+}
+
+/** @param secured on which the handshake is. @returns whether the client is told, and its connection ends */
+function refuseName(secured: unknown): boolean {
+  // What carries it, which Node does not declare.
+  const { _parent: carrier } = secured as { _parent?: unknown }
+  if (!(carrier instanceof Socket) || !carrier.writable) return false
+  carrier.end(UNRECOGNIZED_NAME)
+  return true
 }

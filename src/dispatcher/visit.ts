@@ -31,6 +31,8 @@ export interface Visit {
   readonly res: FrontResponse
   /** The host and the target that were asked for. */
   readonly asked: RequestHost
+  /** What was taken off the beginning of the target. */
+  readonly prefix?: string
   readonly match: HostMatch<VisitedSite>
   /** Set where the client wants another protocol on this connection; who answers may make a tunnel of it. */
   readonly upgrade: Upgrade | undefined

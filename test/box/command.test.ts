@@ -53,6 +53,8 @@ createServer((req, res) => {
   if (req.url === '/pid') return res.end(String(process.pid))
   if (req.url === '/child') return res.end(String(child.pid))
   if (req.url === '/exit') process.exit(7)
+  // Reads nothing more until it ends.
+  if (req.url === '/deaf') return res.end('deaf', () => setImmediate(() => { while (!existsSync('gate')); process.exit(7) }))
   if (req.url === '/env') return res.end(JSON.stringify({ ...process.env, cwd: process.cwd(), uid: process.getuid() }))
   if (req.url === '/held') return setInterval(() => { if (existsSync('gate')) res.end('was held') }, 5)
   if (req.url === '/shout') { for (let i = 0; i < 5000; i++) console.log('line ' + i); console.log('x'.repeat(100000)); return res.end('done') }
@@ -211,6 +213,32 @@ test('a program that ends is started again, more and more slowly, and visitors a
   assert.match((await box.site('gone'))?.problems[0] ?? '', /no-such-program: there is no such program/)
   await box.waitFor('what it prints', () => box.output.includes('"site":"broken","msg":"cannot start: it is broken"'))
   assert.equal((await box.ask('broken')).status, 503)
+})
+
+test('what a program had not read when it ended goes to its next start, if it is safe; what it had read does not', async (t) => {
+  const box = await startBox(
+    t,
+    named({ socket: node(), port: command(`${process.execPath} app.cjs`, { 'app.cjs': NODE }) }),
+  )
+  for (const site of ['socket', 'port']) {
+    assert.equal((await box.ask(site, '/deaf')).text, 'deaf')
+    const late = ['/', '/', '/'].map((path) => box.ask(site, path))
+    const form = box.ask(site, '/', { method: 'POST', body: 'name=Ann' })
+    await box.waitFor('them to be sent', async () => (await box.site(site))?.inFlight === 4)
+    box.write(`sites/${site}/gate`, '')
+    assert.deepEqual(
+      (await Promise.all(late)).map(({ text }) => text),
+      ['node ', 'node ', 'node '],
+      site,
+    )
+    assert.equal((await form).status, 502)
+    assert.equal((await box.site(site))?.program?.starts, 2)
+
+    // The next end is one too many to be by chance: nobody waits for what comes after it.
+    assert.equal((await box.ask(site, '/exit')).status, 502)
+    await box.waitFor('the brake', async () => (await box.site(site))?.program?.state === 'throttled')
+    assert.equal((await box.site(site))?.program?.starts, 2)
+  }
 })
 
 test('at a reload the new program is ready before the old one goes, and one that fails changes nothing', async (t) => {

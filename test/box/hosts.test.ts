@@ -172,6 +172,38 @@ test('without a default site an unknown host gets 421 and a page that names no s
   assert.ok(reply.text.length > 20)
 })
 
+test("the server's own error pages are for what belongs to no site, and for sites without one, and change while it runs", async (t) => {
+  const full = '[limits]\nmax_body = 1B\n'
+  const box = makeBox(
+    t,
+    {
+      app: { files: { 'app.mjs': NAMED }, more: full },
+      own: { files: { 'app.mjs': NAMED, 'own.txt': 'of the site' }, more: `${full}[errors]\n4xx = own.txt\n` },
+    },
+    {
+      server: 'header_count = 5',
+      config: '[errors]\n421 = pages/none.html\n4xx = pages/4xx.txt\n5xx = pages/missing.html',
+    },
+  )
+  box.write('pages/none.html', '<p>nobody here')
+  box.write('pages/4xx.txt', 'of the server')
+  await box.start()
+  const answered = async (site: string, path = '/', body?: string): Promise<unknown[]> => {
+    const { status, headers, text } = await box.ask(site, path, body === undefined ? {} : { method: 'POST', body })
+    return [status, headers['content-type'], text]
+  }
+
+  assert.deepEqual(await answered('unknown.test'), [421, 'text/html; charset=utf-8', '<p>nobody here'])
+  assert.deepEqual(await answered('app', '/', 'large'), [413, 'text/plain; charset=utf-8', 'of the server'])
+  assert.deepEqual(await answered('own', '/', 'large'), [413, 'text/plain; charset=utf-8', 'of the site'])
+  assert.match(await raw(box, 'GET / HTTP/1.1\r\n\r\n'), /^HTTP\/1\.1 400 [\s\S]*\r\n\r\nof the server$/)
+  assert.match(await raw(box, 'nonsense\r\n\r\n'), /^HTTP\/1\.1 400 [\s\S]*\r\n\r\nof the server$/)
+  assert.match(await raw(box, 'GET / HTTP/3.7\r\n\r\n'), /^HTTP\/1\.1 505 [\s\S]*not spoken here\.\n$/)
+
+  box.write('pages/none.html', '<p>still nobody')
+  await box.waitFor('the new page', async () => (await answered('unknown.test'))[2] === '<p>still nobody')
+})
+
 test('a server listens on IPv4, IPv6 and a unix socket at once', async (t) => {
   const box = makeBox(t, { app: { files: { 'app.mjs': NAMED }, more: '[env]\nNAME = app' } })
   box.write('vhostel.ini', '[server]\nlisten = 127.0.0.1:0, [::1]:0, unix:front.sock\n')

@@ -143,6 +143,7 @@ test('a request goes to the upstream and its answer to the client as they are, b
     )
     assert.deepEqual(seen.headers[0], [
       ...['host', 'app.test:99', 'connection', 'keep-alive', 'X-Twice', '1', 'x-twice', '2'],
+      ...['TE', 'trailers'],
       ...['X-Forwarded-For', '127.0.0.1', 'X-Forwarded-Proto', 'http', 'X-Forwarded-Host', 'app.test:99'],
       ...['X-Forwarded-Port', String(box.port), 'Forwarded', 'for=127.0.0.1;proto=http;host="app.test:99"'],
     ])

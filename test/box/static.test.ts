@@ -167,3 +167,44 @@ test('folders beside a module, static sites and redirects, in one server', async
     assert.equal((await box.ask('app')).status, 421)
   })
 })
+
+test('what browsers are told to keep: all files, those that never change, and nothing of what is sent in their place', async (t) => {
+  const forever = 'public, max-age=31536000, immutable'
+  const files = {
+    'www/index.html': 'spa',
+    'www/assets/app-1a2b.js': 'js',
+    'www/assets/app-1a2b.js.gz': 'gz',
+    'www/font.woff2': 'font',
+    'www/404.html': 'none',
+    'built/x.css': 'css',
+  }
+  const keys = 'cache_control = no-cache\nimmutable = /assets, /built/ *.woff2\n'
+  const site = (name: string, more: string) => ({
+    files,
+    ini: `[site]\ndomains = ${name}.test\nroot = ../sites/${name}/www\n[static]\n/built = ../built\n${more}`,
+  })
+  const box = await startBox(t, {
+    spa: site('spa', `${keys}try = $uri, /index.html\n`),
+    none: site('none', `${keys}not_found = 404.html\n`),
+    usual: site('usual', ''),
+  })
+  const told = async (name: string, path: string, headers = {}): Promise<string> => {
+    const reply = await box.ask(name, path, { headers })
+    return `${reply.status} ${reply.headers['cache-control']}`
+  }
+
+  // Twice: from the disk, and from memory.
+  for (let round = 1; round <= 2; round++) {
+    assert.equal(await told('spa', '/'), '200 no-cache')
+    assert.equal(await told('spa', '/assets/app-1a2b.js'), `200 ${forever}`)
+    assert.equal(await told('spa', '/assets/app-1a2b.js', { 'accept-encoding': 'gzip' }), `200 ${forever}`)
+    assert.equal(await told('spa', '/assets/app-1a2b.js', { range: 'bytes=0-0' }), `206 ${forever}`)
+    assert.equal(await told('spa', '/built/x.css'), `200 ${forever}`)
+    assert.equal(await told('spa', '/font.woff2'), `200 ${forever}`)
+    assert.equal(await told('spa', '/assets/gone-9f9f.js'), '200 no-cache')
+    assert.equal(await told('none', '/assets/gone-9f9f.js'), '404 no-store')
+    assert.equal(await told('usual', '/assets/app-1a2b.js'), '200 public, max-age=0')
+  }
+  const { headers } = await box.ask('spa', '/font.woff2')
+  assert.equal(await told('spa', '/font.woff2', { 'if-none-match': headers.etag }), `304 ${forever}`)
+})

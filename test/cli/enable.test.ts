@@ -69,10 +69,7 @@ test('with no server running that is said in one line, and the files are checked
   const gone = await vhostel(['disable', 'app', '--config', dir])
 
   assert.deepEqual([good.code, bad.code, gone.code], [0, 1, 0])
-  assert.equal(
-    good.stdout,
-    "No server is running. The next 'vhostel serve' will serve app.\n  http://app.test:8080/\n",
-  )
+  assert.equal(good.stdout, "No server is running. The next 'vhostel serve' will serve app.\n  http://app.test:8080/\n")
   assert.match(bad.stderr, /bad\.ini:2: \[site\] domain: the key is not known; did you mean domains\?/)
   assert.match(gone.stdout, /^No server is running. The next 'vhostel serve' will not serve app/)
 })

@@ -6,7 +6,7 @@
  */
 import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { isAbsolute, join, resolve } from 'node:path'
 import { test } from 'node:test'
 import { loadAll } from '../../src/config/load-all.ts'
 import { renderProblems } from '../../src/config/problems.ts'
@@ -62,6 +62,7 @@ function filesOf(text: string): Record<string, Entry> {
     certificate: pair.cert,
     key: pair.key,
     env_file: '',
+    tls_ca: pair.cert,
     auth: 'admin:$2y$04$GPNzp4u3NwDc0wPB3rEo1u5RlA/1SnSlg9b8ipivaTq3hwRZh6qfa\n',
   }
   const root = settingOf(text, 'root') ?? '.'
@@ -72,7 +73,9 @@ function filesOf(text: string): Record<string, Entry> {
   }
   const module = settingOf(text, 'module')
   files[module === undefined ? root : join(root, module)] = module === undefined ? 'folder' : ''
-  for (const [, folder] of text.matchAll(/^\/\S* = (\S+)/gm)) files[join(root, folder as string)] = 'folder'
+  for (const [, folder] of text.matchAll(/^\/\S* = (\S+)/gm)) {
+    files[isAbsolute(folder as string) ? (folder as string) : join(root, folder as string)] = 'folder'
+  }
   return files
 }
 

@@ -43,6 +43,8 @@ test('an empty vhostel.ini gives every default', (t) => {
       access: { file: undefined, format: 'vhost_combined' },
       files: { rotate: 100 * 1024 ** 2, keep: 5 },
     },
+    errors: undefined,
+    dependencies: [],
     defaults: { site: {}, limits: {}, static: {}, door: {}, proxy: {}, cache: {}, log: {} },
     front: {
       trustedProxies: undefined,
@@ -260,4 +262,21 @@ test('a sites folder that is missing is a problem', async (t) => {
     problems.map((problem) => renderProblem(problem, folder.dir)),
     ['sites-enabled: the sites folder does not exist: make it'],
   )
+})
+
+test('error pages of the server are read from the folder of vhostel.ini, and told with their line where they are none', (t) => {
+  const folder = configFolder(t, {
+    'vhostel.ini': '[errors]\n421 = none.html\n5xx = sorry.txt\n',
+    'none.html': '<p>none',
+  })
+  const { errors, dependencies } = folder.server()
+
+  assert.deepEqual(errors, { 421: { type: 'text/html; charset=utf-8', body: '<p>none' } })
+  assert.deepEqual(dependencies, [folder.path('none.html'), folder.path('sorry.txt')])
+
+  folder.put({ 'vhostel.ini': '[errors]\n200 = none.html\n404 = none.php\n', 'none.html': '<p>none' })
+  assert.deepEqual(problemsOf(folder), [
+    'vhostel.ini:2: [errors] 200: is not a status of an error: write one such as 404, or 4xx or 5xx for all of them',
+    'vhostel.ini:3: [errors] 404: "none.php" is not a page: its name has to end in .html, .htm, .txt, .json, .xml',
+  ])
 })

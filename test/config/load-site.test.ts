@@ -105,6 +105,8 @@ test('a site that says only what it must has every default', (t) => {
       notFound: undefined,
       listing: false,
       precompressed: true,
+      cacheControl: 'public, max-age=0',
+      immutable: [],
       mounts: [],
     },
     redirect: undefined,

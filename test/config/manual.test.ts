@@ -80,7 +80,7 @@ test('every line of etc-example that is commented out is good once it is not', a
   const uncommented = (file: string) =>
     example(file)
       .replace(/^; (?:user|group) = .*$/gm, '')
-      .replace(/^; (\w+(?:\[\])? = )/gm, '$1')
+      .replace(/^; ((?:\w+(?:\[\])?|\/\w*) = )/gm, '$1')
   const folder = configFolder(t, {
     // For all sites at once these two would make a module of the static one.
     'vhostel.ini': uncommented('vhostel.ini').replace('kind = module\n', '').replace('module = server.js\n', ''),
@@ -90,9 +90,11 @@ test('every line of etc-example that is commented out is good once it is not', a
     'sites-available/.env': '',
     'sites-available/fullchain.pem': PAIR.cert,
     'sites-available/privkey.pem': PAIR.key,
+    'sites-available/backend-ca.pem': PAIR.cert,
     htpasswd: 'admin:$2y$04$GPNzp4u3NwDc0wPB3rEo1u5RlA/1SnSlg9b8ipivaTq3hwRZh6qfa\n',
     'ca.pem': '-----BEGIN CERTIFICATE-----',
     'www/module/server.js': '',
+    'www/downloads/file.zip': '',
     'www/static/index.html': '',
     'www/command/hello.txt': '',
   })

@@ -45,7 +45,7 @@ test('every key of [static] is read', (t) => {
   const { config, problems } = load(
     t,
     `${STATIC}[static]\nindex = a.html\ntry = $uri, $uri.html $uri/\n  /index.html =404\nclean_urls = yes\n` +
-      'not_found = /err/404.html\nlisting = on\nprecompressed = no\n',
+      'not_found = /err/404.html\nlisting = on\nprecompressed = no\ncache_control = no-cache\nimmutable = /assets, *.woff2\n',
   )
 
   assert.deepEqual(problems, [])
@@ -56,6 +56,8 @@ test('every key of [static] is read', (t) => {
     notFound: 'err/404.html',
     listing: true,
     precompressed: false,
+    cacheControl: 'no-cache',
+    immutable: ['/assets', '*.woff2'],
     mounts: [],
   })
 })
@@ -243,4 +245,15 @@ test('where a redirect leads is a host or a URL, and nothing that browsers would
     const read = readTarget(text)
     assert.deepEqual('value' in read ? read.value : read.problem, wanted, text)
   }
+})
+
+test('what is no Cache-Control, and no place of files that never change, is told', (t) => {
+  const { problems } = load(t, `${STATIC}[static]\ncache_control = 1h\nimmutable = assets, *, /a?b\n`)
+
+  assert.deepEqual(problems, [
+    ':5: [static] cache_control: "1h" is not a Cache-Control (such as public, max-age=3600, where the number is seconds)',
+    ':6: [static] immutable: "assets" is neither the beginning of a path (such as /assets) nor the end of a name (such as *.woff2)',
+    ':6: [static] immutable: "*" is neither the beginning of a path (such as /assets) nor the end of a name (such as *.woff2)',
+    ':6: [static] immutable: "/a?b" is neither the beginning of a path (such as /assets) nor the end of a name (such as *.woff2)',
+  ])
 })

@@ -64,6 +64,8 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
       notFound: undefined,
       listing: false,
       precompressed: true,
+      cacheControl: 'public, max-age=0',
+      immutable: [],
       mounts: [],
     },
     redirect: undefined,

@@ -13,7 +13,7 @@ const SAID = [
 /** What the function looks at of a visit. */
 function visit(rawHeaders: string[], captures?: Record<string, string>): Visit {
   const match = captures === undefined ? { pattern: { kind: 'exact' } } : { pattern: { kind: 'regex' }, captures }
-  return { req: { rawHeaders }, match } as unknown as Visit
+  return { req: { rawHeaders, httpVersionMinor: 1 }, match } as unknown as Visit
 }
 
 test('headers for one hop go, with those that Connection names, and who asked is said by the server alone', () => {
@@ -23,7 +23,7 @@ test('headers for one hop go, with those that Connection names, and who asked is
       'Content-Length',
       '3',
       'TE',
-      'trailers',
+      'gzip;q=0.5',
       'X-FORWARDED-FOR',
       '6.6.6.6',
       'X_Forwarded_Proto',
@@ -38,6 +38,13 @@ test('headers for one hop go, with those that Connection names, and who asked is
     ...['Host', 'a.test', 'Accept', '*/*', 'Content-Length', '3', 'Cookie', 'a=1', 'Cookie', 'b=2'],
     ...['X-Vhostel-User', 'mine', ...SAID],
   ])
+})
+
+test('of TE only it is told that the client takes trailers', () => {
+  for (const te of ['trailers', 'deflate;q=0.5, Trailers']) {
+    assert.deepEqual(requestHeaders(visit(['TE', te, 'Connection', 'TE']), CLIENT).slice(2, 4), ['TE', 'trailers'], te)
+  }
+  assert.equal(requestHeaders(visit(['TE', 'trailers-not']), CLIENT).includes('TE'), false)
 })
 
 test('captures come from the rule of the host, never from the client', () => {

@@ -15,6 +15,10 @@ const SETTINGS: ProxySettings = {
   tunnels: 10,
   bufferBytes: 0,
   tunnelIdleMs: 1000,
+  hostHeader: 'visitor',
+  paths: [],
+  stripsPath: false,
+  tls: { ca: undefined, isVerified: true, name: undefined },
 }
 const LIMITS: GroupLimits = { connections: 2, tunnels: 1, queue: 2, queueTimeoutMs: 30_000, restMs: 30_000 }
 

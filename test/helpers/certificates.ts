@@ -3,6 +3,7 @@
  */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { isIP } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { KeyPair } from '../../src/core/key-pair.ts'
@@ -27,7 +28,7 @@ export function makeOldPair(names: readonly string[]): KeyPair {
 }
 
 function subjectOf(names: readonly string[], key: string): string[] {
-  const san = `subjectAltName=${names.map((name) => `DNS:${name}`).join(',')}`
+  const san = `subjectAltName=${names.map((name) => `${isIP(name) === 0 ? 'DNS' : 'IP'}:${name}`).join(',')}`
   return ['-nodes', '-keyout', key, '-subj', `/CN=${names[0]}`, '-addext', san]
 }
 

@@ -68,7 +68,7 @@ function serve(socket: Socket, { seen, faults }: StrictUpstream, text: string): 
 const HEAD = /^([A-Z][A-Z-]*) (\/[\x21-\x7e\x80-\xff]*|\*) HTTP\/1\.1$/
 const FIELD = /^([\w!#$%&'*+.^`|~-]+): ?([\x20-\x7e\x80-\xff\t]*)$/
 /** Of one connection: no server on the way may pass them on. `connection` and `transfer-encoding` are its own then. */
-const HOP_BY_HOP = ['keep-alive', 'proxy-connection', 'te', 'trailer', 'expect']
+const HOP_BY_HOP = ['keep-alive', 'proxy-connection', 'trailer', 'expect']
 
 /**
  * The first request of a text, and how many characters it takes.
@@ -97,6 +97,7 @@ function readBody(text: string, headers: readonly [string, string][]): { text: s
   const values = (wanted: string): string[] => headers.filter(([name]) => name === wanted).map(([, value]) => value)
   const hop = headers.find(([name]) => HOP_BY_HOP.includes(name))
   if (hop !== undefined) throw new Error(`a field of another connection: ${hop[0]}`)
+  if (values('te').some((value) => value !== 'trailers')) throw new Error('codings of another connection')
   const isUpgrade = values('connection').join().toLowerCase() === 'upgrade'
   if (values('upgrade').length !== (isUpgrade ? 1 : 0)) throw new Error('an upgrade that is none')
   if (values('host').length !== 1) throw new Error(`${values('host').length} Host fields`)

@@ -10,6 +10,7 @@ import { environmentAs } from '../../config/identity.ts'
 import type { SiteConfig } from '../../config/site-schema.ts'
 import { CommandFailed, SiteThrottled } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
+import type { StartedAgain } from '../proxy/backend-site.ts'
 import { Target } from '../proxy/target.ts'
 import type { UpstreamGroup } from '../proxy/upstream-group.ts'
 import type { GroupWatch } from './group-watch.ts'
@@ -36,7 +37,7 @@ interface Serving {
   target: Target
 }
 
-export class CommandSite {
+export class CommandSite implements StartedAgain {
   readonly #parts: CommandParts
   readonly #group: UpstreamGroup
   readonly #brake = new RestartBrake()
@@ -91,6 +92,12 @@ export class CommandSite {
     }
     void this.#begin()
     return undefined
+  }
+
+  /** Whether the next start comes at once, whether the end of this one is known yet or not. */
+  startsAtOnce(): boolean {
+    const { program } = this.#serving ?? {}
+    return program === undefined ? performance.now() >= this.#throttledUntil : this.#brake.isFree(program.livedMs)
   }
 
   /** Puts a fresh program in the place of the one that runs, once it is ready. Resolves when that is so, or has failed. */

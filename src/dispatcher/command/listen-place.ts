@@ -73,7 +73,7 @@ async function makePortPlace(): Promise<ListenPlace> {
     if (portsInUse.has(port)) continue
     portsInUse.add(port)
     if (await isFree(port)) {
-      const upstream: Upstream = { kind: 'tcp', host: '127.0.0.1', port }
+      const upstream: Upstream = { kind: 'tcp', host: '127.0.0.1', port, isTls: false }
       return { upstream, env: { SOCKET: '', PORT: String(port) }, dispose: () => portsInUse.delete(port) }
     }
     portsInUse.delete(port)

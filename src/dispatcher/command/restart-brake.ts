@@ -21,6 +21,11 @@ export class RestartBrake {
     return backOffMs(this.#quickEnds - free, FIRST_MS, LAST_MS)
   }
 
+  /** Whether one that is up, and ended now, would be started again at once. @param livedMs since its start */
+  isFree(livedMs: number): boolean {
+    return this.#quickEnds === 0 || livedMs >= HEALTHY_MS
+  }
+
   /** It is another program now, or a person wants to see it run. */
   reset(): void {
     this.#quickEnds = 0

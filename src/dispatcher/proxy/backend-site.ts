@@ -10,6 +10,7 @@ import type { FrontResponse } from '../front-response.ts'
 import type { Visit } from '../visit.ts'
 import type { Target } from './target.ts'
 import type { UpstreamGroup } from './upstream-group.ts'
+import { tlsFault } from './upstream-tls.ts'
 import type { WaitingBytes } from './waiting-bytes.ts'
 
 export interface BackendSite {
@@ -17,11 +18,17 @@ export interface BackendSite {
   /** Of `config`. */
   readonly proxy: ProxySettings
   readonly group: UpstreamGroup
-  /** Whether a request that an upstream lost may be sent to another; never to a program that it may have ended. */
-  readonly mayRepeat: boolean
+  /** The program that answers; undefined where other servers do. */
+  readonly program: StartedAgain | undefined
   readonly failures: FailureLog
   readonly waiting: WaitingBytes
   readonly log: Log
+}
+
+/** A program that is started again when it ends. */
+export interface StartedAgain {
+  /** Whether that is at once, so that what it did not read can wait for it. */
+  startsAtOnce(): boolean
 }
 
 /** Why no answer came. `wasSent`: the upstream had the connection, and may have worked on the request. */
@@ -42,6 +49,16 @@ function isNonsense(error: NodeJS.ErrnoException): boolean {
   return error.code?.startsWith('HPE_') === true || error.code === 'UND_ERR_HEADERS_OVERFLOW'
 }
 
+const UNREAD = new Set(['ECONNRESET', 'EPIPE'])
+
+/**
+ * Whether who ended the connection had not read all that it was sent: then the kernel resets it, and else it only ends. Of a request
+ * without a body it has done nothing then, so it did not end because of it.
+ */
+export function wasUnread({ error }: Failure): boolean {
+  return UNREAD.has(String((error as NodeJS.ErrnoException).code))
+}
+
 /** A line of the log for a request that failed. */
 export function writeFailure({ config, failures }: BackendSite, { req }: Visit, error: Error): void {
   failures.write({ site: config, head: { method: req.method ?? '', url: req.url ?? '' } }, error)
@@ -54,6 +71,8 @@ export function asUpstreamError(site: string, target: Target, failure: Failure):
   if (isTimeout(failure)) {
     return new UpstreamTimeout(site, target.label, wasSent ? 'begin its answer' : 'take the connection')
   }
+  const fault = tlsFault(error)
+  if (fault !== undefined) return new UpstreamFailed(site, target.label, fault)
   const what = wasSent ? 'ended the connection before its answer' : 'cannot be reached'
   return new UpstreamFailed(
     site,
@@ -69,9 +88,9 @@ export function noteFailed({ config, group, log }: BackendSite, target: Target, 
   if (wasSent && (isTimeout(failure) || isNonsense(error))) return
   const wasWell = target.failures === 0
   const restMs = group.failed(target)
-  target.why = error.message
+  target.why = tlsFault(error) ?? error.message
   if (!wasWell) return
-  log.warn({ site: config.name, upstream: target.label, why: error.message, restMs }, 'upstream failed')
+  log.warn({ site: config.name, upstream: target.label, why: target.why, restMs }, 'upstream failed')
 }
 
 /** An upstream began an answer. */

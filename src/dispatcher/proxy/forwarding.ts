@@ -5,8 +5,9 @@
  * Invariant: who asked is said by the server alone: whatever a client sends under these names is dropped, also with `_` for
  * `-`, which programs behind CGI and WSGI cannot tell apart.
  */
+import type { IncomingMessage } from 'node:http'
 import { clientOf as clientOfRequest } from '../connection.ts'
-import { namedByConnection, withoutFields } from '../header-fields.ts'
+import { fieldOf, namedByConnection, withoutFields } from '../header-fields.ts'
 import type { Visit } from '../visit.ts'
 
 /** Who asked, and where. */
@@ -73,8 +74,23 @@ export function requestHeaders(visit: Visit, client: Client): string[] {
   for (const [name, value] of Object.entries((takesCaptures ? captures : undefined) ?? {})) {
     headers.push(`X-Vhostel-${name}`, value)
   }
+  if (wantsTrailers(visit.req)) headers.push('TE', 'trailers')
   addClient(headers, client)
+  if (visit.prefix !== undefined) headers.push('X-Forwarded-Prefix', visit.prefix)
   return headers
+}
+
+/** Whether the client takes trailers and is told them: some servers (hyper) send none else. That is all of TE that goes on. */
+function wantsTrailers({ rawHeaders, httpVersionMinor }: IncomingMessage): boolean {
+  const codings = fieldOf(rawHeaders, 'te')?.toLowerCase().split(',')
+  return httpVersionMinor > 0 && codings?.some((one) => one.trim() === 'trailers') === true
+}
+
+/** The headers of a request for an upstream that gets a `Host` of its own. @param host undefined: as the visitor asked */
+export function forHost(headers: string[], host: string | undefined): string[] {
+  if (host === undefined) return headers
+  // Nothing but `requestHeaders` says it, and it says it first.
+  return ['Host', host, ...headers.slice(headers[0] === 'Host' ? 2 : 0)]
 }
 
 function addClient(headers: string[], { address, protocol, host, port }: Client): void {

@@ -4,7 +4,8 @@
  * the upstream.
  *
  * Repeated on another upstream: any request that found no connection, and those of a safe method without a body that was
- * lost before its answer began, once. Nothing else is sent twice.
+ * lost before its answer began, once; at the next start of a program only those of them that it had not read. Nothing else is
+ * sent twice.
  *
  * Invariant: a place at an upstream is held from `run` until the attempt has ended, and given back once.
  * Invariant: a client gets a whole answer, or an error page, or its connection is cut in the middle.
@@ -19,8 +20,16 @@ import type { HeldBody } from '../held-bodies.ts'
 import { sendError } from '../send-error.ts'
 import type { Visit } from '../visit.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
-import { asUpstreamError, forgetReason, isTimeout, noteAnswered, noteFailed, writeFailure } from './backend-site.ts'
-import { answerHeaders, answerTrailers, clientOf, requestHeaders } from './forwarding.ts'
+import {
+  asUpstreamError,
+  forgetReason,
+  isTimeout,
+  noteAnswered,
+  noteFailed,
+  wasUnread,
+  writeFailure,
+} from './backend-site.ts'
+import { answerHeaders, answerTrailers, clientOf, forHost, requestHeaders } from './forwarding.ts'
 import { RequestBody } from './request-body.ts'
 import type { Target } from './target.ts'
 import type { Job } from './upstream-group.ts'
@@ -29,7 +38,7 @@ type Controller = Dispatcher.DispatchController
 
 /** How often a request that was sent is sent again. */
 const MAX_REPEATS = 1
-/** How often a program that cannot be reached is tried again, and after which time first, in ms; each is twice as long. */
+/** How often a program that cannot be reached, or did not read, is tried again, and after which time first, in ms; each is twice as long. */
 const MAX_LOOKS = 5
 const FIRST_LOOK_MS = 20
 /** Up to this size a whole body is written as a latin1 string, which Node joins to the head; see client-exchange.ts. */
@@ -75,7 +84,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     const options: Dispatcher.DispatchOptions = {
       path: asked.target,
       method: req.method as Dispatcher.HttpMethod,
-      headers: this.#headers,
+      headers: forHost(this.#headers, target.host),
       body: this.#body(),
       headersTimeout: limits.timeoutMs,
       bodyTimeout: this.#site.proxy.readTimeoutMs,
@@ -190,11 +199,11 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     noteFailed(this.#site, target, failure)
     this.tried.add(target)
     if (this.#mayGoOn(failure)) return this.#site.group.take(this)
-    if (!failure.wasSent && !this.#site.mayRepeat && this.#looks < MAX_LOOKS) return this.#lookAgain()
+    if (this.#mayLookAgain(failure)) return this.#lookAgain()
     this.fail(asUpstreamError(this.#site.config.name, target, failure))
   }
 
-  /** A program that cannot be reached has probably just ended, which is not known yet: then the next one gets the request. */
+  /** The program has probably just ended, or is about to, which is not known yet: then the next one gets the request. */
   #lookAgain(): void {
     const again = (): void => {
       if (!this.#isDone) this.#site.group.take(this)
@@ -202,13 +211,23 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     setTimeout(again, FIRST_LOOK_MS * 2 ** this.#looks++)
   }
 
+  /** Whether the program knows nothing of the request. */
+  #mayLookAgain(failure: Failure): boolean {
+    const { program } = this.#site
+    if (program === undefined || this.#looks >= MAX_LOOKS) return false
+    return !failure.wasSent || (this.#isRepeatable && wasUnread(failure) && program.startsAtOnce())
+  }
+
+  get #isRepeatable(): boolean {
+    return this.#held === undefined && SAFE_METHODS.has(this.#visit.req.method ?? '')
+  }
+
   /** Whether another upstream may be asked after this one failed. */
   #mayGoOn(failure: Failure): boolean {
     if (!failure.wasSent) return this.#site.group.hasOther(this)
-    const { req } = this.#visit
     if (isTimeout(failure)) return false
-    const isRepeatable = this.#site.mayRepeat && this.#held === undefined && SAFE_METHODS.has(req.method ?? '')
-    return isRepeatable && this.#repeats++ < MAX_REPEATS
+    // It may be this very request that ended a program.
+    return this.#site.program === undefined && this.#isRepeatable && this.#repeats++ < MAX_REPEATS
   }
 
   #inform(status: number, headers: string[]): void {

@@ -17,7 +17,7 @@ import { sendError } from '../send-error.ts'
 import type { Upgrade, Visit } from '../visit.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
 import { asUpstreamError, forgetReason, noteAnswered, noteFailed, writeFailure } from './backend-site.ts'
-import { answerHeaders, clientOf, requestHeaders } from './forwarding.ts'
+import { answerHeaders, clientOf, forHost, requestHeaders } from './forwarding.ts'
 import type { Target } from './target.ts'
 import type { Job } from './upstream-group.ts'
 
@@ -52,7 +52,7 @@ export class ProxyTunnel implements Job {
     this.#target = target
     const protocol = req.headers.upgrade ?? ''
     const headers = [
-      ...requestHeaders(this.#visit, clientOf(this.#visit)),
+      ...forHost(requestHeaders(this.#visit, clientOf(this.#visit)), target.host),
       'Connection',
       'Upgrade',
       'Upgrade',
@@ -61,13 +61,14 @@ export class ProxyTunnel implements Job {
     let isConnected = false
     const failed = (error: Error): void => this.#attemptFailed({ error, wasSent: isConnected })
     try {
-      const outgoing = request({ ...target.address, method: 'GET', path: asked.target, headers, agent: false })
+      const createConnection = (): Socket => target.connect()
+      const outgoing = request({ method: 'GET', path: asked.target, headers, createConnection })
       this.#request = outgoing
       const giveUp = (): void =>
         void outgoing.destroy(Object.assign(new Error('it took too long'), { code: 'ETIMEDOUT' }))
       this.#late = setTimeout(giveUp, this.#site.proxy.connectTimeoutMs)
       outgoing.on('socket', (socket) =>
-        socket.once('connect', () => {
+        socket.once(target.tls === undefined ? 'connect' : 'secureConnect', () => {
           isConnected = true
           clearTimeout(this.#late)
           this.#late = setTimeout(giveUp, limits.timeoutMs)

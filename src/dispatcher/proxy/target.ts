@@ -5,26 +5,38 @@
  * Invariant: what is under way when it is retired goes on; its connections are closed after that.
  */
 import { createRequire } from 'node:module'
-import type { Dispatcher, Pool } from 'undici'
+import type { Socket } from 'node:net'
+import { connect } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import type { buildConnector, Dispatcher, Pool } from 'undici'
 import type { ProxySettings, Upstream } from '../../config/site-backend.ts'
-import { formatUpstream } from '../../config/site-backend.ts'
+import { authorityOf, formatUpstream } from '../../config/site-backend.ts'
+import type { TlsOptions } from './upstream-tls.ts'
+import { tlsOptions } from './upstream-tls.ts'
 
 /** Largest head of an answer, in bytes; with more it fails. */
 const MAX_HEAD_BYTES = 64 * 1024
 
 type PoolClass = new (origin: string, options: Pool.Options) => Pool
 
-let poolClass: PoolClass | undefined
+type BuildConnector = (options: buildConnector.BuildOptions) => buildConnector.connector
+type TcpUpstream = Extract<Upstream, { kind: 'tcp' }>
 
-function loadPool(): PoolClass {
-  poolClass ??= createRequire(import.meta.url)('undici/lib/dispatcher/pool.js') as PoolClass
-  return poolClass
+let poolClass: PoolClass | undefined
+let buildTls: BuildConnector | undefined
+
+function loadFrom(path: string): unknown {
+  return createRequire(import.meta.url)(`undici/lib/${path}`)
 }
 
 export class Target {
   readonly upstream: Upstream
   /** As in the INI file. */
   readonly label: string
+  /** What it gets as `Host`; undefined: what the visitor asked for. */
+  readonly host: string | undefined
+  /** Undefined where it is spoken to in clear text. */
+  readonly tls: TlsOptions | undefined
   /** Requests and tunnels that have a place here. */
   busy = 0
   tunnels = 0
@@ -39,29 +51,34 @@ export class Target {
   constructor(upstream: Upstream, settings: ProxySettings) {
     this.upstream = upstream
     this.label = formatUpstream(upstream)
-    const origin = upstream.kind === 'tcp' ? this.label : 'http://localhost'
-    this.#pool = new (loadPool())(origin, {
+    const isTcp = upstream.kind === 'tcp'
+    const origin = isTcp ? this.label : 'http://localhost'
+    this.host = settings.hostHeader === 'visitor' ? undefined : isTcp ? ownHost(upstream) : 'localhost'
+    this.tls = isTcp && upstream.isTls ? tlsOptions(upstream.host, settings.tls) : undefined
+    const timeout = settings.connectTimeoutMs
+    const place = isTcp ? {} : { socketPath: upstream.path }
+    poolClass ??= loadFrom('dispatcher/pool.js') as PoolClass
+    this.#pool = new poolClass(origin, {
       connections: settings.connections,
       pipelining: 1,
       keepAliveTimeout: settings.keepaliveMs,
       maxHeaderSize: MAX_HEAD_BYTES,
       allowH2: false,
-      connect: {
-        timeout: settings.connectTimeoutMs,
-        ...(upstream.kind === 'unix' ? { socketPath: upstream.path } : {}),
-      },
+      connect: this.tls === undefined ? { timeout, ...place } : tlsConnector({ timeout, ...this.tls, allowH2: false }),
     })
   }
 
-  /** Where a connection of its own goes, as `http.request` takes it. */
-  get address(): { socketPath: string } | { host: string; port: number } {
-    const { upstream } = this
-    return upstream.kind === 'unix' ? { socketPath: upstream.path } : { host: upstream.host, port: upstream.port }
+  /** Opens a connection beside the pool's. Where there is TLS, it is there with `secureConnect`. */
+  connect(): Socket {
+    const { upstream, tls } = this
+    if (upstream.kind === 'unix') return connect(upstream.path)
+    const { host, port } = upstream
+    return tls === undefined ? connect(port, host) : connectTls({ ...tls, host, port, ALPNProtocols: ['http/1.1'] })
   }
 
   /** What cannot be sent is told to the handler too. */
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
-    this.#pool.dispatch(options, handler)
+    this.#pool.dispatch(this.tls === undefined ? options : { ...options, ...OF_ONE_NAME }, handler)
   }
 
   /** Nothing has a place here now. */
@@ -89,6 +106,24 @@ export class Target {
     this.#pool.destroy().catch(ignoreClosed)
   }
 }
+
+/** As it stands in a URL, without the port that goes without saying. */
+function ownHost(upstream: TcpUpstream): string {
+  return authorityOf(upstream).replace(upstream.isTls ? /:443$/ : /:80$/, '')
+}
+
+/**
+ * Connects with the name that the settings say. undici would take it from each request's `Host`: then visitors would say it, and
+ * a connection would be closed when a request for another host comes.
+ */
+function tlsConnector(options: buildConnector.BuildOptions & TlsOptions): buildConnector.connector {
+  buildTls ??= loadFrom('core/connect.js') as BuildConnector
+  const connectTo = buildTls(options)
+  return (wanted, done) => connectTo({ ...wanted, servername: options.servername }, done)
+}
+
+/** The name by which undici tells connections apart; not declared, but taken. */
+const OF_ONE_NAME = { servername: 'upstream' }
 
 /** It was closed before. */
 function ignoreClosed(): void {}
