@@ -43,6 +43,8 @@ export interface WatchedPool {
 }
 
 const TICK_MS = 10
+/** On a machine on which every tick is late the threads are looked at this often all the same. */
+const BLIND_MS = 500
 /** From this silence on a thread is late. Batches of a busy thread take 10 ms, a large garbage collection 20. */
 const LATE_MS = 40
 /**
@@ -69,6 +71,7 @@ export class Watch {
   readonly #log: Log
   #timer: NodeJS.Timeout | undefined
   #lastTick = 0
+  #lookedAt = 0
   readonly #questions = new ThreadQuestions()
 
   constructor(pool: WatchedPool, log: Log) {
@@ -79,7 +82,7 @@ export class Watch {
   /** A request was handed to a thread. */
   expect(): void {
     if (this.#timer !== undefined) return
-    this.#lastTick = performance.now()
+    this.#lastTick = this.#lookedAt = performance.now()
     this.#timer = setInterval(() => this.#tick(), TICK_MS)
   }
 
@@ -111,8 +114,13 @@ export class Watch {
     const now = performance.now()
     const sinceMs = now - this.#lastTick
     this.#lastTick = now
-    // This process was late itself: what the threads said may not have been read yet.
-    if (sinceMs > TICK_MS * 3) return
+    if (sinceMs <= TICK_MS * 3) return this.#lookAtAll(now)
+    // This process was late itself: what the threads said may not have been read yet. Behind this turn of the event loop it has.
+    if (now - this.#lookedAt >= BLIND_MS) setImmediate(() => this.#lookAtAll(performance.now()))
+  }
+
+  #lookAtAll(now: number): void {
+    this.#lookedAt = now
     let isNeeded = false
     for (const thread of this.#pool.workforce.threads.values()) {
       if (this.#look(thread, now)) isNeeded = true

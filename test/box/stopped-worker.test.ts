@@ -1,0 +1,57 @@
+/** Worker processes that somebody has stopped, and what may hide that: a busy machine, and that nobody waits for an answer. */
+import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { startBox } from '../helpers/box.ts'
+
+/** As a busy machine has it: so long it has no processor, and so long it has one. */
+const AWAY_MS = 40
+const AT_WORK_MS = 4
+/** A worker that stands still is killed after a second; with a tenth of a processor it takes some more. */
+const SEEN_WITHIN_MS = 20_000
+const FILES = { 'app.mjs': 'export default () => new Response(String(process.pid))' }
+const ONE = { config: '[pool]\nprocesses = 1\nthreads = 1' }
+
+function sleep(ms: number): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, ms)
+}
+
+/** Whether a process has ended, also where its parent has not heard of it. */
+function hasEnded(pid: number): boolean {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    return stat.slice(stat.lastIndexOf(')') + 2).startsWith('Z')
+  } catch {
+    return true
+  }
+}
+
+test('a stopped worker process is noticed though the server is late at every turn', async (t) => {
+  const box = await startBox(t, { app: { files: FILES } }, ONE)
+  const worker = Number((await box.ask('app')).text)
+  process.kill(worker, 'SIGSTOP')
+  const asked = box.ask('app')
+  await box.waitFor('the request to arrive', async () => (await box.site('app'))?.requests === 2)
+
+  const until = performance.now() + SEEN_WITHIN_MS
+  while (!hasEnded(worker) && performance.now() < until) {
+    process.kill(box.pid, 'SIGSTOP')
+    sleep(AWAY_MS)
+    process.kill(box.pid, 'SIGCONT')
+    sleep(AT_WORK_MS)
+  }
+
+  assert.ok(performance.now() < until, 'nobody noticed')
+  assert.notEqual((await asked).text, String(worker))
+})
+
+test('a stopped worker process is noticed though it owes no answer, and a site is only to be loaded in it', async (t) => {
+  const box = await startBox(t, { app: { files: FILES }, idle: { files: FILES } }, ONE)
+  const worker = Number((await box.ask('app')).text)
+  process.kill(worker, 'SIGSTOP')
+
+  const reply = await box.ask('idle')
+
+  assert.equal(reply.status, 200)
+  assert.notEqual(reply.text, String(worker))
+})
