@@ -43,7 +43,7 @@ export interface WatchedPool {
 }
 
 const TICK_MS = 10
-/** On a machine on which every tick is late the threads are looked at this often all the same. */
+/** Where every tick is late the threads are looked at this often all the same. */
 const BLIND_MS = 500
 /** From this silence on a thread is late. Batches of a busy thread take 10 ms, a large garbage collection 20. */
 const LATE_MS = 40
@@ -112,10 +112,10 @@ export class Watch {
 
   #tick(): void {
     const now = performance.now()
-    const sinceMs = now - this.#lastTick
+    const before = this.#lastTick
     this.#lastTick = now
-    if (sinceMs <= TICK_MS * 3) return this.#lookAtAll(now)
-    // This process was late itself: what the threads said may not have been read yet. Behind this turn of the event loop it has.
+    if (now - before <= TICK_MS * 3) return this.#lookAtAll(now)
+    // This process was late itself: what the threads said may not have been read yet, but behind this turn of the event loop.
     if (now - this.#lookedAt >= BLIND_MS) setImmediate(() => this.#lookAtAll(performance.now()))
   }
 
@@ -125,9 +125,7 @@ export class Watch {
     for (const thread of this.#pool.workforce.threads.values()) {
       if (this.#look(thread, now)) isNeeded = true
     }
-    if (isNeeded) return
-    clearInterval(this.#timer)
-    this.#timer = undefined
+    if (!isNeeded) this.#timer = void clearInterval(this.#timer)
   }
 
   /** @returns whether there is something to wait for */
