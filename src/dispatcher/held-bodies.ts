@@ -5,7 +5,8 @@
  *
  * Limits: so many bytes a request as its site says, and `MOST_OF_ALL_BYTES` together; beyond either a request goes on at once.
  * What may not go on slowly waits here for its body, as long as its client's timeouts let it.
- * Invariant: a request that was taken goes on once, or its client is gone; its bytes stay in their order.
+ * Invariant: a request that was taken goes on once, or its client is gone; its bytes stay in their order. Behind its answer nothing
+ * of it stands in the way of the next request.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
@@ -60,6 +61,7 @@ export class HeldBodies {
   /** Calls `onReady` now or later; never, where the client leaves before. */
   take(visit: BodyVisit): void {
     const { req, res, waitMs } = visit
+    res.once('close', () => skipRest(req))
     if (waitMs === 0) return visit.onReady(NOTHING)
     const asks = req.headers.expect !== undefined
     // The site is to say whether it wants the body at all; but a few at a time.
@@ -123,4 +125,12 @@ export class HeldBodies {
     held.req.off('end', held.onEnd)
     held.res.off('close', held.onClose)
   }
+}
+
+/**
+ * Its answer is complete, or will never be: what is left of the body is read past, or the next request on its connection would
+ * never be looked at. Node does that only where nobody has begun to read.
+ */
+function skipRest(req: IncomingMessage): void {
+  if (!req.complete && !req.destroyed) req.resume()
 }

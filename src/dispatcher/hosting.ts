@@ -153,23 +153,27 @@ export class Hosting {
     await Promise.all([...added, ...changes.changed.map((config) => this.#change(config, few))])
   }
 
-  /** Loads a new generation of a site with the settings it has; what became of it shows in its status. */
+  /** Loads a new generation of a site with the settings that are wanted; what became of it shows in its status. */
   async reloadCode(name: string): Promise<void> {
     const site = this.#sites.get(name)
     if (site?.pooled === undefined) return site?.service.backend?.reload()
-    await this.#replace(site.pooled, this.#order(site.config))
+    await this.#inTurn(site, (pooled) => this.#renew(site, pooled, site.wanted))
   }
 
   /** As `reloadCode`, for callers that do not wait. */
   codeChanged(name: string): void {
-    this.reloadCode(name).catch((error: unknown) => this.#log.error({ site: name, err: error }, 'reload failed'))
+    this.#noteFailure({ name }, this.reloadCode(name))
   }
 
   /** A site has requests waiting and no thread that may load its present generation. */
   starved(pooled: PoolSite): void {
     const site = this.#bySite.get(pooled)
     if (site === undefined || this.#renewal.isReplacing(pooled)) return
-    this.codeChanged(site.name)
+    // What serves, and not what could not be loaded.
+    this.#noteFailure(
+      site,
+      this.#inTurn(site, () => this.#renew(site, pooled, site.config)),
+    )
   }
 
   /** Takes note of what a load of a site came to. */
@@ -178,11 +182,12 @@ export class Hosting {
     if (site === undefined) return
     if (report.failure !== undefined) {
       const text = this.#describe(order, report)
-      site.codeFault = { generation: order.generation, text }
+      const isOfOther = pooled.order !== undefined && !isSameCode(pooled.order, order)
+      site.codeFault = { generation: order.generation, text, isOfOther }
       const { stack } = report.failure
       this.#log.error({ site: site.name, generation: order.generation, reason: text, stack }, 'generation was refused')
-    } else if (site.codeFault !== undefined && order.generation >= site.codeFault.generation) {
-      // An older generation that is loaded once more does not make the newer one right.
+    } else if (site.wanted === site.config && order.generation >= (site.codeFault?.generation ?? 0)) {
+      // An older generation that is loaded once more does not make the newer one right, nor do settings that are not wanted.
       site.codeFault = undefined
     }
     this.#watch(site, [order.module, ...report.files], Date.now() - report.tookMs)
@@ -207,6 +212,8 @@ export class Hosting {
     const site: Site = {
       name: config.name,
       config,
+      wanted: config,
+      turn: Promise.resolve(),
       pooled: undefined,
       iniProblems: [],
       codeFault: undefined,
@@ -251,29 +258,53 @@ export class Hosting {
     const site = this.#sites.get(config.name)
     if (site === undefined) return
     const { pooled } = site
+    site.wanted = config
     if (pooled === undefined || config.kind !== 'module') {
       if (site.config.kind !== config.kind) this.#leave(site)
       if (pooled === undefined) this.#enter(site, config)
       this.#take(site, config)
       return site.service.backend?.settled()
     }
-    const order = this.#order(config)
-    if (pooled.order !== undefined && isSameCode(pooled.order, order)) return this.#take(site, config)
-    const inUse = pooled.lane.warm.size > 0 || pooled.lane.loading !== undefined
-    if (!inUse && !prove) {
-      pooled.order = order
-      return this.#take(site, config)
-    }
-    const report = await this.#replace(pooled, order)
-    // While it was loading, the site may have been removed, or made anew as another kind.
-    if (report.shape !== undefined && site.pooled === pooled) this.#take(site, config)
+    await this.#inTurn(site, () => (site.wanted === config ? this.#changeCode(site, pooled, config, prove) : undefined))
   }
 
-  /** Loads a generation; what the code before it has answered does not outlive it. */
-  async #replace(pooled: PoolSite, order: LoadOrder): Promise<LoadReport> {
+  /** Does the next change of a site's code when those before it are in force, or have failed. */
+  #inTurn(site: Site, change: (pooled: PoolSite) => Promise<void> | undefined): Promise<void> {
+    const { pooled } = site
+    const done = site.turn.then(() =>
+      pooled !== undefined && site.pooled === pooled && !pooled.removed ? change(pooled) : undefined,
+    )
+    site.turn = done.catch(() => {})
+    return done
+  }
+
+  #changeCode(site: Site, pooled: PoolSite, config: SiteConfig, prove: boolean): Promise<void> | undefined {
+    const order = this.#order(config)
+    if (pooled.order !== undefined && isSameCode(pooled.order, order)) return void this.#takeBack(site, config)
+    const inUse = pooled.lane.warm.size > 0 || pooled.lane.loading !== undefined
+    if (inUse || prove) return this.#renew(site, pooled, config, order)
+    pooled.order = order
+    return void this.#take(site, config)
+  }
+
+  /** Settings with which the code that serves is the right one. What went wrong with others is over. */
+  #takeBack(site: Site, config: SiteConfig): void {
+    if (site.codeFault?.isOfOther === true) site.codeFault = undefined
+    this.#take(site, config)
+  }
+
+  /** Loads a generation with these settings. When that works they are in force, and what the code before has answered is forgotten. */
+  async #renew(site: Site, pooled: PoolSite, config: SiteConfig, order = this.#order(config)): Promise<void> {
     const report = await this.#renewal.replace(pooled, order)
-    if (report.shape !== undefined) this.#services.caches.find(pooled.name)?.renewed()
-    return report
+    // While it was loading, the site may have been removed, or made anew as another kind.
+    if (report.shape === undefined || site.pooled !== pooled) return
+    this.#services.caches.find(pooled.name)?.renewed()
+    if (config === site.wanted) site.codeFault = undefined
+    if (config !== site.config) this.#take(site, config)
+  }
+
+  #noteFailure({ name }: { name: string }, reload: Promise<void>): void {
+    reload.catch((error: unknown) => this.#log.error({ site: name, err: error }, 'reload failed'))
   }
 
   /** These settings are in force from now on. */
@@ -302,7 +333,7 @@ export class Hosting {
   }
 
   #watch(site: Site, files: readonly string[], loadedAt?: number): void {
-    this.#code?.set(site.name, site.config.watch ? files.filter((file) => file !== '') : [], loadedAt)
+    this.#code?.set(site.name, site.wanted.watch ? files.filter((file) => file !== '') : [], loadedAt)
   }
 
   #order(config: SiteConfig): LoadOrder {

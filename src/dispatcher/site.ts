@@ -15,12 +15,18 @@ import type { SiteService } from './site-service.ts'
 export interface Site {
   readonly name: string
   config: SiteConfig
+  /** What its file says: `config`, or settings that are not in force because their code is being loaded, or cannot be. */
+  wanted: SiteConfig
+  /** Resolves when the changes of it that were begun are in force, or have failed: one follows the other. */
+  turn: Promise<unknown>
   /** Its place in the pool; undefined for sites that the dispatcher answers by itself. */
   pooled: PoolSite | undefined
   /** One line each, `file:line: …`. */
   iniProblems: string[]
-  /** Why a generation could not be loaded, and which. */
-  codeFault: { generation: number; text: string } | undefined
+  /** Why a generation of `wanted` could not be loaded, and which. */
+  codeFault:
+    | { generation: number; text: string /** With other settings than those that serve. */; isOfOther: boolean }
+    | undefined
   /** What answers with `config`. */
   service: SiteService
   /** Visits since the site came. */

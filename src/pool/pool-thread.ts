@@ -57,6 +57,24 @@ export interface Lateness {
   untoldMs: number
 }
 
+/** A thread that was found late just now. @param since when it was heard of last, `performance.now()` as `now` is */
+export function newLateness(since: number, now: number): Lateness {
+  return {
+    since,
+    culprit: undefined,
+    isLoad: false,
+    exchange: undefined,
+    whose: undefined,
+    askedAt: now,
+    taken: 0,
+    checkedFor: 0,
+    askAgainAt: 0,
+    soughtAt: now,
+    delayedMs: undefined,
+    untoldMs: 0,
+  }
+}
+
 /** For how long of its lateness a thread had no processor, in ms; 0 where its supervisor has not told. @param delayedMs its run delay now */
 export function starvedMs(late: Lateness, delayedMs: number | undefined): number {
   return delayedMs === undefined || late.delayedMs === undefined ? 0 : late.untoldMs + delayedMs - late.delayedMs

@@ -15,7 +15,7 @@ import type { SupervisorReport } from '../core/worker-orders.ts'
 import type { Exchange } from './exchange.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { Lateness, PoolThread } from './pool-thread.ts'
-import { ownMs, starvedMs } from './pool-thread.ts'
+import { newLateness, ownMs, starvedMs } from './pool-thread.ts'
 import type { Offence } from './quarantine.ts'
 import type { Scheduler, Slot } from './scheduler.ts'
 import { culpritOf } from './stack-owner.ts'
@@ -43,6 +43,8 @@ export interface WatchedPool {
 }
 
 const TICK_MS = 10
+/** Where every tick is late the threads are looked at this often all the same. */
+const BLIND_MS = 500
 /** From this silence on a thread is late. Batches of a busy thread take 10 ms, a large garbage collection 20. */
 const LATE_MS = 40
 /**
@@ -69,6 +71,7 @@ export class Watch {
   readonly #log: Log
   #timer: NodeJS.Timeout | undefined
   #lastTick = 0
+  #lookedAt = 0
   readonly #questions = new ThreadQuestions()
 
   constructor(pool: WatchedPool, log: Log) {
@@ -79,7 +82,7 @@ export class Watch {
   /** A request was handed to a thread. */
   expect(): void {
     if (this.#timer !== undefined) return
-    this.#lastTick = performance.now()
+    this.#lastTick = this.#lookedAt = performance.now()
     this.#timer = setInterval(() => this.#tick(), TICK_MS)
   }
 
@@ -109,17 +112,20 @@ export class Watch {
 
   #tick(): void {
     const now = performance.now()
-    const sinceMs = now - this.#lastTick
+    const before = this.#lastTick
     this.#lastTick = now
-    // This process was late itself: what the threads said may not have been read yet.
-    if (sinceMs > TICK_MS * 3) return
+    if (now - before <= TICK_MS * 3) return this.#lookAtAll(now)
+    // This process was late itself: what the threads said may not have been read yet, but behind this turn of the event loop.
+    if (now - this.#lookedAt >= BLIND_MS) setImmediate(() => this.#lookAtAll(performance.now()))
+  }
+
+  #lookAtAll(now: number): void {
+    this.#lookedAt = now
     let isNeeded = false
     for (const thread of this.#pool.workforce.threads.values()) {
       if (this.#look(thread, now)) isNeeded = true
     }
-    if (isNeeded) return
-    clearInterval(this.#timer)
-    this.#timer = undefined
+    if (!isNeeded) this.#timer = void clearInterval(this.#timer)
   }
 
   /** @returns whether there is something to wait for */
@@ -147,20 +153,7 @@ export class Watch {
   // ---- late and punctual ---------------------------------------------------------------------------------------
 
   #late(thread: PoolThread, since: number, now: number): void {
-    const late: Lateness = {
-      since,
-      culprit: undefined,
-      isLoad: false,
-      exchange: undefined,
-      whose: undefined,
-      askedAt: now,
-      taken: 0,
-      checkedFor: 0,
-      askAgainAt: 0,
-      soughtAt: now,
-      delayedMs: undefined,
-      untoldMs: 0,
-    }
+    const late = newLateness(since, now)
     thread.late = late
     if (thread.slot !== undefined) this.#pool.scheduler.setLate(thread.slot)
     const { link } = thread

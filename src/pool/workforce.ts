@@ -191,7 +191,10 @@ export class Workforce {
     }, SAMPLE_EVERY_MS).unref()
   }
 
-  /** Has every thread measured; resolves when all figures are there, or after a second. */
+  /**
+   * Has every thread measured; resolves when all figures are there, or after a second. A process that does not answer because it was
+   * stopped is killed: what waits there for a thread to start, or a site to load, would wait for ever.
+   */
   async measure(): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>()
     const missing = new Set(this.#sample())
@@ -204,6 +207,12 @@ export class Workforce {
     if (missing.size > 0) await promise
     clearTimeout(timer)
     this.#sampleWaiters.delete(waiter)
+    for (const process of missing) {
+      if (!process.isStopped) continue
+      const what = { process: process.index, pid: process.pid, forMs: SAMPLE_TIMEOUT_MS }
+      this.#log.error(what, 'worker process stands still and is killed')
+      process.kill()
+    }
   }
 
   /** @returns the processes that were asked */

@@ -51,6 +51,8 @@ export class FetchExchange implements Exchange {
   /** The answer is complete; only its end may still be held back. */
   #isEnded = false
   #isOver = false
+  /** What the site's code was told when nobody was there any more. */
+  #abortion: DOMException | undefined
 
   constructor(site: Site, handler: FetchHandler, wire: Wire, frame: RequestFrame) {
     this.site = site
@@ -102,7 +104,6 @@ export class FetchExchange implements Exchange {
   }
 
   abort(reason: string): void {
-    this.#setOver()
     this.#drop(reason)
   }
 
@@ -115,7 +116,6 @@ export class FetchExchange implements Exchange {
   cut(reason = 'it closed the connection'): void {
     if (this.#isOver) return
     this.#wire.channel.send({ type: 'abort', id: this.#id, reason })
-    this.#setOver()
     this.#drop(reason)
   }
 
@@ -131,7 +131,10 @@ export class FetchExchange implements Exchange {
   #await(result: unknown): void {
     Promise.resolve(result)
       .then((response) => this.#respond(response))
-      .catch((error: unknown) => reportCrash(this, error))
+      .catch((error: unknown) => {
+        // A handler that lets through what it was told by this very exchange has done nothing wrong.
+        if (error !== this.#abortion) reportCrash(this, error)
+      })
   }
 
   #respond(response: unknown): void {
@@ -234,18 +237,20 @@ export class FetchExchange implements Exchange {
   /** Tells the site's code that nobody is there any more. */
   #drop(reason: string): void {
     const error = new DOMException(`The request was aborted: ${reason}`, 'AbortError')
+    this.#abortion = error
+    this.#setOver(error)
     this.#aborter?.abort(error)
-    this.#body?.fail(error)
     this.#sending.stop(error)
     this.#reader?.cancel(error).catch(() => {})
   }
 
-  #setOver(): void {
+  /** @param why what a site that goes on reading is told; that the answer is complete where nothing is said */
+  #setOver(why?: DOMException): void {
     if (this.#isOver) return
     this.#isOver = true
     this.#wire.over(this.#id)
     // What is left of the body does not come here.
-    this.#body?.fail(new DOMException('The answer was complete before the body was', 'AbortError'))
+    this.#body?.fail(why ?? new DOMException('The answer was complete before the body was', 'AbortError'))
   }
 }
 
