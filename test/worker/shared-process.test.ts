@@ -178,3 +178,62 @@ test('a site sees a main thread, and nothing of the way to the supervisor', asyn
 
   assert.equal(answer.text, '[true,null,null,true,null,null]')
 })
+
+test('a file of variables is for the environment of the site that loads it', async (t) => {
+  const thread = await startThread(t)
+  const text = `
+    module.exports = (req, res) => {
+      let code
+      try { process.loadEnvFile('nowhere') } catch (error) { code = error.code }
+      if (process.env.READS) { process.loadEnvFile(); process.loadEnvFile(require('url').pathToFileURL(__dirname + '/more.env')) }
+      const { FROM_FILE, BOTH, MORE } = process.env
+      res.end(JSON.stringify({ code, FROM_FILE, BOTH, MORE }))
+    }`
+  const files = { 'main.cjs': text, '.env': 'FROM_FILE="a b"\nBOTH=file', 'more.env': 'MORE=more' }
+  for (const [generation, env] of [
+    [1, { READS: 'yes', BOTH: 'ini' }],
+    [2, {}],
+  ] as const) {
+    const folder = writeSite(t, files)
+    await thread.loadWell({ generation, module: join(folder, 'main.cjs'), root: folder, env })
+  }
+
+  const [first, second] = [await thread.get(1), await thread.get(2)]
+
+  assert.deepEqual(first.json, { code: 'ENOENT', FROM_FILE: 'a b', BOTH: 'ini', MORE: 'more' })
+  assert.deepEqual(second.json, { code: 'ENOENT' })
+})
+
+test('a site is told why it cannot change the mask of a process that sites share', async (t) => {
+  const thread = await startThread(t)
+  const code = `module.exports = (req, res) => {
+    const before = process.umask()
+    try { process.umask(0o077) } catch (error) { res.end([error.code, error.message, before === process.umask()].join('; ')) }
+  }`
+  await site(t, thread, 1, code)
+
+  const { text } = await thread.get(1)
+
+  assert.match(text, /^ERR_WORKER_UNSUPPORTED_OPERATION; .*'isolation = process' gives the site one of its own; true$/)
+})
+
+const BINDINGS = ['bind()', 'bind(done)', 'bind(0, done)', "bind(0, '127.0.0.1', done)", 'bind({ port: 0 }, done)']
+
+for (const binding of BINDINGS) {
+  test(`a site has real sockets for datagrams: ${binding}`, async (t) => {
+    const thread = await startThread(t)
+    const code = `module.exports = (req, res) => {
+      const socket = require('node:dgram').createSocket('udp4')
+      let calls = 0
+      const done = () => calls++
+      socket.on('message', (message) => socket.close(() => res.end(message + ' ' + calls)))
+      socket.on('listening', () => setImmediate(() => socket.send('hello', socket.address().port, '127.0.0.1')))
+      socket.${binding}
+    }`
+    await site(t, thread, 1, code)
+
+    const { text } = await thread.get(1)
+
+    assert.equal(text, binding.includes('done') ? 'hello 1' : 'hello 0')
+  })
+}
