@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import type { KeyPair } from '../core/key-pair.ts'
+import { argumentList } from './command-line.ts'
 import type { DomainPattern } from './domains.ts'
 import type { Identity } from './identity.ts'
 import type { SiteLogConfig } from './log-schema.ts'
@@ -72,6 +73,11 @@ const site = section('What the site is.', {
       'It is what the module sees as its working directory, and what `kind = static` serves; for that it has to be set.',
   ),
   module: optional(text('path'), 'JavaScript or TypeScript file to run. A relative path starts at `root`.'),
+  args: optional(
+    argumentList,
+    'What the module finds behind its own name in `process.argv`, as on a command line: `start --port 3000`. Split at blanks and ' +
+      'quotes as a shell does, but no shell runs.',
+  ),
   ...backendKeys,
   type: setting(
     choice(MODULE_TYPES),
@@ -242,6 +248,8 @@ export interface SiteConfig {
   root: string
   /** Set where `kind` is `module`. */
   module: string | undefined
+  /** What the module finds in `process.argv`. */
+  args: readonly string[]
   type: SiteFile['site']['type']
   httpPort: number | undefined
   watch: boolean

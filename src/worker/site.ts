@@ -79,7 +79,7 @@ export class Site implements Context {
     this.env = createSiteEnv(order.env)
     this.cwd = order.root
     this.files = traceSite(order.root, order.module)
-    this.argv = [process.execPath, order.module]
+    this.argv = [process.execPath, order.module, ...order.args]
     this.processEvents.setMaxListeners(0)
     this.changes.setMaxListeners(0)
   }

@@ -47,6 +47,21 @@ test('an edited INI file is picked up, whole, without a restart', async (t) => {
   assert.equal((await box.ask('app2.test')).text, 'two')
 })
 
+test('a command of a package is a site with the arguments that it is given, and with others when they change', async (t) => {
+  const command = `#!/usr/bin/env node
+    const text = JSON.stringify(process.argv.slice(2))
+    require('node:http').createServer((req, res) => res.end(text)).listen(3000)`
+  const ini = (args: string): string =>
+    `[site]\ndomains = app.test\nroot = ../sites/app\nmodule = .bin/start\nargs = ${args}\n`
+  const files = { 'cli.cjs': command, '.bin/x': '' }
+  const box = await startBox(t, { app: { ini: ini('one.js --port 3000 "a b"'), files } })
+  symlinkSync('../cli.cjs', join(box.dir, 'sites/app/.bin/start'))
+
+  await says(box, 'app', '["one.js","--port","3000","a b"]')
+  box.write('sites-available/app.ini', ini('two.js'))
+  await says(box, 'app', '["two.js"]')
+})
+
 test('edited code is picked up where watch = yes, also in a file that the module imports', async (t) => {
   const box = await startBox(t, { app: watched('one') })
   await says(box, 'app', 'one')
