@@ -7,7 +7,7 @@
  * ends with a report, whatever the site's code does, unless that blocks the thread.
  */
 import { once } from 'node:events'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, realpathSync, statSync } from 'node:fs'
 import Module from 'node:module'
 import { setImmediate as immediate } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
@@ -130,10 +130,11 @@ async function appFor(site: Site, found: FoundShape): Promise<SiteApp> {
 
 /**
  * Runs the entry, as the program's main module if it is CommonJS, so that `require.main === module` holds. Which of the
- * two it is, Node decides: the import is given up as soon as it has.
+ * two it is, Node decides: the import is given up as soon as it has. A link (`node_modules/.bin/NAME`) is followed, as Node does.
  */
 async function loadModule(site: Site): Promise<unknown> {
-  const url = entryUrlOf(site.files, pathToFileURL(site.order.module), site.generation)
+  const file = realpathSync(site.order.module)
+  const url = entryUrlOf(site.files, pathToFileURL(file), site.generation)
   site.files.probedUrl = url
   try {
     return await import(url)
@@ -143,7 +144,7 @@ async function loadModule(site: Site): Promise<unknown> {
     site.files.probedUrl = undefined
   }
   const { _load: load } = Module as unknown as { _load(file: string, parent: null, isMain: boolean): unknown }
-  return load(site.order.module, null, true)
+  return load(file, null, true)
 }
 
 /**

@@ -49,7 +49,7 @@ test('an edited INI file is picked up, whole, without a restart', async (t) => {
 
 test('a command of a package is a site with the arguments that it is given, and with others when they change', async (t) => {
   const command = `#!/usr/bin/env node
-    const text = JSON.stringify(process.argv.slice(2))
+    const text = JSON.stringify([...process.argv.slice(2), require.main === module])
     require('node:http').createServer((req, res) => res.end(text)).listen(3000)`
   const ini = (args: string): string =>
     `[site]\ndomains = app.test\nroot = ../sites/app\nmodule = .bin/start\nargs = ${args}\n`
@@ -57,9 +57,9 @@ test('a command of a package is a site with the arguments that it is given, and 
   const box = await startBox(t, { app: { ini: ini('one.js --port 3000 "a b"'), files } })
   symlinkSync('../cli.cjs', join(box.dir, 'sites/app/.bin/start'))
 
-  await says(box, 'app', '["one.js","--port","3000","a b"]')
+  await says(box, 'app', '["one.js","--port","3000","a b",true]')
   box.write('sites-available/app.ini', ini('two.js'))
-  await says(box, 'app', '["two.js"]')
+  await says(box, 'app', '["two.js",true]')
 })
 
 test('edited code is picked up where watch = yes, also in a file that the module imports', async (t) => {
