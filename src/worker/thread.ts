@@ -36,6 +36,7 @@ import { exitThread, installSiteProcess } from './site-process.ts'
 import { installSiteStacks } from './site-stacks.ts'
 import type { Home } from './site-workers.ts'
 import { installSiteWorkers } from './site-workers.ts'
+import { takeStartVariables } from './start-variables.ts'
 import { hideSupervisor, supervisorPort, threadOptions } from './supervisor-port.ts'
 import type { ThreadMessage } from './thread-options.ts'
 
@@ -140,6 +141,7 @@ async function load(order: LoadOrder, channel: Channel, guard: GlobalsGuard | un
   const report = await loadTurns.run(() => {
     guard?.loads(site)
     if (options.alone) enterRoot(order.root)
+    takeStartVariables(site, options.alone)
     return loadSite(site)
   })
   guard?.loaded(site)

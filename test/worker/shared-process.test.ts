@@ -237,3 +237,36 @@ for (const binding of BINDINGS) {
     assert.equal(text, binding.includes('done') ? 'hello 1' : 'hello 0')
   })
 }
+
+const CLOCK =
+  "module.exports = (req, res) => res.end(new Date(0).getHours() + ' ' + Intl.DateTimeFormat().resolvedOptions().timeZone)"
+
+test('in a process of its own a site has the time zone of its environment', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const thread = await worker.startThread({ alone: true })
+  const folder = writeSite(t, { 'main.cjs': CLOCK })
+  await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs'), env: { TZ: 'Asia/Tokyo' } })
+
+  assert.equal((await thread.get(1)).text, '9 Asia/Tokyo')
+  assert.deepEqual(thread.logs, [])
+})
+
+test('a site is told of variables that come too late for its process', async (t) => {
+  const thread = await startThread(t)
+  const folder = writeSite(t, { 'main.cjs': CLOCK })
+  const late = { TZ: 'Asia/Tokyo', NODE_OPTIONS: '--import ./first.js', UV_THREADPOOL_SIZE: '8' }
+  await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs'), env: late })
+  const { PATH = '' } = process.env
+  await thread.loadWell({ generation: 2, module: join(folder, 'main.cjs'), env: { PATH, NAME: 'x' } })
+
+  await thread.log(
+    1,
+    /^TZ .* does nothing, .*: 'isolation = process' gives the site a process with a time zone of its own$/,
+  )
+  await thread.log(1, /^NODE_OPTIONS .*: import what it names in the first line of the module$/)
+  await thread.log(1, /^UV_THREADPOOL_SIZE .*: start vhostel itself with it$/)
+  assert.deepEqual(
+    thread.logs.filter(({ generation }) => generation !== 1),
+    [],
+  )
+})
