@@ -27,6 +27,9 @@ import type { Site, SiteApp } from './site.ts'
 /** Most files that a report names: it has to fit into a frame. */
 const MAX_FILES = 10_000
 
+/** How long a program may take to end by itself once its requests are answered, in ms. Less than the end of a thread may take. */
+const OWN_END_MS = 1_000
+
 /** Runs a site's module. Never rejects: a failure is in the report. */
 export async function loadSite(site: Site): Promise<LoadReport> {
   const startedAt = performance.now()
@@ -181,7 +184,13 @@ export async function closeSite(site: Site): Promise<void> {
 }
 
 async function closeInOrder(site: Site): Promise<void> {
-  guarded(site, () => tellToStop(site))
+  let isHeard = false
+  guarded(site, () => {
+    // Set first: the handler may end with `process.exit`, which throws.
+    isHeard = ['SIGTERM', 'SIGINT'].some((name) => site.processEvents.listenerCount(name) > 0)
+    tellToStop(site)
+  })
+  if (isHeard && site.app?.needsServer) await endsItself(site)
   try {
     await site.app?.close()
   } catch (error) {
@@ -189,6 +198,21 @@ async function closeInOrder(site: Site): Promise<void> {
   }
   await Promise.all([...site.servers].map((captured) => new Promise<void>((done) => captured.close(() => done()))))
   await new Promise<void>((resolve) => site.whenIdle(resolve))
+}
+
+/**
+ * A program that listens for the signal closes its servers itself, then what is behind them (its database, its queue), and
+ * exits: to close its servers first would make its own `close` fail, and the rest would not be run. Resolves when it exits, or has
+ * nothing under way for `OWN_END_MS`: many close their servers and wait for the process to end of itself.
+ */
+async function endsItself(site: Site): Promise<void> {
+  const { promise: isOver, resolve: giveUp } = Promise.withResolvers<void>()
+  let timer: NodeJS.Timeout | undefined
+  site.whenIdle(() => {
+    timer = setTimeout(giveUp, OWN_END_MS)
+  })
+  await Promise.race([isOver, site.exited])
+  clearTimeout(timer)
 }
 
 /** Sends the signal that process managers send, or the one of a terminal to a site that knows only that. */
