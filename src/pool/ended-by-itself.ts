@@ -10,8 +10,8 @@ import type { Pool } from './pool.ts'
 import type { PoolThread } from './pool-thread.ts'
 import { failedReport } from './thread-link.ts'
 
-/** @returns resolves when the generation has closed, and its thread may be tidied */
-export async function endedByItself(pool: Pool, thread: PoolThread, generation: number, log: Log): Promise<void> {
+/** @param onStale called when the generation has closed, and its thread may be tidied */
+export function endedByItself(pool: Pool, thread: PoolThread, generation: number, log: Log, onStale: () => void): void {
   const site = thread.siteOf(generation)
   const { slot } = thread
   if (site === undefined || slot === undefined || !thread.live.has(generation) || !site.lane.warm.has(slot)) return
@@ -21,8 +21,7 @@ export async function endedByItself(pool: Pool, thread: PoolThread, generation: 
   const waitMs = isLast ? site.endedItself(report, performance.now()) : 0
   log.warn({ site: site.name, waitMs }, 'site has closed its server by itself and is loaded again')
   if (isLast) site.lane.spreadable = true
+  void thread.closeGenerations(site, site.limits.stopTimeoutMs).then(onStale)
   if (waitMs > 0) setTimeout(() => pool.seekThread(site), waitMs).unref()
-  const closed = thread.closeGenerations(site, site.limits.stopTimeoutMs)
-  if (waitMs === 0) pool.seekThread(site)
-  await closed
+  else pool.seekThread(site)
 }

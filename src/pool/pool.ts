@@ -417,8 +417,7 @@ export class Pool {
         if (site !== undefined) this.#handlers.onOffence(site, { kind: 'patched', text, severe: true })
       },
       onNative: (generation) => thread.siteOf(generation)?.foundNative(),
-      onOver: (generation) =>
-        void endedByItself(this, thread, generation, this.#log).then(() => this.#handlers.onStale()),
+      onOver: (generation) => endedByItself(this, thread, generation, this.#log, () => this.#handlers.onStale()),
       onIdle: () => thread.becameIdle(),
       onClosed: (open) => this.#orphaned(thread, open),
     }
