@@ -32,6 +32,7 @@ const ORDER: LoadOrder = {
   root: '/',
   module: '/bench.js',
   type: 'handler',
+  args: [],
   httpPort: undefined,
   env: {},
   options: {},

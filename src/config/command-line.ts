@@ -28,6 +28,9 @@ export interface CommandLine {
 /** The type of `command`. */
 export const commandLine = textType<CommandLine>('command line', readCommandLine, ({ text }) => text)
 
+/** The type of `args`. */
+export const argumentList = textType<readonly string[]>('command line', readArguments, (words) => words.join(' '))
+
 /** What a shell would not take as part of a word. */
 const SHELL_ONLY = /[|&;<>()`*~#]/
 const VARIABLE = /^\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([^}]*)\}|(\$))/
@@ -46,6 +49,17 @@ function readCommandLine(text: string): Read<CommandLine> {
   const places = new Set(reader.words.flat().flatMap((one) => (typeof one === 'string' ? [] : [one.place])))
   if (places.size > 1) return { problem: `${quote(text)} has $SOCKET and $PORT: a program listens on one of them` }
   return { value: { text, words: reader.words, place: [...places][0] ?? 'PORT' } }
+}
+
+function readArguments(text: string): Read<readonly string[]> {
+  const reader = new Reader(text)
+  const problem = reader.read()
+  if (problem !== undefined) return { problem: `${quote(text)}: ${problem}` }
+  if (reader.words.flat().some((one) => typeof one !== 'string'))
+    return {
+      problem: `${quote(text)}: $SOCKET and $PORT are for programs (kind = command): a module may listen on any port`,
+    }
+  return { value: reader.words.map((pieces) => pieces.join('')) }
 }
 
 class Reader {

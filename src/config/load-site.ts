@@ -144,6 +144,7 @@ function checkDomains(site: SiteBeingRead): SiteDomains {
 type Answers = Pick<SiteConfig, 'static' | 'redirect' | 'canonical'>
 
 const EMPTY: Record<string, never> = Object.freeze({})
+const NO_ARGUMENTS: readonly string[] = Object.freeze([])
 
 function siteConfig(
   site: SiteBeingRead,
@@ -158,6 +159,7 @@ function siteConfig(
     realFile: site.realFile === site.load.file ? site.load.file : site.realFile,
     domains: domains.patterns,
     ...place,
+    args: keys.args ?? NO_ARGUMENTS,
     type: keys.type,
     httpPort: keys.http_port,
     watch: keys.watch,

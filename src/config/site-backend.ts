@@ -180,7 +180,7 @@ const KEY_OF = {
 } as const
 
 /** Keys about a module's code, beside those that site-residency.ts looks at. */
-const OF_MODULES = ['type', 'http_port', 'watch']
+const OF_MODULES = ['args', 'type', 'http_port', 'watch']
 
 /** The kind, as said or told from the keys: those that stand in the site's own file count first. */
 export function kindOf({ checked, document }: SiteBeingRead): SiteConfig['kind'] {

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod'
 import type { KeyPair } from '../core/key-pair.ts'
+import { argumentList } from './command-line.ts'
 import type { DomainPattern } from './domains.ts'
 import { errorsSection } from './error-pages.ts'
 import type { Identity } from './identity.ts'
@@ -74,6 +75,11 @@ const site = section('What the site is and where it lives.', {
       'is a link).',
   ),
   module: optional(text('path'), 'JavaScript or TypeScript file to run. A relative path starts at `root`.'),
+  args: optional(
+    argumentList,
+    'Arguments of the module, as on a command line: `start --port 3000`. They are split at blanks and quotes as ' +
+      'in a shell, but no shell runs. The module finds them in `process.argv`.',
+  ),
   ...backendKeys,
   type: setting(
     choice(MODULE_TYPES),
@@ -238,6 +244,8 @@ export interface SiteConfig {
   root: string
   /** Set where `kind` is `module`. */
   module: string | undefined
+  /** What the module finds in `process.argv`. */
+  args: readonly string[]
   type: SiteFile['site']['type']
   httpPort: number | undefined
   watch: boolean

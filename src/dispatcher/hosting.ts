@@ -342,6 +342,7 @@ export class Hosting {
       site: config.name,
       root: config.root,
       module: config.module as string,
+      args: config.args,
       type: config.type,
       httpPort: config.httpPort,
       env: { ...passedOn(environmentAs(config.identity, this.#settings.env)), NODE_ENV: 'production', ...config.env },

@@ -40,6 +40,8 @@ export interface SiteLimits {
 
 const FIRST_RETRY_MS = 1_000
 const LAST_RETRY_MS = 180_000
+/** A generation that lived this long, in ms, and ended itself is loaded again at once. */
+const LONG_LIFE_MS = 60_000
 
 export class PoolSite {
   readonly name: string
@@ -68,6 +70,8 @@ export class PoolSite {
   /** Loads in a row during which the thread was lost. */
   lostLoads = 0
   #failures = 0
+  #quickEnds = 0
+  #loadedAt = 0
   readonly #unanswered = new Set<Exchange>()
   readonly #onTimeout: (exchange: Exchange) => void
   #timer: NodeJS.Timeout | undefined
@@ -106,6 +110,17 @@ export class PoolSite {
     this.lane.loadMs = report.tookMs
     this.failure = undefined
     this.#failures = 0
+    this.#loadedAt = performance.now()
+  }
+
+  /** Its code has ended itself: it is loaded again, more and more slowly where it does so soon. @returns the wait in ms */
+  endedItself(report: LoadReport, now: number): number {
+    this.#quickEnds = now - this.#loadedAt < LONG_LIFE_MS ? this.#quickEnds + 1 : 0
+    if (this.#quickEnds === 0) return 0
+    const waitMs = backOffMs(this.#quickEnds, FIRST_RETRY_MS, LAST_RETRY_MS)
+    this.failure = report
+    this.retryAt = now + waitMs
+    return waitMs
   }
 
   /** Whether nobody has used it for its idle time. */

@@ -12,6 +12,7 @@ import { QueueFull, QueueTimeout, SiteAborted, SiteGone, SiteTimeout, SiteUnavai
 import type { Log } from '../core/log.ts'
 import type { PoolRecorder } from '../core/pool-recorder.ts'
 import type { LoadOrder, LoadReport, LogLevel } from '../protocol/frames.ts'
+import { endedByItself } from './ended-by-itself.ts'
 import type { Exchange } from './exchange.ts'
 import { loadError, reasonOf } from './load-error.ts'
 import type { LossHandlers } from './losses.ts'
@@ -416,6 +417,7 @@ export class Pool {
         if (site !== undefined) this.#handlers.onOffence(site, { kind: 'patched', text, severe: true })
       },
       onNative: (generation) => thread.siteOf(generation)?.foundNative(),
+      onOver: (generation) => endedByItself(this, thread, generation, this.#log, () => this.#handlers.onStale()),
       onIdle: () => thread.becameIdle(),
       onClosed: (open) => this.#orphaned(thread, open),
     }
@@ -494,6 +496,4 @@ export class Pool {
   }
 }
 
-function isCrowded(inFlight: number): boolean {
-  return inFlight >= SPREAD_AT
-}
+const isCrowded = (inFlight: number): boolean => inFlight >= SPREAD_AT

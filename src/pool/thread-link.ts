@@ -32,6 +32,8 @@ export interface ThreadLinkHandlers {
   onOffence(generation: number, text: string): void
   /** A site is about to load native code, which may end the process. */
   onNative(generation: number): void
+  /** A generation has closed its servers by itself: it answers nothing any more. */
+  onOver(generation: number): void
   /** Nothing is open on this thread any more. */
   onIdle(): void
   /** The socket has closed. @param open the exchanges that were still open */
@@ -202,7 +204,7 @@ export class ThreadLink {
       case 'loaded':
         return settle(this.#loads, frame.id, frame.report)
       case 'unloaded':
-        return settle(this.#unloads, frame.id, undefined)
+        return this.#unloads.has(frame.id) ? settle(this.#unloads, frame.id, undefined) : handlers.onOver(frame.id)
       case 'files':
         return handlers.onFiles(frame.id, frame.files)
       case 'log':

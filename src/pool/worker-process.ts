@@ -6,7 +6,7 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { fork } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { setPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -33,10 +33,16 @@ export const SHARED_BRAKE: Brake = { free: 1, firstMs: 200, lastMs: 1_000, healt
 /** A process of one site's own hurts nobody else. */
 export const OWN_BRAKE: Brake = { free: 0, firstMs: 1_000, lastMs: 180_000, healthyMs: 60_000 }
 
+/**
+ * Where processes are that sites share: what native code opens by a relative path would be one file for all of them, so not even
+ * root can make one there. Where there is no such folder, that of the server.
+ */
+const NOWHERE = existsSync('/proc/self') ? '/proc' : undefined
+
 export interface ProcessOptions {
   /** The environment of the process itself; sites see only their own. */
   env: NodeJS.ProcessEnv
-  /** Working directory; that of the server when undefined. */
+  /** Working directory; one in which nothing can be made when undefined. */
   cwd?: string | undefined
   /** Whom it runs as; as the server when undefined. */
   uid?: number | undefined
@@ -148,7 +154,7 @@ export class WorkerProcess {
     this.#startedAt = performance.now()
     const entry = fileURLToPath(entryUrl(import.meta, '../worker/supervisor'))
     // Without it glibc keeps an arena for each thread: 205 MB became 190 MB with fifty sites.
-    const { cwd, uid, gid, nice = 0 } = this.#options
+    const { cwd = NOWHERE, uid, gid, nice = 0 } = this.#options
     const env = { MALLOC_ARENA_MAX: '2', ...this.#options.env }
     const child = fork(entry, [], {
       env,

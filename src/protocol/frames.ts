@@ -60,6 +60,8 @@ export interface LoadOrder {
   root: string
   /** Absolute path of the module file. */
   module: string
+  /** What the module finds behind its own name in `process.argv`. */
+  args: readonly string[]
   type: ModuleType
   /** Which captured server is the site when it starts several; undefined takes the first. */
   httpPort: number | undefined

@@ -57,6 +57,7 @@ export function exitSite(site: Site, exitCode: number): never {
   const exit = new SiteExit(exitCode)
   if (site.onLoadCrash !== undefined) site.onLoadCrash(exit)
   else if (site.state === 'live') site.log.write('fatal', exit.message)
+  else if (site.state === 'stopping') site.exits()
   throw exit
 }
 

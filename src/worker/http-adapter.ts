@@ -55,6 +55,7 @@ export class ServerApp implements SiteApp {
 /** A site made of the servers it opened. Which one answers is looked up each time: a site may close and open them. */
 export class ListenApp implements SiteApp {
   readonly shape = 'listen'
+  readonly needsServer = true
   #handler: NodeHandler | undefined
 
   open(site: Site, wire: Wire, frame: RequestFrame): Exchange {

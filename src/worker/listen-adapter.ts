@@ -239,7 +239,9 @@ class VirtualHandle implements ListeningServer {
     this.#isOpen = false
     clearTimeout(this.#probeTimer)
     openHandles.get(this.site)?.delete(this)
-    if (this.isHttp) this.site.servers.splice(this.site.servers.indexOf(this), 1)
+    if (!this.isHttp) return
+    this.site.servers.splice(this.site.servers.indexOf(this), 1)
+    this.site.closedServer()
   }
 
   ref(): void {}

@@ -6,7 +6,7 @@
  */
 import type { RequestListener, Server } from 'node:http'
 import type { ModuleType } from '../protocol/frames.ts'
-import { parameterNames } from './parameter-names.ts'
+import { parameterNames, sourceOf } from './parameter-names.ts'
 
 // biome-ignore lint/complexity/noBannedTypes: what a site exports is any function at all
 type AnyFunction = Function
@@ -150,7 +150,7 @@ const ENVIRONMENT = /^(env|environment|bindings|ctx|context|server)$/i
 
 function guessFunction(main: AnyFunction, settings: AnyObject | undefined): FoundShape {
   if (isExpressLike(main)) return { kind: 'handler', listener: main as RequestListener }
-  if (/^class\b/.test(Function.prototype.toString.call(main))) {
+  if (/^class\b/.test(sourceOf(main))) {
     return { kind: 'unclear', problem: 'the module exports a class; export a handler, a fetch function or an instance' }
   }
   const plugin: FoundShape = { kind: 'plugin', plugin: main, settings }

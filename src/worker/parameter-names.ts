@@ -3,9 +3,17 @@
  * by nothing else: `(fastify, options)` and `(req, res)`.
  */
 
+/** A site, or a package of it, may have put another in its place (core-js does) before its functions are looked at. */
+const { toString: originalSource } = Function.prototype
+
 const OPENING = '([{'
 const CLOSING = ')]}'
 const QUOTES = '\'"`'
+
+/** The source text of a function, as Node tells it. */
+export function sourceOf(target: object): string {
+  return Reflect.apply(originalSource, target, []) as string
+}
 
 /**
  * The names in order; '' for a parameter that is taken apart (`{ method }`).
@@ -13,7 +21,7 @@ const QUOTES = '\'"`'
  * @returns undefined when the source is not there (native or bound functions) or it is a class
  */
 export function parameterNames(target: (...args: never[]) => unknown): string[] | undefined {
-  const source = withoutComments(Function.prototype.toString.call(target))
+  const source = withoutComments(sourceOf(target))
   if (/^class\b/.test(source) || /\[native code\]\s*}\s*$/.test(source)) return undefined
   const single = /^(?:async\s+)?([\w$]+)\s*=>/.exec(source)
   if (single) return [single[1] as string]

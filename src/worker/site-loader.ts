@@ -7,7 +7,7 @@
  * ends with a report, whatever the site's code does, unless that blocks the thread.
  */
 import { once } from 'node:events'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync, realpathSync, statSync } from 'node:fs'
 import Module from 'node:module'
 import { setImmediate as immediate } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
@@ -26,6 +26,9 @@ import type { Site, SiteApp } from './site.ts'
 
 /** Most files that a report names: it has to fit into a frame. */
 const MAX_FILES = 10_000
+
+/** How long a program may take to end by itself once its requests are answered, in ms. Less than the end of a thread may take. */
+const OWN_END_MS = 1_000
 
 /** Runs a site's module. Never rejects: a failure is in the report. */
 export async function loadSite(site: Site): Promise<LoadReport> {
@@ -130,10 +133,11 @@ async function appFor(site: Site, found: FoundShape): Promise<SiteApp> {
 
 /**
  * Runs the entry, as the program's main module if it is CommonJS, so that `require.main === module` holds. Which of the
- * two it is, Node decides: the import is given up as soon as it has.
+ * two it is, Node decides: the import is given up as soon as it has. A link (`node_modules/.bin/NAME`) is followed, as Node does.
  */
 async function loadModule(site: Site): Promise<unknown> {
-  const url = entryUrlOf(site.files, pathToFileURL(site.order.module), site.generation)
+  const file = realpathSync(site.order.module)
+  const url = entryUrlOf(site.files, pathToFileURL(file), site.generation)
   site.files.probedUrl = url
   try {
     return await import(url)
@@ -143,7 +147,7 @@ async function loadModule(site: Site): Promise<unknown> {
     site.files.probedUrl = undefined
   }
   const { _load: load } = Module as unknown as { _load(file: string, parent: null, isMain: boolean): unknown }
-  return load(site.order.module, null, true)
+  return load(file, null, true)
 }
 
 /**
@@ -180,7 +184,13 @@ export async function closeSite(site: Site): Promise<void> {
 }
 
 async function closeInOrder(site: Site): Promise<void> {
-  guarded(site, () => tellToStop(site))
+  let isHeard = false
+  guarded(site, () => {
+    // Set first: the handler may end with `process.exit`, which throws.
+    isHeard = ['SIGTERM', 'SIGINT'].some((name) => site.processEvents.listenerCount(name) > 0)
+    tellToStop(site)
+  })
+  if (isHeard && site.app?.needsServer) await endsItself(site)
   try {
     await site.app?.close()
   } catch (error) {
@@ -188,6 +198,21 @@ async function closeInOrder(site: Site): Promise<void> {
   }
   await Promise.all([...site.servers].map((captured) => new Promise<void>((done) => captured.close(() => done()))))
   await new Promise<void>((resolve) => site.whenIdle(resolve))
+}
+
+/**
+ * A program that listens for the signal closes its servers itself, then what is behind them (its database, its queue), and
+ * exits: to close its servers first would make its own `close` fail, and the rest would not be run. Resolves when it exits, or has
+ * nothing under way for `OWN_END_MS`: many close their servers and wait for the process to end of itself.
+ */
+async function endsItself(site: Site): Promise<void> {
+  const { promise: isOver, resolve: giveUp } = Promise.withResolvers<void>()
+  let timer: NodeJS.Timeout | undefined
+  site.whenIdle(() => {
+    timer = setTimeout(giveUp, OWN_END_MS)
+  })
+  await Promise.race([isOver, site.exited])
+  clearTimeout(timer)
 }
 
 /** Sends the signal that process managers send, or the one of a terminal to a site that knows only that. */

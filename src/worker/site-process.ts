@@ -6,12 +6,13 @@
  * directory, which native code and file paths handed to `node:fs` follow (site-paths.ts does that for `node:fs`). In a
  * process of its own a site has the real directory (own-process.ts).
  */
-import { statSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import Module from 'node:module'
 import { resolve } from 'node:path'
 // Node makes the named exports of a builtin when it is first imported: here, outside of every site, or `env` would be the
 // one of the site that happens to come first.
 import process from 'node:process'
+import { parseEnv } from 'node:util'
 import { exitSite } from './crash.ts'
 import { askSupervisor } from './own-process.ts'
 import { currentSite, runOutside } from './request-context.ts'
@@ -27,6 +28,7 @@ export const exitThread = process.exit.bind(process)
  */
 export function installSiteProcess(alone: boolean): void {
   ownEnvironment()
+  ownEnvFile()
   ownArguments()
   if (alone) realDirectory()
   else ownDirectory()
@@ -53,6 +55,19 @@ function ownEnvironment(): void {
       site.env = value
     },
   )
+}
+
+/** Node's own puts what it reads into the environment of the process, and reads from its folder. */
+function ownEnvFile(): void {
+  const { loadEnvFile } = process
+  process.loadEnvFile = (path = '.env') => {
+    const site = currentSite()
+    if (site === undefined) return loadEnvFile(path)
+    const file = typeof path === 'string' ? resolve(process.cwd(), path) : path
+    for (const [name, value] of Object.entries(parseEnv(readFileSync(file, 'utf8')))) {
+      if (!(name in site.env)) site.env[name] = value
+    }
+  }
 }
 
 function ownArguments(): void {
@@ -119,8 +134,13 @@ function ownExports(): void {
 // ---- working directory -----------------------------------------------------------------------------------------------
 
 function ownDirectory(): void {
-  const { cwd, chdir } = process
+  const { cwd, chdir, umask } = process
   process.cwd = () => currentSite()?.cwd ?? cwd()
+  process.umask = (mask?: number | string) => {
+    if (mask === undefined) return umask()
+    const message = `process.umask(${mask}) would be for all sites of the process; 'isolation = process' gives the site one of its own`
+    throw Object.assign(new TypeError(message), { code: 'ERR_WORKER_UNSUPPORTED_OPERATION' })
+  }
   process.chdir = (directory) => {
     const site = currentSite()
     if (site === undefined) return chdir(directory)

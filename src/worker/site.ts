@@ -13,17 +13,22 @@ import type { Exchange, RequestFrame, Wire } from './exchange.ts'
 import type { SiteFiles } from './file-trace.ts'
 import { traceSite } from './file-trace.ts'
 import type { Context } from './request-context.ts'
-import { runIn } from './request-context.ts'
+import { runIn, runOutside } from './request-context.ts'
 import { createSiteEnv } from './site-env.ts'
 import { LineBuffer, SiteLog } from './site-log.ts'
 
 export type Shape = Exclude<ModuleType, 'auto'>
+
+/** How long a site may be without a server, in ms: some close theirs and open another. */
+const OVER_AFTER_MS = 1_000
 
 /** What answers a site's requests. */
 export interface SiteApp {
   readonly shape: Shape
   /** Makes the exchange for a request; its `start` calls the site's code. */
   open(site: Site, wire: Wire, frame: RequestFrame): Exchange
+  /** Whether it answers only while a server of the site listens. */
+  readonly needsServer?: boolean
   /** Lets the site's framework and servers close. May take for ever: the caller has a deadline. */
   close(): Promise<void>
 }
@@ -62,6 +67,10 @@ export class Site implements Context {
   state: SiteState = 'loading'
   /** Whether its module has run to its end. */
   isEvaluated = false
+  /** Resolves when its code has called `process.exit` while it was told to stop. */
+  readonly exited: Promise<void>
+  /** To be called when it does so. */
+  readonly exits: () => void
   /** Called with what nothing in the site caught while it was loading. */
   onLoadCrash: ((error: unknown) => void) | undefined
   /** The site's requests that are under way. */
@@ -79,7 +88,10 @@ export class Site implements Context {
     this.env = createSiteEnv(order.env)
     this.cwd = order.root
     this.files = traceSite(order.root, order.module)
-    this.argv = [process.execPath, order.module]
+    this.argv = [process.execPath, order.module, ...order.args]
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.exited = promise
+    this.exits = resolve
     this.processEvents.setMaxListeners(0)
     this.changes.setMaxListeners(0)
   }
@@ -117,6 +129,19 @@ export class Site implements Context {
   whenIdle(callback: () => void): void {
     if (this.open.size === 0) callback()
     else this.#idleWaiters.push(callback)
+  }
+
+  /** One of its servers was closed: where none is left to answer, and it opens no other soon, the site is over. */
+  closedServer(): void {
+    if (!this.#isClosed()) return
+    const tell = (): void => {
+      if (this.#isClosed()) this.#channel.send({ type: 'unloaded', id: this.generation })
+    }
+    runOutside(() => setTimeout(tell, OVER_AFTER_MS).unref())
+  }
+
+  #isClosed(): boolean {
+    return this.state === 'live' && this.app?.needsServer === true && this.mainServer === undefined
   }
 
   /** Its code is about to load native code. */

@@ -224,6 +224,7 @@ function answer({ type, value, answer: memory }: ProcessQuestion): void {
   let result = 0
   try {
     if (type === 'chdir') process.chdir(String(value))
+    else if (type === 'timezone') process.env.TZ = String(value)
     else result = process.umask(Number(value))
   } catch (error) {
     result = (error as NodeJS.ErrnoException).errno ?? UNKNOWN_ERROR

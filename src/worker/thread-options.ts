@@ -17,8 +17,8 @@ export interface ThreadOptions {
 
 /** From a thread to its supervisor, which alone can change these for the process. The thread waits for the answer. */
 export interface ProcessQuestion {
-  /** `chdir`: to `value`, a path. `umask`: to `value`, a number. */
-  type: 'chdir' | 'umask'
+  /** `chdir`: to `value`, a path. `umask`: to `value`, a number. `timezone`: `value`, as in `TZ`; threads take it that have no date yet. */
+  type: 'chdir' | 'umask' | 'timezone'
   value: string | number
   /** Two words: 1 when it is answered, and the answer: the old mask, 0, or the negative error number. */
   answer: SharedArrayBuffer

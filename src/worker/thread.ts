@@ -22,17 +22,21 @@ import { installListenCapture } from './listen-adapter.ts'
 import { LoadTurns } from './load-turns.ts'
 import { installNativeTrace } from './native-trace.ts'
 import { askSupervisor } from './own-process.ts'
-import { currentContext } from './request-context.ts'
+import { currentContext, currentSite } from './request-context.ts'
 import { Requests } from './requests.ts'
 import { Site } from './site.ts'
 import { installSiteCluster } from './site-cluster.ts'
 import { installSiteDescriptors } from './site-descriptors.ts'
 import { closeSite, loadSite } from './site-loader.ts'
 import { SiteLog } from './site-log.ts'
+import { installSiteNatives } from './site-natives.ts'
 import { installSiteOutput } from './site-output.ts'
 import { installSitePaths } from './site-paths.ts'
 import { exitThread, installSiteProcess } from './site-process.ts'
 import { installSiteStacks } from './site-stacks.ts'
+import type { Home } from './site-workers.ts'
+import { installSiteWorkers } from './site-workers.ts'
+import { takeStartVariables } from './start-variables.ts'
 import { hideSupervisor, supervisorPort, threadOptions } from './supervisor-port.ts'
 import type { ThreadMessage } from './thread-options.ts'
 
@@ -97,8 +101,10 @@ function installGlobals(): void {
   installSiteStacks()
   if (!options.alone) {
     installSiteDescriptors()
-    installSitePaths()
+    installSitePaths(folderOf)
   }
+  installSiteNatives(options.alone ? () => undefined : folderOf)
+  installSiteWorkers(() => homeOf(currentSite()))
   installSiteCluster()
   installListenCapture()
   installFetchClasses()
@@ -106,6 +112,14 @@ function installGlobals(): void {
   installNativeTrace()
   hideSupervisor()
   Module.syncBuiltinESMExports()
+}
+
+function folderOf(): string | undefined {
+  return currentSite()?.cwd
+}
+
+function homeOf(site: Site | undefined): Home | undefined {
+  return site && { env: site.env, cwd: options.alone ? undefined : site.cwd }
 }
 
 function catchErrors(ownLog: SiteLog): void {
@@ -127,6 +141,7 @@ async function load(order: LoadOrder, channel: Channel, guard: GlobalsGuard | un
   const report = await loadTurns.run(() => {
     guard?.loads(site)
     if (options.alone) enterRoot(order.root)
+    takeStartVariables(site, options.alone)
     return loadSite(site)
   })
   guard?.loaded(site)

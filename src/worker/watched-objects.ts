@@ -22,7 +22,7 @@ export interface WatchedObject {
   inherits: boolean
   isExtensible: boolean
   /** Only these members; also such as are no functions. */
-  only?: readonly string[]
+  only?: readonly PropertyKey[]
   /** Members that well-known packages replace, and get back without being blamed. */
   isQuiet?: (key: PropertyKey) => boolean
 }
@@ -70,6 +70,9 @@ const GLOBAL_FUNCTIONS = [
   ...['JSON', 'Math', 'Reflect', 'Atomics', 'Proxy', 'WeakRef', 'FinalizationRegistry', 'console', 'process'],
 ]
 
+/** What `fetch` sends requests by: `setGlobalDispatcher` of undici changes it, for a proxy or for a mock. */
+const FETCH_DISPATCHER = Symbol.for('undici.globalDispatcher.1')
+
 /** Everything that is watched, as it is now. */
 export function listWatched(): WatchedObject[] {
   return [...languageObjects(), ...nodeClasses(), ...nodeModules(), ...processObjects()]
@@ -88,8 +91,12 @@ function languageObjects(): WatchedObject[] {
   const iterator = Object.getPrototypeOf([][Symbol.iterator]()) as object
   const generator = Object.getPrototypeOf((function* () {})()) as object
   return [
-    watched('globalThis', globalThis, { only: [...names, ...GLOBAL_FUNCTIONS] }),
-    ...names.flatMap((name) => classObjects(name, globalThis[name])).map(withOwnStacks),
+    // @hono/node-server puts lighter ones there, and takes Node's own as well.
+    watched('globalThis', globalThis, {
+      only: [...names, ...GLOBAL_FUNCTIONS, FETCH_DISPATCHER],
+      isQuiet: (key) => key === 'Request' || key === 'Response',
+    }),
+    ...names.flatMap((name) => classObjects(name, globalThis[name])).map(withQuietMembers),
     watched('JSON', JSON),
     watched('Math', Math),
     watched('Reflect', Reflect),
@@ -101,9 +108,18 @@ function languageObjects(): WatchedObject[] {
   ]
 }
 
-/** `Error.prepareStackTrace` is each site's own (site-stacks.ts): where one defines it anew it is put back, and no harm done. */
-function withOwnStacks(object: WatchedObject): WatchedObject {
-  return object.name === 'Error' ? { ...object, isQuiet: (key) => key === 'prepareStackTrace' } : object
+/**
+ * `Error.prepareStackTrace` is each site's own (site-stacks.ts): where one defines it anew it is put back, and no harm done.
+ * core-js, which is inside many packages, has functions tell another text of themselves, for looks.
+ */
+const QUIET_MEMBERS: Readonly<Record<string, string>> = {
+  Error: 'prepareStackTrace',
+  'Function.prototype': 'toString',
+}
+
+function withQuietMembers(object: WatchedObject): WatchedObject {
+  const quiet = QUIET_MEMBERS[object.name]
+  return quiet === undefined ? object : { ...object, isQuiet: (key) => key === quiet }
 }
 
 function nodeClasses(): WatchedObject[] {

@@ -193,3 +193,19 @@ test('a static site is served by the dispatcher, with types, index and without d
   assert.deepEqual([secret.status, above.status, post.status], [404, 404, 405])
   assert.equal((await box.site('pages'))?.state, 'live')
 })
+
+test('what native code opens by a relative path is no file that sites share', async (t) => {
+  const text = `
+    import { execFileSync } from 'node:child_process'
+    import { readlinkSync } from 'node:fs'
+    export default (req, res) => {
+      // Where the process is for those who do not ask Node.
+      const folder = readlinkSync('/proc/self/cwd')
+      let made = 'made'
+      try { execFileSync('touch', ['vhostel-made-by-native-code'], { cwd: folder, stdio: 'pipe' }) } catch { made = 'refused' }
+      res.end(made)
+    }`
+  const box = await startBox(t, { one: { files: { 'app.mjs': text } } }, ONE_THREAD)
+
+  assert.equal((await box.ask('one', '/')).text, 'refused')
+})

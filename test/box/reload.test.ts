@@ -47,6 +47,21 @@ test('an edited INI file is picked up, whole, without a restart', async (t) => {
   assert.equal((await box.ask('app2.test')).text, 'two')
 })
 
+test('a command of a package is a site with the arguments that it is given, and with others when they change', async (t) => {
+  const command = `#!/usr/bin/env node
+    const text = JSON.stringify([...process.argv.slice(2), require.main === module])
+    require('node:http').createServer((req, res) => res.end(text)).listen(3000)`
+  const ini = (args: string): string =>
+    `[site]\ndomains = app.test\nroot = ../sites/app\nmodule = .bin/start\nargs = ${args}\n`
+  const files = { 'cli.cjs': command, '.bin/x': '' }
+  const box = await startBox(t, { app: { ini: ini('one.js --port 3000 "a b"'), files } })
+  symlinkSync('../cli.cjs', join(box.dir, 'sites/app/.bin/start'))
+
+  await says(box, 'app', '["one.js","--port","3000","a b",true]')
+  box.write('sites-available/app.ini', ini('two.js'))
+  await says(box, 'app', '["two.js",true]')
+})
+
 test('edited code is picked up where watch = yes, also in a file that the module imports', async (t) => {
   const box = await startBox(t, { app: watched('one') })
   await says(box, 'app', 'one')
@@ -239,4 +254,53 @@ test('fifty sites under load, one of them edited twenty times: not one request f
   assert.deepEqual(failures, [])
   assert.ok(asked > 200, `${asked} requests were made`)
   assert.equal((await box.site('site7'))?.state, 'live')
+})
+
+test('a site that closes its server after an error, as programs do that count on being started again, is loaded again', async (t) => {
+  const text = `
+    import { createServer } from 'node:http'
+    const id = String(Math.random())
+    const server = createServer((req, res) => {
+      if (req.url === '/') return res.end(id)
+      res.end('it will')
+      setTimeout(() => { throw new Error('nobody catches this') }, 1)
+    }).listen(3000)
+    process.on('uncaughtException', (error) => {
+      console.error('the program ends: ' + error.message)
+      server.close(() => process.exit(1))
+    })`
+  const box = await startBox(t, { app: { files: { 'app.mjs': text } }, other: site('calm') })
+  const before = (await box.ask('app')).text
+
+  assert.equal((await box.ask('app', '/fails')).text, 'it will')
+
+  const isBack = async (): Promise<boolean> => {
+    const reply = await box.ask('app')
+    return reply.status === 200 && reply.text !== before
+  }
+  await box.waitFor('the site to be back', isBack, LIVE_WITHIN_MS)
+  assert.match(box.output, /the program ends: nobody catches this/)
+  assert.match(box.output, /site has closed its server by itself and is loaded again/)
+  assert.equal((await box.ask('other')).text, 'calm')
+})
+
+test('a site that closes its server and soon opens another is left alone', async (t) => {
+  const text = `
+    import { createServer } from 'node:http'
+    let server
+    const id = String(Math.random())
+    const open = () => {
+      server = createServer((req, res) => {
+        res.end(id)
+        if (req.url !== '/') server.close(() => setTimeout(open, 200))
+      }).listen(3000)
+    }
+    open()`
+  const box = await startBox(t, { app: { files: { 'app.mjs': text } }, other: site('calm') })
+  const first = (await box.ask('app', '/again')).text
+
+  await box.waitFor('it to listen again', async () => (await box.ask('app')).status === 200, LIVE_WITHIN_MS)
+
+  assert.equal((await box.ask('app')).text, first)
+  assert.doesNotMatch(box.output, /closed its server by itself/)
 })

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { commandLine, fillCommand } from '../../src/config/command-line.ts'
+import { argumentList, commandLine, fillCommand } from '../../src/config/command-line.ts'
 
 const VALUES = { SOCKET: '/run/my app.sock', PORT: '8123' }
 
@@ -53,6 +53,20 @@ test('what cannot be meant as it is written is told', () => {
   assert.match(fault('a ~/b'), /no shell runs, so ~/)
   assert.match(fault("''"), /is empty/)
   assert.match(fault(' '), /is empty/)
+})
+
+test('arguments of a module are split in the same way, and no place is filled in', () => {
+  assert.deepEqual(argumentList.parse(`start --dir "my files" 'a b' $$HOME`), [
+    'start',
+    '--dir',
+    'my files',
+    'a b',
+    '$HOME',
+  ])
+  assert.deepEqual(argumentList.parse(''), [])
+  const problem = (text: string): string => argumentList.safeParse(text).error?.issues[0]?.message ?? ''
+  assert.match(problem('--port $PORT'), /--port \$PORT.*: \$SOCKET and \$PORT are for programs \(kind = command\)/)
+  assert.match(problem('start | tee'), /no shell runs, so \| has no meaning/)
 })
 
 test('words without a variable are what sh makes of them', () => {

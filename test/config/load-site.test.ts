@@ -66,6 +66,7 @@ test('a site that says only what it must has every default', (t) => {
     root: folder.path('app'),
     module: folder.path('app/server.js'),
     type: 'auto',
+    args: [],
     httpPort: undefined,
     watch: false,
     isolation: 'shared',

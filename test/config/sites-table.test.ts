@@ -27,6 +27,7 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
     root: '/srv',
     module: undefined,
     type: 'auto',
+    args: [],
     httpPort: undefined,
     watch: false,
     isolation: 'shared',

@@ -244,6 +244,7 @@ export class DrivenThread {
       site: `site${order.generation}`,
       root: join(order.module, '..'),
       type: 'auto',
+      args: [],
       httpPort: undefined,
       env: {},
       options: {},

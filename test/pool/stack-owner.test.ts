@@ -32,6 +32,7 @@ function siteIn(root: string, files: string[] = []): PoolSite {
     root,
     module: `${root}/app.js`,
     type: 'auto',
+    args: [],
     httpPort: undefined,
     env: {},
     options: {},

@@ -42,6 +42,7 @@ const order = record({
   root: text,
   module: text,
   type: fc.constantFrom('auto' as const, 'fetch' as const),
+  args: fc.constant(['start', '--port=1']),
   httpPort: fc.constant(8080),
   env: fc.dictionary(text, text, { noNullPrototype: true }),
   options: fc.constant({ nested: [1, 'two', null] }),

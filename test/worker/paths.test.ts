@@ -2,11 +2,11 @@
  * Relative paths of sites lead from their own working directories.
  */
 import assert from 'node:assert/strict'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync, realpathSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { writeSite } from '../helpers/site-files.ts'
-import { startThread } from '../helpers/thread-driver.ts'
+import { startThread, WorkerDriver } from '../helpers/thread-driver.ts'
 
 test('files are found from the folder of the site, in each way of asking', async (t) => {
   const thread = await startThread(t)
@@ -22,7 +22,7 @@ test('files are found from the folder of the site, in each way of asking', async
         await promisify(fs.readFile)('sub/../data.txt', 'utf8'),
         await text(createReadStream('data.txt')),
         fs.existsSync('data.txt'), fs.existsSync('nope.txt'), await promisify(fs.exists)('data.txt'),
-        fs.realpathSync.native('.'), fs.statSync('sub').isDirectory(),
+        fs.realpathSync.native('.'), fs.statSync('sub').isDirectory(), await (await fs.openAsBlob('data.txt')).text(),
       ]
       await writeFile('written.txt', 'written')
       fs.renameSync('written.txt', 'renamed.txt')
@@ -42,7 +42,19 @@ test('files are found from the folder of the site, in each way of asking', async
   const [first, second] = await Promise.all([thread.get(1), thread.get(2)])
 
   const rest = ['data.txt', true, 'other', false, 'ENOENT']
-  const seenBy = (data: string, folder: string) => [data, data, data, data, true, false, true, folder, true, ...rest]
+  const seenBy = (data: string, folder: string) => [
+    data,
+    data,
+    data,
+    data,
+    true,
+    false,
+    true,
+    folder,
+    true,
+    data,
+    ...rest,
+  ]
   assert.deepEqual(first.json, seenBy('data', one))
   assert.deepEqual(second.json, seenBy('data of two', two))
   assert.equal(readFileSync(join(one, 'renamed.txt'), 'utf8'), 'written')
@@ -67,3 +79,81 @@ test('processes of a site start in its folder, with its environment', async (t) 
 
   assert.deepEqual(reply.json, [folder, folder, folder, join(folder, 'sub'), folder, 'own', '/'])
 })
+
+test('databases of node:sqlite are files of the site, however the module is had', async (t) => {
+  const thread = await startThread(t)
+  const text = `
+    import { createRequire } from 'node:module'
+    import { existsSync } from 'node:fs'
+    import { DatabaseSync, backup } from 'node:sqlite'
+    const ways = {
+      import: DatabaseSync,
+      require: createRequire(import.meta.url)('node:sqlite').DatabaseSync,
+      builtin: process.getBuiltinModule('node:sqlite').DatabaseSync,
+    }
+    export default async (req, res) => {
+      const seen = {}
+      for (const [name, Database] of Object.entries(ways)) {
+        new Database(name + '.db').exec('create table t (a)')
+        seen[name] = existsSync(name + '.db')
+      }
+      new DatabaseSync('file:sub/uri.db?mode=rwc').exec('create table t (a)')
+      seen.uri = existsSync('sub/uri.db')
+      const memory = new DatabaseSync(':memory:')
+      memory.exec('create table t (a)')
+      await backup(memory, 'sub/backup.db')
+      seen.backup = existsSync('sub/backup.db')
+      seen.memory = existsSync(':memory:')
+      seen.isOne = memory instanceof DatabaseSync
+      res.end(JSON.stringify(seen))
+    }`
+  // A blank, a question mark and a percent sign: in a URI they would mean something.
+  const folder = join(writeSite(t, { 'odd ?%41#/main.mjs': text, 'odd ?%41#/sub/x': '' }), 'odd ?%41#')
+  await thread.loadWell({ generation: 1, module: join(folder, 'main.mjs'), root: folder })
+
+  const { json } = await thread.get(1)
+
+  const made = { import: true, require: true, builtin: true, uri: true, backup: true }
+  assert.deepEqual(json, { ...made, memory: false, isOne: true })
+  assert.equal(existsSync(join(folder, 'import.db')), true)
+})
+
+/** Tells where it is at home, from inside a thread of the site's own, and from a thread of that. */
+const AT_HOME = `
+  const { parentPort, Worker, workerData } = require('node:worker_threads')
+  const fs = require('node:fs')
+  fs.writeSync(1, 'by number ' + process.env.NAME + '\\n')
+  const { DatabaseSync } = require('node:sqlite')
+  new DatabaseSync('worker.db').exec('create table if not exists t (a)')
+  const seen = {
+    cwd: process.cwd(), name: process.env.NAME, data: fs.readFileSync('data.txt', 'utf8'), db: fs.existsSync('worker.db'),
+    arguments: process.execArgv, traces: Object.keys(process.env).filter((name) => name.includes('VHOSTEL')),
+  }
+  if (workerData === 'last') parentPort.postMessage([seen])
+  else new Worker(__filename, { workerData: 'last' }).on('message', (more) => parentPort.postMessage([seen, ...more]))`
+
+for (const alone of [false, true]) {
+  const where = alone ? 'in a process of its own' : 'in a thread that sites share'
+
+  test(`threads that a site starts are at home where it is, ${where}`, async (t) => {
+    const worker = await WorkerDriver.start(t)
+    const thread = await worker.startThread({ alone })
+    const text = `
+      const { Worker } = require('node:worker_threads')
+      const ask = (...args) => new Promise((resolve, reject) => new Worker(...args).on('message', resolve).on('error', reject))
+      module.exports = async (req, res) => res.end(JSON.stringify([
+        ...await ask('./at-home.cjs'),
+        ...await ask('./at-home.cjs', { workerData: 'last', env: { NAME: 'said' }, execArgv: ['--no-warnings'] }),
+        ...await ask("require('worker_threads').parentPort.postMessage([process.cwd()])", { eval: true }),
+      ]))`
+    const folder = realpathSync(writeSite(t, { 'main.cjs': text, 'at-home.cjs': AT_HOME, 'data.txt': 'data' }))
+    await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs'), root: folder, env: { NAME: 'own' } })
+
+    const { json } = await thread.get(1)
+
+    const home = { cwd: folder, name: 'own', data: 'data', db: true, arguments: [], traces: [] }
+    const said = { ...home, name: 'said', arguments: ['--no-warnings'] }
+    assert.deepEqual(json, [home, home, said, folder])
+    await thread.log(1, /^by number own$/)
+  })
+}

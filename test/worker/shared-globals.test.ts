@@ -94,6 +94,10 @@ const RARE: [code: string, told: RegExp][] = [
   ['process.stdout.write = () => {}', /^patched process\.stdout\.write$/],
   ['globalThis.process = {}', /^patched globalThis\.process$/],
   [
+    'globalThis[Symbol.for("undici.globalDispatcher.1")] = { dispatch() {} }',
+    /^patched globalThis\[Symbol\(undici\.globalDispatcher\.1\)\]$/,
+  ],
+  [
     'Object.defineProperty(Object.prototype, "hidden", { value: 1, configurable: true })',
     /^added Object\.prototype\.hidden$/,
   ],
@@ -151,6 +155,25 @@ test('what harms nobody stays, and is not told of', async (t) => {
 
   assert.equal((await thread.get(1)).text, 'own,metadata,polyfill,added,own name')
   assert.notEqual((await thread.get(2)).text, '/elsewhere')
+  assert.deepEqual(thread.offences, [])
+})
+
+test('what well-known packages put in the place of shared things is undone, and nobody is blamed', async (t) => {
+  const thread = await startThread(t)
+  // As @hono/node-server and core-js do it.
+  const text = `
+    for (const name of ['Request', 'Response']) Object.defineProperty(globalThis, name, { value: class Lighter {} })
+    Function.prototype.toString = function toString() { return 'other' }
+    module.exports = (req, res) => res.end()`
+  await site(t, thread, 1, text)
+  await site(
+    t,
+    thread,
+    2,
+    'module.exports = (req, res) => res.end([Request.name, Response.name, String(() => 1)].join())',
+  )
+
+  assert.equal((await thread.get(2)).text, 'Request,Response,() => 1')
   assert.deepEqual(thread.offences, [])
 })
 

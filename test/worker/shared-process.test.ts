@@ -178,3 +178,95 @@ test('a site sees a main thread, and nothing of the way to the supervisor', asyn
 
   assert.equal(answer.text, '[true,null,null,true,null,null]')
 })
+
+test('a file of variables is for the environment of the site that loads it', async (t) => {
+  const thread = await startThread(t)
+  const text = `
+    module.exports = (req, res) => {
+      let code
+      try { process.loadEnvFile('nowhere') } catch (error) { code = error.code }
+      if (process.env.READS) { process.loadEnvFile(); process.loadEnvFile(require('url').pathToFileURL(__dirname + '/more.env')) }
+      const { FROM_FILE, BOTH, MORE } = process.env
+      res.end(JSON.stringify({ code, FROM_FILE, BOTH, MORE }))
+    }`
+  const files = { 'main.cjs': text, '.env': 'FROM_FILE="a b"\nBOTH=file', 'more.env': 'MORE=more' }
+  for (const [generation, env] of [
+    [1, { READS: 'yes', BOTH: 'ini' }],
+    [2, {}],
+  ] as const) {
+    const folder = writeSite(t, files)
+    await thread.loadWell({ generation, module: join(folder, 'main.cjs'), root: folder, env })
+  }
+
+  const [first, second] = [await thread.get(1), await thread.get(2)]
+
+  assert.deepEqual(first.json, { code: 'ENOENT', FROM_FILE: 'a b', BOTH: 'ini', MORE: 'more' })
+  assert.deepEqual(second.json, { code: 'ENOENT' })
+})
+
+test('a site is told why it cannot change the mask of a process that sites share', async (t) => {
+  const thread = await startThread(t)
+  const code = `module.exports = (req, res) => {
+    const before = process.umask()
+    try { process.umask(0o077) } catch (error) { res.end([error.code, error.message, before === process.umask()].join('; ')) }
+  }`
+  await site(t, thread, 1, code)
+
+  const { text } = await thread.get(1)
+
+  assert.match(text, /^ERR_WORKER_UNSUPPORTED_OPERATION; .*'isolation = process' gives the site one of its own; true$/)
+})
+
+const BINDINGS = ['bind()', 'bind(done)', 'bind(0, done)', "bind(0, '127.0.0.1', done)", 'bind({ port: 0 }, done)']
+
+for (const binding of BINDINGS) {
+  test(`a site has real sockets for datagrams: ${binding}`, async (t) => {
+    const thread = await startThread(t)
+    const code = `module.exports = (req, res) => {
+      const socket = require('node:dgram').createSocket('udp4')
+      let calls = 0
+      const done = () => calls++
+      socket.on('message', (message) => socket.close(() => res.end(message + ' ' + calls)))
+      socket.on('listening', () => setImmediate(() => socket.send('hello', socket.address().port, '127.0.0.1')))
+      socket.${binding}
+    }`
+    await site(t, thread, 1, code)
+
+    const { text } = await thread.get(1)
+
+    assert.equal(text, binding.includes('done') ? 'hello 1' : 'hello 0')
+  })
+}
+
+const CLOCK =
+  "module.exports = (req, res) => res.end(new Date(0).getHours() + ' ' + Intl.DateTimeFormat().resolvedOptions().timeZone)"
+
+test('in a process of its own a site has the time zone of its environment', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const thread = await worker.startThread({ alone: true })
+  const folder = writeSite(t, { 'main.cjs': CLOCK })
+  await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs'), env: { TZ: 'Asia/Tokyo' } })
+
+  assert.equal((await thread.get(1)).text, '9 Asia/Tokyo')
+  assert.deepEqual(thread.logs, [])
+})
+
+test('a site is told of variables that come too late for its process', async (t) => {
+  const thread = await startThread(t)
+  const folder = writeSite(t, { 'main.cjs': CLOCK })
+  const late = { TZ: 'Asia/Tokyo', NODE_OPTIONS: '--import ./first.js', UV_THREADPOOL_SIZE: '8' }
+  await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs'), env: late })
+  const { PATH = '' } = process.env
+  await thread.loadWell({ generation: 2, module: join(folder, 'main.cjs'), env: { PATH, NAME: 'x' } })
+
+  await thread.log(
+    1,
+    /^TZ .* does nothing, .*: 'isolation = process' gives the site a process with a time zone of its own$/,
+  )
+  await thread.log(1, /^NODE_OPTIONS .*: import what it names in the first line of the module$/)
+  await thread.log(1, /^UV_THREADPOOL_SIZE .*: start vhostel itself with it$/)
+  assert.deepEqual(
+    thread.logs.filter(({ generation }) => generation !== 1),
+    [],
+  )
+})

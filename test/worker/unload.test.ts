@@ -49,6 +49,44 @@ test('an app is told to stop as a process is, and may exit', async (t) => {
   assert.deepEqual(linesOf(of), ['told SIGTERM 15', 'closed', 'exit 0'])
 })
 
+test('an app that takes its time to stop closes its servers itself, then what is behind them', async (t) => {
+  const of = await site(
+    t,
+    `import { createServer } from 'node:http'
+     import { setTimeout as delay } from 'node:timers/promises'
+     const server = createServer((req, res) => setTimeout(() => res.end('finished'), 20)).listen(3000)
+     process.once('SIGTERM', async () => {
+       await delay(30)
+       const error = await new Promise((resolve) => server.close(resolve))
+       console.log('closed', error?.code)
+       await delay(30)
+       console.log('database closed')
+       process.exit(0)
+     })`,
+  )
+  const request = thread.request(of)
+  await request.frame('started')
+
+  await thread.unload(of)
+
+  assert.equal((await request.over()).text, 'finished')
+  assert.deepEqual(linesOf(of), ['closed undefined', 'database closed'])
+})
+
+test('an app that hears the signal and does nothing is closed soon after its last request', async (t) => {
+  const text = `
+    import { createServer } from 'node:http'
+    createServer((req, res) => res.end()).listen(3000).on('close', () => console.log('closed'))
+    process.on('SIGTERM', () => console.log('told'))`
+  const of = await site(t, text)
+  const startedAt = performance.now()
+
+  await thread.unload(of)
+
+  assert.deepEqual(linesOf(of), ['told', 'closed'])
+  assert.ok(performance.now() - startedAt < 10_000, 'not after stop_timeout')
+})
+
 test('an app that knows only the signal of a terminal is told by that', async (t) => {
   const of = await site(
     t,
