@@ -4,7 +4,6 @@
  *
  * Invariant: a visit that a door refuses is answered by it, and nobody behind it hears of the visit.
  */
-
 import type { ErrorPages } from '../config/error-pages.ts'
 import type { AddressSet } from '../config/network.ts'
 import { addressSet } from '../config/network.ts'

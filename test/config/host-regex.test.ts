@@ -104,14 +104,17 @@ test('no accepted pattern takes long on any host', () => {
       if ('problem' in compiled) return
       accepted++
       for (const host of HOSTILE) {
-        const startedAt = performance.now()
+        // Of this thread: on a busy machine it may have no processor for long.
+        const before = process.threadCpuUsage()
         compiled.regex.test(host)
-        const tookMs = performance.now() - startedAt
+        const { user, system } = process.threadCpuUsage(before)
+        const tookMs = (user + system) / 1_000
         // A million steps are about 5 ms; patterns that blow up take seconds to centuries on 253 characters.
         assert.ok(tookMs < 500, `${pattern} took ${tookMs} ms on ${host}`)
       }
     }),
     { numRuns: 3_000 },
   )
-  assert.ok(accepted > 300, `only ${accepted} patterns were accepted`)
+  // Some 350 of 3,000, as they come.
+  assert.ok(accepted > 200, `only ${accepted} patterns were accepted`)
 })
