@@ -7,6 +7,7 @@ import { chmodSync, unlinkSync } from 'node:fs'
 import type { Server } from 'node:net'
 import { connect } from 'node:net'
 import { AddressInUse } from './errors.ts'
+import { listening } from './listening.ts'
 import { checkSocketPath } from './socket-path.ts'
 
 const PROBE_TIMEOUT_MS = 1_000
@@ -31,13 +32,7 @@ export async function listenUnix(server: Server, path: string, mode = 0o600): Pr
 }
 
 function listen(server: Server, path: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen({ path, exclusive: true }, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
+  return listening(server, (done) => server.listen({ path, exclusive: true }, done))
 }
 
 /** Whether a process accepts connections on a unix socket. */

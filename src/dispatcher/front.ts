@@ -12,6 +12,7 @@ import type { FrontSettings } from '../config/server-front.ts'
 import type { ListenAddress } from '../config/server-schema.ts'
 import { AddressInUse } from '../core/errors.ts'
 import { listenUnix } from '../core/listen-unix.ts'
+import { listening } from '../core/listening.ts'
 import { createServer } from '../core/node-http.ts'
 import type { Certificates } from './certificates.ts'
 import { connectionOf } from './connection.ts'
@@ -225,7 +226,8 @@ function wantsUpgrade(req: IncomingMessage): boolean {
 async function bind(server: Server, address: ListenAddress): Promise<void> {
   if (address.kind === 'unix') return listenUnix(server, address.path, FRONT_SOCKET_MODE)
   try {
-    await bindPort(server, address.host, address.port)
+    const { host, port } = address
+    await listening(server, (done) => server.listen({ host, port, backlog: BACKLOG }, done))
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'EADDRINUSE') throw new AddressInUse(`${address.host}:${address.port}`)
@@ -233,16 +235,6 @@ async function bind(server: Server, address: ListenAddress): Promise<void> {
     if (address.host !== ALL_INTERFACES || code !== 'EAFNOSUPPORT') throw error
     await bind(server, { ...address, host: ALL_OF_IPV4 })
   }
-}
-
-function bindPort(server: Server, host: string, port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen({ host, port, backlog: BACKLOG }, () => {
-      server.off('error', reject)
-      resolve()
-    })
-  })
 }
 
 function describe({ server, address, isSecure }: Listener): string {

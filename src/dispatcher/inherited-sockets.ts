@@ -9,6 +9,7 @@ import { closeSync, fstatSync, readFileSync } from 'node:fs'
 import type { Server } from 'node:net'
 import type { ListenAddress } from '../config/listen.ts'
 import { ALL_INTERFACES, ALL_OF_IPV4, formatListenAddress } from '../config/listen.ts'
+import { listening } from '../core/listening.ts'
 
 /** The first descriptor that is handed over, as sd_listen_fds(3) has it. */
 const FIRST_FD = 3
@@ -53,11 +54,7 @@ export class InheritedSockets {
     const socket = this.#socketOf(address)
     if (socket === undefined) return false
     this.#free.delete(socket.address)
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    server.once('error', reject)
-    server.listen({ fd: socket.fd }, backlog, resolve)
-    await promise
-    server.off('error', reject)
+    await listening(server, (done) => server.listen({ fd: socket.fd }, backlog, done))
     return true
   }
 
