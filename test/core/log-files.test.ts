@@ -9,7 +9,6 @@ import {
   mkdtempSync,
   openSync,
   readdirSync,
-  readFileSync,
   readSync,
   renameSync,
   rmSync,
@@ -24,6 +23,7 @@ import { test } from 'node:test'
 import { setTimeout as delay, setImmediate as turn } from 'node:timers/promises'
 import type { LogTrouble } from '../../src/core/log-files.ts'
 import { LogFiles } from '../../src/core/log-files.ts'
+import { textIfThere } from '../helpers/folder.ts'
 
 const DEADLINE_MS = 20_000
 const QUICK = { gatherMs: 5, retryMs: 20, tellMs: 60_000, idleMs: 60_000, lookMs: 60_000 }
@@ -48,10 +48,6 @@ async function until(what: string, check: () => boolean): Promise<void> {
   }
 }
 
-function textOf(path: string): string {
-  return existsSync(path) ? readFileSync(path, 'utf8') : ''
-}
-
 function openDescriptors(): number {
   return readdirSync('/proc/self/fd').length
 }
@@ -66,7 +62,7 @@ test('lines are appended in their order, to a file in folders that are made, for
   files.write(path, 'three\n')
   await files.close()
 
-  assert.equal(textOf(path), 'one\nzwei ü\nthree\n')
+  assert.equal(textIfThere(path), 'one\nzwei ü\nthree\n')
   assert.equal(statSync(path).mode & 0o777 & ~0o040, 0o600)
 })
 
@@ -85,7 +81,7 @@ test('100,000 lines while the file is renamed again and again: none lost, none m
   }
   await files.close()
 
-  const whole = readdirSync(dir).map((name) => textOf(join(dir, name)))
+  const whole = readdirSync(dir).map((name) => textIfThere(join(dir, name)))
   const lines = whole.flatMap((text) => text.split('\n').slice(0, -1))
   assert.ok(whole.length > 5)
   assert.ok(whole.every((text) => text === '' || text.endsWith('\n')))
@@ -99,12 +95,12 @@ test('a file that has become large is moved aside, and so many are kept as was s
 
   for (let round = 1; round <= 5; round++) {
     files.write(path, `${round}${'.'.repeat(1000)}\n`)
-    await until('a round to be written', () => textOf(path).startsWith(String(round)))
+    await until('a round to be written', () => textIfThere(path).startsWith(String(round)))
   }
 
   assert.deepEqual(readdirSync(dir).sort(), ['a.log', 'a.log.1', 'a.log.2'])
   assert.deepEqual(
-    ['a.log', 'a.log.1', 'a.log.2'].map((name) => textOf(join(dir, name))[0]),
+    ['a.log', 'a.log.1', 'a.log.2'].map((name) => textIfThere(join(dir, name))[0]),
     ['5', '4', '3'],
   )
 })
@@ -116,7 +112,7 @@ test('a link is never moved aside', async (t) => {
 
   for (const line of ['a long first line\n', 'second\n']) {
     files.write(link, line)
-    await until('the line', () => textOf(link).endsWith(line))
+    await until('the line', () => textIfThere(link).endsWith(line))
   }
 
   assert.deepEqual(readdirSync(dir).sort(), ['link.log', 'real.log'])
@@ -131,7 +127,7 @@ test('rotation loses no line of many', async (t) => {
   }
   await files.close()
 
-  const lines = readdirSync(dir).flatMap((name) => textOf(join(dir, name)).split('\n').slice(0, -1))
+  const lines = readdirSync(dir).flatMap((name) => textIfThere(join(dir, name)).split('\n').slice(0, -1))
   assert.ok(readdirSync(dir).length > 3)
   assert.equal(new Set(lines).size, 30_000)
   assert.equal(lines.length, 30_000)
@@ -143,10 +139,10 @@ test('where it cannot be moved aside the file grows on, and no line is lost', as
 
   for (const line of ['a long first line\n', 'second\n', 'third\n']) {
     files.write(path, line)
-    await until('the line', () => textOf(path).endsWith(line))
+    await until('the line', () => textIfThere(path).endsWith(line))
   }
 
-  assert.equal(textOf(path), 'a long first line\nsecond\nthird\n')
+  assert.equal(textIfThere(path), 'a long first line\nsecond\nthird\n')
   assert.equal(troubles[0]?.kind, 'failing')
   assert.match(troubles[0]?.reason ?? '', /EISDIR|ENOTEMPTY|EEXIST/)
 })
@@ -183,7 +179,7 @@ test('a path that leads through a file is told; once it is free, what was kept i
   rmSync(join(dir, 'blocked'))
   await until('it to go on', () => troubles.length > 1)
 
-  assert.equal(textOf(path), 'one\ntwo\n')
+  assert.equal(textIfThere(path), 'one\ntwo\n')
   assert.match(troubles[0]?.reason ?? '', /^(ENOTDIR|EEXIST)/)
   assert.deepEqual(
     troubles.map(({ kind, dropped }) => [kind, dropped]),
@@ -202,7 +198,7 @@ test('a FIFO that nobody reads keeps nothing waiting; its reader gets the lines 
   files.write(fifo, 'early\n')
   await until('the trouble', () => troubles.length > 0)
   files.write(join(dir, 'other.log'), 'not held up\n')
-  await until('the other file', () => textOf(join(dir, 'other.log')) === 'not held up\n')
+  await until('the other file', () => textIfThere(join(dir, 'other.log')) === 'not held up\n')
   const reader = spawn('head', ['-n1', fifo], { stdio: ['ignore', 'pipe', 'ignore'] })
   const [output] = (await once(reader.stdout, 'data')) as [Buffer]
 
@@ -249,14 +245,14 @@ test('a folder that was removed is made again', async (t) => {
   const { dir, files } = makeFiles(t, {}, { lookMs: 10 })
   const path = join(dir, 'logs/a.log')
   files.write(path, 'one\n')
-  await until('the first line', () => textOf(path) === 'one\n')
+  await until('the first line', () => textIfThere(path) === 'one\n')
 
   rmSync(join(dir, 'logs'), { recursive: true })
   await delay(20)
   files.write(path, 'two\n')
-  await until('the second line', () => textOf(path) === 'two\n')
+  await until('the second line', () => textIfThere(path) === 'two\n')
 
-  assert.equal(textOf(path), 'two\n')
+  assert.equal(textIfThere(path), 'two\n')
 })
 
 test('1,000 files at once take no more than 256 descriptors, and none once they are idle', async (t) => {
@@ -270,13 +266,13 @@ test('1,000 files at once take no more than 256 descriptors, and none once they 
 
   for (let round = 0; round < 3; round++) {
     for (const path of paths) files.write(path, `round ${round}\n`)
-    await until('the round', () => textOf(paths[999] as string).endsWith(`round ${round}\n`))
+    await until('the round', () => textIfThere(paths[999] as string).endsWith(`round ${round}\n`))
   }
   await until('all to be closed', () => files.openCount === 0)
   clearInterval(watch)
 
   assert.ok(most <= 256 + 10, `${most} were open`)
-  assert.ok(paths.every((path) => textOf(path) === 'round 0\nround 1\nround 2\n'))
+  assert.ok(paths.every((path) => textIfThere(path) === 'round 0\nround 1\nround 2\n'))
 })
 
 test('what waits at the end of the process is written', async (t) => {
@@ -294,5 +290,5 @@ test('what waits at the end of the process is written', async (t) => {
   const [code] = (await once(spawn(process.execPath, [script], { stdio: 'inherit' }), 'exit')) as [number]
 
   assert.equal(code, 3)
-  assert.equal(textOf(path), 'one\ntwo\n')
+  assert.equal(textIfThere(path), 'one\ntwo\n')
 })
