@@ -46,13 +46,14 @@ that editors leave behind (\`blog.ini~\`, \`.blog.ini.swp\`, \`blog.ini.save\`) 
 
 Each file stands alone. If one is wrong, or claims a domain that another site has, only that site is
 affected: its last good version keeps serving. A domain belongs to the site that has it; when the
-server starts, to the first site by file name. The same goes for what \`share\` promises of a pool.
+server starts, to the first site by name. The same goes for what \`share\` promises of a pool.
 
 ## What needs a restart
 
 Sites, \`[server] sites\`, \`default_site\` and \`[defaults]\` are taken over while the server runs, as
 soon as you save the file. Everything else needs a restart: the other keys of \`[server]\`, the pools,
-\`[acme]\` and logging.ini. The log says so when you change one of them.
+\`[acme]\` and logging.ini. When you change one of them, the log says so, and
+\`vhostel status\` and \`vhostel reload\` until the restart.
 
 ## Syntax
 

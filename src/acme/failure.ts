@@ -30,11 +30,6 @@ export function outcomeOf(error: unknown, directory: string): Exclude<Outcome, {
   return { kind: 'refused', reasons, isRateLimit, retryAfterMs }
 }
 
-/** Several reasons as one. */
-export function errorWords(reasons: readonly string[]): string {
-  return reasons.join('; ')
-}
-
 function networkWords(error: unknown): string {
   const { code, message } = (error ?? {}) as { code?: unknown; message?: unknown }
   const words = typeof message === 'string' ? message : String(error)

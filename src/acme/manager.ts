@@ -20,7 +20,7 @@ import type { Outcome } from './orderer.ts'
 import { Outage } from './outage.ts'
 import { challengeFor, RATE_LIMIT_MS } from './schedule.ts'
 import type { WantedCertificate } from './site-certificate.ts'
-import { SiteCertificate, sane } from './site-certificate.ts'
+import { INTERRUPTED, SiteCertificate, sane } from './site-certificate.ts'
 import type { Attempts } from './state-folder.ts'
 import { StateFolder } from './state-folder.ts'
 
@@ -47,8 +47,6 @@ const MAX_ORDERS = 8
 const LONGEST_SLEEP_MS = 10 * 60_000
 /** How an attempt ended; `given up`: nothing is known of the order. */
 type Ending = 'issued' | 'failed' | 'given up'
-
-const INTERRUPTED = 'vhostel ended while it asked'
 
 export class CertificateManager {
   readonly #config: AcmeConfig

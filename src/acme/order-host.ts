@@ -63,11 +63,6 @@ export class OrderHost implements Orderer {
     this.#onAccount = onAccount
   }
 
-  /** Whether the thread is there. */
-  get isAwake(): boolean {
-    return this.#thread !== undefined
-  }
-
   async order(order: Order): Promise<Outcome> {
     if (this.#isClosed) return unavailable('vhostel is being stopped')
     clearTimeout(this.#idle)

@@ -6,7 +6,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Client } from 'acme-client'
 import { connect } from './authority.ts'
-import { errorWords, outcomeOf } from './failure.ts'
+import { outcomeOf } from './failure.ts'
 import type { AuthoritySettings, Challenge, FromThread, Order, ToThread } from './orderer.ts'
 import type { Prepare } from './place-order.ts'
 import { placeOrder } from './place-order.ts'
@@ -73,8 +73,8 @@ async function register(account: Account): Promise<Client> {
     await client.createAccount({ termsOfServiceAgreed: true, ...contact })
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
-    const { status, reasons, retryAfterMs } = error
-    throw new Refusal(status, 'account', [`the account: ${errorWords(reasons)}`], retryAfterMs)
+    const { status, message, retryAfterMs } = error
+    throw new Refusal(status, 'account', [`the account: ${message}`], retryAfterMs)
   }
   tell({ type: 'account', url: client.getAccountUrl() })
   return client

@@ -48,13 +48,10 @@ async function proveNames(
   await prepare(await Promise.all(chosen.map(({ authorization, asked }) => answerTo(client, authorization, asked))))
   for (const { asked } of chosen) await client.completeChallenge(asked)
   const pending = { ...order, authorizations: open.map(({ url }) => url) }
-  const decided = await waitUntil(
-    async () => {
-      const all = await client.getAuthorizations(pending)
-      return { value: all, isDone: all.every(({ status }) => status !== 'pending'), wishMs: wishOf(all) }
-    },
-    () => 'the server did not decide over the names in time',
-  )
+  const decided = await waitUntil(async () => {
+    const all = await client.getAuthorizations(pending)
+    return { value: all, isDone: all.every(({ status }) => status !== 'pending'), wishMs: wishOf(all) }
+  }, 'the server did not decide over the names in time')
   const reasons = decided.flatMap(refusedFor)
   if (reasons.length > 0) throw new Refusal(0, typeOfRefusal(decided), reasons)
 }
@@ -109,13 +106,10 @@ async function finish(client: Client, order: AcmeOrder, names: readonly string[]
 /** Waits while an order is in one of these states. @throws Refusal where it becomes invalid */
 async function settled(client: Client, order: AcmeOrder, states: readonly string[]): Promise<AcmeOrder> {
   const now = states.includes(order.status)
-    ? await waitUntil(
-        async () => {
-          const value = await client.getOrder(order)
-          return { value, isDone: !states.includes(value.status), wishMs: waitMs(value) }
-        },
-        () => 'the server did not come to an end with the order in time',
-      )
+    ? await waitUntil(async () => {
+        const value = await client.getOrder(order)
+        return { value, isDone: !states.includes(value.status), wishMs: waitMs(value) }
+      }, 'the server did not come to an end with the order in time')
     : order
   if (now.status !== 'invalid') return now
   const said = 'error' in now ? reasonsOf(now.error) : []
@@ -129,14 +123,15 @@ interface Look<T> {
   wishMs: number
 }
 
-async function waitUntil<T>(look: () => Promise<Look<T>>, late: () => string): Promise<T> {
+/** @throws Refusal with `late` when the server takes longer than it may */
+async function waitUntil<T>(look: () => Promise<Look<T>>, late: string): Promise<T> {
   const deadline = performance.now() + DECISION_MS
   let wait = FIRST_WAIT_MS
   for (;;) {
     const { value, isDone, wishMs } = await look()
     if (isDone) return value
     const next = Math.max(wait, Math.min(wishMs, LONGEST_WISH_MS))
-    if (performance.now() + next > deadline) throw new Refusal(0, '', [late()])
+    if (performance.now() + next > deadline) throw new Refusal(0, '', [late])
     await delay(next)
     wait = Math.min(wait * 1.5, LONGEST_WAIT_MS)
   }

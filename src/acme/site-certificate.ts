@@ -15,6 +15,9 @@ export interface WantedCertificate {
   readonly names: readonly string[]
 }
 
+/** Why an order came to nothing, until it is known what became of it. */
+export const INTERRUPTED = 'vhostel ended while it asked'
+
 export class SiteCertificate {
   wanted: WantedCertificate
   inUse: Certificate | undefined
@@ -57,6 +60,8 @@ export class SiteCertificate {
   /** @param restsUntil before that the ACME server is asked for nothing. @param outage why */
   status(nowMs: number, restsUntil: number, outage: readonly string[]): CertificateStatus {
     const { wanted, inUse, attempts } = this
+    // What is written down in case that we end is not so yet.
+    const why = this.isAsking ? attempts.reasons.filter((reason) => reason !== INTERRUPTED) : attempts.reasons
     return {
       state: this.#state(nowMs),
       names: [...wanted.names],
@@ -64,7 +69,7 @@ export class SiteCertificate {
       notAfter: inUse?.notAfter,
       nextTryAt: Math.round(Math.max(this.dueAt, restsUntil)),
       failures: attempts.failures,
-      reasons: [...(attempts.failures > 0 ? attempts.reasons : []), ...(this.dueAt <= restsUntil ? outage : [])],
+      reasons: [...(attempts.failures > 0 ? why : []), ...(this.dueAt <= restsUntil ? outage : [])],
     }
   }
 

@@ -42,14 +42,16 @@ const MAX_ANSWER_BYTES = 512 * 1024 ** 2
 
 /** A client for the server that runs, if one does, on this run folder. Connects at each question anew. */
 export function adminClient(runFolder: string, { statusMs, reloadMs } = TIMEOUTS): AdminClient {
+  const get = <T>(path: string): Promise<T> => ask(runFolder, { method: 'GET', path, timeoutMs: statusMs })
+  const post = <T>(path: string, timeoutMs: number, body: object): Promise<T> =>
+    ask(runFolder, { method: 'POST', path, timeoutMs, body })
   return {
-    status: () => ask(runFolder, 'GET', '/status', statusMs),
-    reload: (site) => ask(runFolder, 'POST', '/reload', reloadMs, site === undefined ? {} : { site }),
-    match: (url) => ask(runFolder, 'GET', `/match?url=${encodeURIComponent(url)}`, statusMs),
-    advice: (windowMs) => ask(runFolder, 'GET', `/advice?windowMs=${windowMs}`, statusMs),
-    purge: (site, url) =>
-      ask(runFolder, 'POST', '/cache/purge', statusMs, url === undefined ? { site } : { site, url }),
-    stack: (site) => ask(runFolder, 'GET', `/stack?site=${encodeURIComponent(site)}`, statusMs),
+    status: () => get('/status'),
+    reload: (site) => post('/reload', reloadMs, { site }),
+    match: (url) => get(`/match?url=${encodeURIComponent(url)}`),
+    advice: (windowMs) => get(`/advice?windowMs=${windowMs}`),
+    purge: (site, url) => post('/cache/purge', statusMs, { site, url }),
+    stack: (site) => get(`/stack?site=${encodeURIComponent(site)}`),
   }
 }
 
@@ -63,12 +65,21 @@ export async function ifRunning<T>(question: Promise<T>): Promise<T | undefined>
   }
 }
 
-async function ask<T>(runFolder: string, method: string, path: string, timeoutMs: number, body?: object): Promise<T> {
-  const question = `${method} ${path}`
+interface Question {
+  method: 'GET' | 'POST'
+  path: string
+  timeoutMs: number
+  /** Sent as JSON. */
+  body?: object
+}
+
+async function ask<T>(runFolder: string, asked: Question): Promise<T> {
+  const { timeoutMs } = asked
+  const question = `${asked.method} ${asked.path}`
   const socketPath = join(runFolder, ADMIN_SOCKET)
   const signal = AbortSignal.timeout(timeoutMs)
   try {
-    const response = await send(socketPath, method, path, signal, body)
+    const response = await send(socketPath, asked, signal)
     return readAnswer<T>(question, response.statusCode ?? 0, await readText(response, question))
   } catch (error) {
     if (signal.aborted) throw new AdminTimeout(question, timeoutMs)
@@ -76,18 +87,12 @@ async function ask<T>(runFolder: string, method: string, path: string, timeoutMs
     if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') throw new NotRunning(runFolder)
     if (code === 'EACCES' || code === 'EPERM') throw new AdminDenied(socketPath, code)
     // The server ended in the middle of its answer.
-    if (code === 'ECONNRESET') throw new NotRunning(runFolder)
+    if (code === 'ECONNRESET' || code === 'EPIPE') throw new NotRunning(runFolder)
     throw error
   }
 }
 
-function send(
-  socketPath: string,
-  method: string,
-  path: string,
-  signal: AbortSignal,
-  body: object | undefined,
-): Promise<IncomingMessage> {
+function send(socketPath: string, { method, path, body }: Question, signal: AbortSignal): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const headers = body === undefined ? {} : { 'content-type': 'application/json' }
     const req = request({ socketPath, method, path, headers, signal, agent: false }, resolve)

@@ -114,13 +114,7 @@ export function mergePools(lists: readonly (readonly PoolRecord[])[]): PoolRecor
 
 /** All records of one site in one pool as one. */
 export function mergeSites(lists: readonly (readonly SiteRecord[])[]): SiteRecord[] {
-  const groups = new Map<string, SiteRecord[]>()
-  for (const record of lists.flat()) {
-    const key = `${record.pool}\0${record.site}`
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [record])
-    else group.push(record)
-  }
+  const groups = Map.groupBy(lists.flat(), ({ pool, site }) => `${pool}\0${site}`)
   return [...groups.values()].map((group) => (group.length === 1 ? (group[0] as SiteRecord) : mergeGroup(group)))
 }
 

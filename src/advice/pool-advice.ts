@@ -4,6 +4,7 @@
 import type { AdviceSnapshot, PoolRecord, SiteRecord } from '../core/advice-report.ts'
 import type { Arrivals } from './arrivals.ts'
 import { Histogram } from './histogram.ts'
+import type { PoolShape } from './model.ts'
 import { fewestThreads, replay } from './model.ts'
 import type { AdviceOptions, PoolAdvice, Shape, Trial, WaitFigures } from './report.ts'
 
@@ -28,7 +29,7 @@ export function poolAdvice(
   const meanBusy = pool.busyMs.reduce((sum, ms, k) => sum + k * ms, 0) / Math.max(1, lastTime)
   const loopMs = sums.loopMs ?? (options.cpuShare ?? 1) * sums.serviceMs
   const workMs = Math.max(loopMs, sums.serviceMs / concurrency)
-  const search = searchPool(arrivals, concurrency, cores, pool.threads, options)
+  const search = searchPool(arrivals, { concurrency, cores, threads: pool.threads }, options)
   return {
     pool: pool.pool,
     shape: pool.threads === 0 ? undefined : shapeNow(pool.threads, processes),
@@ -44,7 +45,7 @@ export function poolAdvice(
     serviceMs: sums.serviceMs,
     meanBusy,
     utilisation: utilisationOf(pool, sums, lastTime * meanBusy),
-    waits: snapshot.source === 'log' ? undefined : figures(sums.wait, waitedShare(records), options.quantile),
+    waits: snapshot.source === 'log' ? undefined : figures(sums.wait, waitedShare(sums.wait), options.quantile),
     ...search,
     workMs,
     halfBusyThreads: Math.max(1, Math.ceil((2 * workMs) / passedMs)),
@@ -86,21 +87,18 @@ function utilisationOf(pool: PoolRecord, sums: Sums, busyThreadMs: number): Pool
 /** Waits below a millisecond are the time that handing over takes. */
 const REAL_WAIT_MS = 1
 
-function waitedShare(records: readonly SiteRecord[]): number {
-  const all = new Histogram()
-  for (const record of records) all.add(record.wait)
-  return 1 - all.shareBelow(REAL_WAIT_MS)
+function waitedShare(waits: Histogram): number {
+  return 1 - waits.shareBelow(REAL_WAIT_MS)
 }
 
 function figures(waits: Histogram, waited: number, quantile: number): WaitFigures {
   return { medianMs: waits.quantile(0.5), quantileMs: waits.quantile(quantile), maxMs: waits.maxMs, waited }
 }
 
+/** The second: the pool as it is, with 0 threads where there is none yet. */
 function searchPool(
   arrivals: Arrivals,
-  concurrency: number,
-  cores: number,
-  threadsNow: number,
+  { concurrency, cores, threads: threadsNow }: PoolShape,
   { quantile, maxWaitMs }: AdviceOptions,
 ): Pick<PoolAdvice, 'replayed' | 'now' | 'smallest' | 'tooFew'> {
   const trial = (threads: number): Trial => {

@@ -42,7 +42,7 @@ export class Recorder implements PoolRecorder {
   readonly #active: Flow[] = []
   readonly #lumped: Flow[] = []
   readonly #spare: Tally[] = []
-  readonly #others: Tally
+  readonly #others = new Tally()
   readonly #intervals = new Intervals()
   readonly #stretches: Stretches
   /** What is added to `nowMs` to give Unix time. */
@@ -56,7 +56,6 @@ export class Recorder implements PoolRecorder {
     this.#fromMs = nowMs
     this.#endsMs = nowMs + INTERVAL_MS
     this.#stretches = new Stretches(nowMs)
-    this.#others = new Tally()
   }
 
   /** The handle of a pool (`default`, a named one, a site's own). @param concurrency most requests in one of its threads */

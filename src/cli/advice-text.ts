@@ -4,6 +4,7 @@
 import type { AdviceReport, MemoryAdvice, PoolAdvice, Shape, SiteAdvice, Trial, WaitFigures } from '../advice/report.ts'
 import { threadsOf } from '../advice/site-advice.ts'
 import { amount, counted, memory, percent, span } from '../advice/words.ts'
+import { dateAndMinute } from './moments.ts'
 import type { Cell } from './output.ts'
 import { columns, paint } from './output.ts'
 
@@ -18,7 +19,7 @@ const MAX_BUSY_SHOWN = 9
 export function adviceLines(report: AdviceReport): string[] {
   const requests = report.pools.reduce((sum, pool) => sum + pool.requests, 0)
   const passedMs = report.toMs - report.fromMs
-  const head = `${clock(report.fromMs)} to ${clock(report.toMs)} (${span(passedMs)}): ${counted(requests, 'request')}, ${amount((1000 * requests) / passedMs)}/s`
+  const head = `${dateAndMinute(report.fromMs)} to ${dateAndMinute(report.toMs)} (${span(passedMs)}): ${counted(requests, 'request')}, ${amount((1000 * requests) / passedMs)}/s`
   if (requests === 0) {
     const nothing = 'Nothing to go by yet: no request came to its end.'
     return [head, nothing, ...(report.remarks.length === 0 ? [] : ['', ...remarkLines(report.remarks)])]
@@ -32,13 +33,6 @@ export function adviceLines(report: AdviceReport): string[] {
     '',
     ...remarkLines(report.remarks),
   ]
-}
-
-/** `2026-11-21 13:02`, in the local time of whoever asks. */
-function clock(ms: number): string {
-  const date = new Date(ms)
-  const two = (value: number): string => String(value).padStart(2, '0')
-  return `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ${two(date.getHours())}:${two(date.getMinutes())}`
 }
 
 // ---- pools -----------------------------------------------------------------------------------------------------
@@ -95,16 +89,11 @@ function utilisationLines(pool: PoolAdvice, { cores, source }: AdviceReport): st
 }
 
 function utilisationSum(pool: PoolAdvice, of: 'event loops' | 'places' | 'threads'): string {
-  const { threadMs, loopMs = 0, serviceMs, concurrency, meanBusy, busy } = pool
+  const { threadMs, loopMs = 0, serviceMs, concurrency, meanBusy, shape } = pool
   if (of === 'event loops')
     return `event loops were busy for ${span(loopMs)} of ${span(threadMs)} that threads were there`
-  if (of === 'threads')
-    return `${amount(meanBusy)} threads were busy at a time, of ${busy.length - 1 > 0 ? shapeCount(pool) : 1}`
+  if (of === 'threads') return `${amount(meanBusy)} threads were busy at a time, of ${shape?.threads ?? 1}`
   return `requests filled ${span(serviceMs)} of ${span(threadMs)} × ${concurrency} places`
-}
-
-function shapeCount({ shape }: PoolAdvice): number {
-  return shape?.threads ?? 1
 }
 
 function verdict(share: number): string {

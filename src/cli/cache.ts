@@ -4,10 +4,11 @@
 import type { Command } from 'commander'
 import { adminClient } from '../admin/client.ts'
 import type { PurgeReport } from '../admin/reports.ts'
+import { counted } from '../advice/words.ts'
 import { formatSize } from '../config/measures.ts'
 import { settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
-import { count, print, printJson } from './output.ts'
+import { print, printJson } from './output.ts'
 import { siteNameOf } from './site-links.ts'
 
 /** Adds `vhostel cache` to the program. */
@@ -32,7 +33,7 @@ export function addCache(program: Command): void {
 /** `shop: 12 URLs forgotten (340KB)` */
 export function purgeLine({ site, urls, bytes }: PurgeReport): string {
   if (urls === 0) return `${site}: nothing was stored for that`
-  return `${site}: ${count(urls, 'URL')} forgotten (${formatSize(Math.ceil(bytes / 1024) * 1024)})`
+  return `${site}: ${counted(urls, 'URL')} forgotten (${formatSize(Math.ceil(bytes / 1024) * 1024)})`
 }
 
 const HELP = `

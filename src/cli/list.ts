@@ -5,11 +5,12 @@
 import type { Command } from 'commander'
 import { adminClient, ifRunning } from '../admin/client.ts'
 import type { StatusReport } from '../admin/reports.ts'
+import { counted } from '../advice/words.ts'
 import { renderProblem } from '../config/problems.ts'
 import type { ServerConfig } from '../config/server-schema.ts'
 import { readFiles, settingsOf, sitesOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
-import { complain, count, print, printJson } from './output.ts'
+import { complain, print, printJson } from './output.ts'
 import type { ListedSite } from './site-table.ts'
 import { siteTable } from './site-table.ts'
 
@@ -36,7 +37,7 @@ async function list(settings: ServerConfig, json: boolean): Promise<number> {
 function listRunning(status: StatusReport): void {
   printSites(status.sites, status.problems, true)
   print(
-    `${count(status.sites.length, 'site')} on ${status.listen.join(', ')}; pid ${status.pid}; ${status.pool.reason}`,
+    `${counted(status.sites.length, 'site')} on ${status.listen.join(', ')}; pid ${status.pid}; ${status.pool.reason}`,
   )
 }
 
@@ -51,7 +52,7 @@ async function listFiles(settings: ServerConfig, json: boolean): Promise<void> {
     return
   }
   printSites(sites, own, false)
-  print(`${count(sites.length, 'site')} in ${server.sites}; no server is running`)
+  print(`${counted(sites.length, 'site')} in ${server.sites}; no server is running`)
 }
 
 function printSites(sites: readonly ListedSite[], problems: readonly string[], traffic: boolean): void {

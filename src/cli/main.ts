@@ -41,7 +41,7 @@ export async function main(args: readonly string[]): Promise<void> {
 function program(): Command {
   const command = new Command('vhostel')
     .description('Many sites, one pool: serves every site in sites-enabled/ from one set of processes and threads.')
-    .option('-c, --config <file>', 'vhostel.ini, or its folder', undefined)
+    .option('-c, --config <file>', 'vhostel.ini, or its folder')
     .version(VERSION, '-V, --version', 'print the version')
     .helpCommand('help [command]', 'explain a command')
     .configureHelp({ showGlobalOptions: true })

@@ -13,6 +13,12 @@ export function clock(atMs: number, nowMs: number): string {
   return at.toDateString() === new Date(nowMs).toDateString() ? time : `${dateOf(at)} ${time}`
 }
 
+/** `2026-11-21 13:02`. @param ms Unix time */
+export function dateAndMinute(ms: number): string {
+  const at = new Date(ms)
+  return `${dateOf(at)} ${[at.getHours(), at.getMinutes()].map(two).join(':')}`
+}
+
 /** `3 s`, `4 min`, `12 days`. Another clock may be ahead of ours: never less than nothing. */
 export function lasting(ms: number): string {
   if (ms < 1000) return 'less than 1 s'

@@ -58,11 +58,6 @@ export function oneLine(text: string): string {
   return text.replace(/\p{Cc}+/gu, ' ')
 }
 
-/** `1 site`, `2 sites` */
-export function count(number: number, one: string, many = `${one}s`): string {
-  return `${number.toLocaleString('en')} ${number === 1 ? one : many}`
-}
-
 /**
  * A reader that goes away (`vhostel list | head`) is not a failure: what is printed after that is lost, and nothing else. A result
  * that cannot be written (a full disk) is one, with exit code 1.

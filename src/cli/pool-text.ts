@@ -2,10 +2,10 @@
  * The pool as `vhostel status` prints it: each group, its processes, and what each thread does.
  */
 import type { GroupStatus, ProcessStatus, ThreadStatus } from '../admin/reports.ts'
-import { memory } from '../advice/words.ts'
+import { counted, memory } from '../advice/words.ts'
 import { lasting } from './moments.ts'
 import type { Cell, Style } from './output.ts'
-import { columns, count, paint } from './output.ts'
+import { columns, paint } from './output.ts'
 import { ownerOf } from './troubles.ts'
 
 const STATE_STYLES = {
@@ -37,7 +37,7 @@ export function groupName(group: string): string {
 function sizeText({ ready, size, least, most }: GroupStatus): string {
   const range = least === most ? '' : ` (${least}–${most})`
   const wanted = ready < size ? paint('yellow', `, ${size} wanted`) : ''
-  return `${count(ready, 'thread')} ready${range}${wanted}`
+  return `${counted(ready, 'thread')} ready${range}${wanted}`
 }
 
 function processText({ pid, residentBytes }: ProcessStatus): string {
@@ -55,8 +55,8 @@ function threadCells(thread: ThreadStatus, nowMs: number): Cell[] {
     { text: `thread ${thread.thread}` },
     { text: state, style: STATE_STYLES[state] },
     { text: `${inFlight.toLocaleString('en')} in flight` },
-    { text: count(requests, 'request') },
-    { text: count(sites.length, 'site') },
+    { text: counted(requests, 'request') },
+    { text: counted(sites.length, 'site') },
     { text: memoryText(memoryBytes) },
     { text: lateText(thread, nowMs), style: 'red' },
   ]

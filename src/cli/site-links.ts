@@ -13,8 +13,9 @@ import {
   unlinkSync,
 } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
-import { isSiteFile } from '../config/read-sites.ts'
+import { realPath } from '../config/links.ts'
 import { nearest } from '../config/suggest.ts'
+import { isConfigFile } from '../config/watched-paths.ts'
 
 /** What is in the sites folder under a site's name. */
 export type Place =
@@ -94,18 +95,10 @@ const MAX_NAMES = 10
 function siteNames(folder: string): string[] {
   try {
     return readdirSync(folder)
-      .filter((name) => isSiteFile({ name }))
+      .filter(isConfigFile)
       .map((name) => name.slice(0, -'.ini'.length))
       .sort()
   } catch {
     return [] // no such folder: no names
-  }
-}
-
-function realPath(path: string): string | undefined {
-  try {
-    return realpathSync(path)
-  } catch {
-    return undefined
   }
 }

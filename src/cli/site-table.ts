@@ -3,8 +3,9 @@
  * that is not well with the lines that say why.
  */
 import type { SiteState, SiteStatus } from '../admin/reports.ts'
+import { counted } from '../advice/words.ts'
 import type { Cell, Style } from './output.ts'
-import { columns, count, oneLine, paint } from './output.ts'
+import { columns, oneLine, paint } from './output.ts'
 
 /** A site of a running server, or of the files alone. */
 export type ListedSite = Pick<SiteStatus, 'name' | 'kind' | 'domains' | 'urls' | 'problems'> &
@@ -63,7 +64,7 @@ export function siteTable(sites: readonly ListedSite[], options: SiteTableOption
     )
   }
   const left = sites.length - shown.length
-  return left === 0 ? table : [...table, `… and ${count(left, 'more site')}: vhostel list shows all`]
+  return left === 0 ? table : [...table, `… and ${counted(left, 'more site')}: vhostel list shows all`]
 }
 
 /** What is wrong with a site, one problem a line, indented. */

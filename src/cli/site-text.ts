@@ -2,9 +2,10 @@
  * `vhostel status SITE` as a person reads it: everything that the server knows of one site.
  */
 import type { ProgramStatus, SiteStatus, StatusReport } from '../admin/reports.ts'
+import { counted } from '../advice/words.ts'
 import { certificateLines } from './certificate-text.ts'
 import type { Cell } from './output.ts'
-import { columns, count, paint } from './output.ts'
+import { columns, paint } from './output.ts'
 import { groupName, lateText, memoryText } from './pool-text.ts'
 import { offenceText, quarantineLines } from './quarantine-text.ts'
 import { addresses, problemLines, stateText } from './site-table.ts'
@@ -61,7 +62,7 @@ function livesIn(site: SiteStatus): string {
 
 function programText({ state, pid, starts }: ProgramStatus): string {
   const place = pid === undefined ? '' : ` (${pid})`
-  return `a program of its own${place}: ${state}, started ${count(starts, 'time')}`
+  return `a program of its own${place}: ${state}, started ${counted(starts, 'time')}`
 }
 
 function threadRows(site: SiteStatus, status: StatusReport, nowMs: number): Cell[][] {
@@ -73,7 +74,7 @@ function threadRows(site: SiteStatus, status: StatusReport, nowMs: number): Cell
 function threadText(thread: PlacedThread, nowMs: number): string {
   const { state, inFlight, memoryBytes, sites } = thread
   const late = lateText(thread, nowMs)
-  const figures = `${inFlight} in flight, ${count(sites.length, 'site')}${memoryText(memoryBytes, ', ')}`
+  const figures = `${inFlight} in flight, ${counted(sites.length, 'site')}${memoryText(memoryBytes, ', ')}`
   const place = `${thread.thread} of process ${thread.pid ?? '?'}`
   return `${place}: ${state}, ${figures}${late === '' ? '' : `, ${late}`}`
 }

@@ -55,19 +55,20 @@ export function createChecker<S extends FileSchema>(
   }
 }
 
-/**
- * Checks a document.
- *
- * @param file for the problems; absolute
- * @param defaults values for keys that the document leaves out, by section, as they stand in [defaults]
- * @param readAnyKey value of a key in a section where any key may be set
- */
+/** What a document leaves open. */
+export interface CheckOptions {
+  /** Values for keys that the document leaves out, by section, as they stand in [defaults]. */
+  defaults?: Record<string, RawSection>
+  /** Value of a key in a section where any key may be set. @default its first text */
+  readAnyKey?(section: string, entry: IniKey): unknown
+}
+
+/** Checks a document. @param file for the problems; absolute */
 export function checkDocument<S extends FileSchema>(
   checker: Checker<S>,
   document: IniDocument,
   file: string,
-  defaults: Record<string, RawSection> = {},
-  readAnyKey: (section: string, entry: IniKey) => unknown = firstText,
+  { defaults = {}, readAnyKey = firstText }: CheckOptions = {},
 ): Checked<z.output<S>> {
   const problems: Problem[] = document.problems.map((problem) => ({ ...problem, file, code: undefined }))
   const raw: Record<string, RawSection> = {}
@@ -79,10 +80,10 @@ export function checkDocument<S extends FileSchema>(
   let result = checker.schema.safeParse(raw)
   if (!result.success) {
     for (const issue of result.error.issues) {
-      const [section, key, index] = issue.path
-      problems.push(issueProblem(document, file, String(section), String(key), index, issue.message))
-      bad.add(`${String(section)}.${String(key)}`)
-      delete raw[String(section)]?.[String(key)]
+      const [section, key] = [String(issue.path[0]), String(issue.path[1])]
+      problems.push(issueProblem(document, file, issue))
+      bad.add(`${section}.${key}`)
+      delete raw[section]?.[key]
     }
     result = checker.schema.safeParse(raw)
   }
@@ -127,14 +128,9 @@ function firstText(_section: string, entry: IniKey): string {
   return entry.values[0]?.text ?? ''
 }
 
-function issueProblem(
-  document: IniDocument,
-  file: string,
-  section: string,
-  key: string,
-  index: PropertyKey | undefined,
-  message: string,
-): Problem {
+/** @param issue at section, key, and which of the key's values */
+function issueProblem(document: IniDocument, file: string, { path, message }: z.core.$ZodIssue): Problem {
+  const [section, key, index] = [String(path[0]), String(path[1]), path[2]]
   const value = document.sections.get(section)?.keys.get(key)?.values[typeof index === 'number' ? index : 0]
   const problem = keyProblem(document, file, section, key, message)
   return value === undefined ? problem : { ...problem, line: value.line }
@@ -175,7 +171,17 @@ function unknownKeyHint<S extends FileSchema>(checker: Checker<S>, meta: Section
   const isPath = key.startsWith('/')
   const home = [...checker.sections.values()].find((other) => (isPath ? other.pathKeys : other.keys.has(key)))
   if (home !== undefined) return ` here; it belongs in [${home.name}]`
-  return meaning(nearest(key, meta.keys.keys()), '', '')
+  const meant = nearest(key, meta.keys.keys())
+  return meant === undefined ? meaningElsewhere(checker, key) : meaning(meant, '', '')
+}
+
+/** A key of another section, misspelt. */
+function meaningElsewhere<S extends FileSchema>({ sections }: Checker<S>, key: string): string {
+  const homes = new Map(
+    [...sections.values()].flatMap(({ name, keys }) => [...keys.keys()].map((each) => [each, name])),
+  )
+  const meant = nearest(key, homes.keys())
+  return meaning(meant, '', meant === undefined ? '' : ` in [${homes.get(meant)}]`)
 }
 
 function meaning(word: string | undefined, before: string, after: string): string {

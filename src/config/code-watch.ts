@@ -22,15 +22,6 @@ export interface CodeWatchOptions {
 
 const MAX_FOLDERS = 4096
 
-/**
- * Starts with no file.
- *
- * @param onChange called with a site's name once its files have been quiet after a change
- */
-export function watchCode(onChange: (site: string) => void, log: WatchLog, options: CodeWatchOptions = {}): CodeWatch {
-  return new CodeWatch(onChange, log, options)
-}
-
 /** After a folder is said to be watched: when its files are looked at once more. */
 const CATCH_UP_MS = [0, 200, 1_000]
 
@@ -49,7 +40,12 @@ export class CodeWatch implements AsyncDisposable {
   readonly #folders: FolderWatch
   #isUpdateDue = false
 
-  constructor(onChange: (site: string) => void, log: WatchLog, options: CodeWatchOptions) {
+  /**
+   * Starts with no file.
+   *
+   * @param onChange called with a site's name once its files have been quiet after a change
+   */
+  constructor(onChange: (site: string) => void, log: WatchLog, options: CodeWatchOptions = {}) {
     this.#onChange = onChange
     this.#settle = options.settle ?? SETTLE_LIMITS
     this.#folders = new FolderWatch({

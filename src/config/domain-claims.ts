@@ -1,7 +1,7 @@
 /**
  * Who has which domain, and which share of a pool: decides, for all sites at once, which version of each can be served
  * without two having the same domain, and without a pool being promised to more than it has. Who has a domain or a share
- * keeps it; among sites that are new to it, the first by file name gets it.
+ * keeps it; among sites that are new to it, the first by name gets it.
  *
  * Invariant: the versions chosen have no domain in common, their shares of a pool are at most all of it, and no other
  * version that is newer could be served beside them.

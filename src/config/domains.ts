@@ -16,6 +16,11 @@ export type DomainPattern =
   | { kind: 'prefix'; prefix: string; source: string }
   | { kind: 'regex'; regex: RegExp; source: string }
 
+/** The hosts that are named one by one. */
+export function exactHosts(patterns: readonly DomainPattern[]): string[] {
+  return patterns.flatMap((pattern) => (pattern.kind === 'exact' ? [pattern.host] : []))
+}
+
 /** Longest host name in characters, without the trailing dot (RFC 1035 §2.3.4, in its written form). */
 const MAX_NAME_LENGTH = 253
 /** Longest label in characters (RFC 1035 §2.3.4). */
@@ -118,7 +123,7 @@ function nameFault(
 }
 
 /** Whether a URL parser would take the host as an IPv4 address (WHATWG URL, "ends in a number"). */
-function endsInNumber(host: string): boolean {
+export function endsInNumber(host: string): boolean {
   return /(?:^|\.)(?:\d+|0x[\da-f]*)$/.test(host)
 }
 

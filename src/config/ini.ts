@@ -75,13 +75,18 @@ export function parseIni(text: string, listMode: (section: string, key: string) 
   return reader.document
 }
 
+interface NamedKey {
+  name: string
+  entry: IniKey
+}
+
 /** State while lines are read: where we are, and which list an indented line would go on. */
 class IniReader {
   readonly document: IniDocument = { sections: new Map(), problems: [] }
   readonly #listMode: (section: string, key: string) => ListMode
   /** `skipped`: below a header that was refused; its keys would only repeat the complaint. */
   #section: { name: string; keys: Map<string, IniKey> } | 'none' | 'skipped' = 'none'
-  #openList: { name: string; entry: IniKey } | undefined
+  #openList: NamedKey | undefined
 
   constructor(listMode: (section: string, key: string) => ListMode) {
     this.#listMode = listMode
@@ -137,17 +142,16 @@ class IniReader {
     const entry = known ?? { line, values: [], bracketed }
     if (known === undefined) section.keys.set(name, entry)
     if (mode === 'list') this.#openList = { name, entry }
-    this.#addValue(entry, section.name, name, raw.slice(raw.indexOf('=') + 1).trim(), line)
+    this.#addValue({ name, entry }, section.name, raw.slice(raw.indexOf('=') + 1).trim(), line)
   }
 
-  #continueList(list: { name: string; entry: IniKey }, raw: string, line: number): void {
-    if (typeof this.#section === 'string') return
-    this.#addValue(list.entry, this.#section.name, list.name, raw.trim(), line)
+  #continueList(list: NamedKey, raw: string, line: number): void {
+    if (typeof this.#section !== 'string') this.#addValue(list, this.#section.name, raw.trim(), line)
   }
 
-  #addValue(entry: IniKey, section: string, key: string, written: string, line: number): void {
+  #addValue({ name, entry }: NamedKey, section: string, written: string, line: number): void {
     const value = readIniValue(written)
-    if ('problem' in value) return this.#problem(line, section, key, value.problem)
+    if ('problem' in value) return this.#problem(line, section, name, value.problem)
     entry.values.push({ text: value.text, quoted: value.quoted, line })
   }
 

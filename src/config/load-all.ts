@@ -13,7 +13,9 @@ export interface WholeConfiguration {
   /** With defaults in the place of what is wrong in vhostel.ini or logging.ini. */
   server: ServerConfig
   table: SitesTable
-  /** Every problem: vhostel.ini, logging.ini, then the sites by file name; each file's by line. Empty: all is well. */
+  /** Whether a server would start with it, however many sites it would refuse. */
+  starts: boolean
+  /** Every problem: vhostel.ini, logging.ini, then the sites by name; each file's by line. Empty: all is well. */
   problems: Problem[]
   /** What a person should know, and serves all the same. */
   warnings: Problem[]
@@ -26,7 +28,7 @@ export interface WholeConfiguration {
  * @param env the environment that the server has or would have, for `$NAME`
  */
 export async function loadAll(file: string, env: NodeJS.ProcessEnv = process.env): Promise<WholeConfiguration> {
-  const { problems: serverProblems, draft: server } = loadServer(file)
+  const { config, problems: serverProblems, draft: server } = loadServer(file)
   const reading = await readSites(server, undefined, env)
   const table = nextSitesTable(undefined, reading.sites.values(), server.dir)
   const unknownDefault = checkDefaultSite(server, table)
@@ -39,5 +41,5 @@ export async function loadAll(file: string, env: NodeJS.ProcessEnv = process.env
     ...[...table.sites.values()].flatMap((entry) => entry.problems),
   ]
   const warnings = [...reading.sites.values()].flatMap((site) => site.warnings)
-  return { server, table, problems, warnings }
+  return { server, table, starts: config !== undefined, problems, warnings }
 }

@@ -7,15 +7,14 @@
  */
 import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
-import { dirname, resolve } from 'node:path'
 import type { KeyPair } from '../core/key-pair.ts'
 import { keyPairFault } from '../core/key-pair.ts'
 import { keyProblem } from './check.ts'
 import type { DomainPattern } from './domains.ts'
+import { exactHosts } from './domains.ts'
 import { quote } from './problems.ts'
 import type { SiteBeingRead } from './site-reading.ts'
-import { addProblem } from './site-reading.ts'
-import { readTextFile } from './text-file.ts'
+import { addProblem, pathOf, readFileOf } from './site-reading.ts'
 
 /**
  * Reads and checks the pair; problems and warnings are added to the site's.
@@ -30,8 +29,8 @@ export function readCertificate(site: SiteBeingRead, domains: readonly DomainPat
   if (key === undefined) {
     return void addProblem(site, 'site', 'key', 'is missing: name the file with the private key of the certificate')
   }
-  const cert = readPem(site, 'certificate', certificate)
-  const secret = readPem(site, 'key', key)
+  const cert = readFileOf(site, 'site', 'certificate', pathOf(site, certificate))
+  const secret = readFileOf(site, 'site', 'key', pathOf(site, key))
   if (cert === undefined || secret === undefined) return undefined
   const isLast = lastPair?.cert === cert && lastPair.key === secret
   const pair = isLast && lastPair !== undefined ? lastPair : { cert, key: secret }
@@ -51,15 +50,6 @@ export function readCertificate(site: SiteBeingRead, domains: readonly DomainPat
 /** The good pair that was read last: where all sites have one certificate, they share it, and what is made of it. */
 let lastPair: KeyPair | undefined
 
-function readPem(site: SiteBeingRead, key: 'certificate' | 'key', written: string): string | undefined {
-  const path = resolve(dirname(site.realFile), written)
-  site.load.dependencies.push(path)
-  const file = readTextFile(path)
-  if ('text' in file) return file.text
-  addProblem(site, 'site', key, `${path}${file.line === undefined ? '' : `:${file.line}`} ${file.fault}`)
-  return undefined
-}
-
 /** What a browser will complain of. */
 function doubts(certificate: X509Certificate, domains: readonly DomainPattern[]): string[] {
   const found: string[] = []
@@ -67,8 +57,7 @@ function doubts(certificate: X509Certificate, domains: readonly DomainPattern[])
   const { validFromDate, validToDate } = certificate
   if (validToDate.getTime() < now) found.push(`ran out on ${dayOf(validToDate)}: renew it`)
   if (validFromDate.getTime() > now) found.push(`is not good before ${dayOf(validFromDate)}; is the clock right?`)
-  const hosts = domains.flatMap((domain) => (domain.kind === 'exact' ? [domain.host] : []))
-  const missing = hosts.filter((host) => !isNamed(certificate, host))
+  const missing = exactHosts(domains).filter((host) => !isNamed(certificate, host))
   if (missing.length > 0) found.push(`does not name ${shortList(missing)}: browsers will refuse it there`)
   return found
 }

@@ -39,6 +39,9 @@ export function splitPools(document: IniDocument): { document: IniDocument; name
   return { document: { ...document, sections }, named }
 }
 
+/** Says that a key of a pool is wrong. */
+type AddProblem = (key: string, message: string) => void
+
 /** Checks all pools. @param checked what the rest of the file came to */
 export function readPools(
   file: string,
@@ -47,17 +50,24 @@ export function readPools(
   checked: Checked<z.output<typeof serverSchema>>,
 ): PoolsRead {
   const problems: Problem[] = []
-  const pools: PoolsRead['pools'] = [poolConfig(file, document, DEFAULT_POOL, checked.value.pool, problems)]
+  const add: AddProblem = (key, message) => problems.push(keyProblem(document, file, 'pool', key, message))
+  const pools: PoolsRead['pools'] = [poolConfig(DEFAULT_POOL, checked.value.pool, add)]
   for (const [name, section] of named) {
-    const own: IniDocument = { sections: new Map([['pool', section]]), problems: [] }
-    const found: Problem[] = []
-    if (name === DEFAULT_POOL || !NAME.test(name)) found.push(nameProblem(file, name, section.line))
-    const read = checkDocument(checker, own, file)
-    found.push(...read.problems)
-    pools.push(poolConfig(file, own, name, read.value.pool, found))
-    problems.push(...found.map((problem) => ({ ...problem, section: `pool ${name}` })))
+    const read = readNamedPool(file, name, section)
+    pools.push(read.pool)
+    problems.push(...read.problems.map((problem) => ({ ...problem, section: `pool ${name}` })))
   }
   return { pools, problems }
+}
+
+function readNamedPool(file: string, name: string, section: IniSection): { pool: PoolConfig; problems: Problem[] } {
+  const own: IniDocument = { sections: new Map([['pool', section]]), problems: [] }
+  const problems: Problem[] = []
+  if (name === DEFAULT_POOL || !NAME.test(name)) problems.push(nameProblem(file, name, section.line))
+  const read = checkDocument(checker, own, file)
+  problems.push(...read.problems)
+  const add: AddProblem = (key, message) => problems.push(keyProblem(own, file, 'pool', key, message))
+  return { pool: poolConfig(name, read.value.pool, add), problems }
 }
 
 function nameProblem(file: string, name: string, line: number): Problem {
@@ -68,17 +78,11 @@ function nameProblem(file: string, name: string, line: number): Problem {
   return fileProblem(file, `${quote(name)} ${rule}`, line)
 }
 
-function poolConfig(
-  file: string,
-  document: IniDocument,
-  name: string,
-  keys: PoolKeys,
-  problems: Problem[],
-): PoolConfig {
+function poolConfig(name: string, keys: PoolKeys, addProblem: AddProblem): PoolConfig {
   const { memory, process_memory: ofProcess } = keys
   if (memory !== undefined && ofProcess !== undefined && ofProcess > memory) {
-    const message = `is more than memory (${formatSize(memory)}), which all processes take together: it would never be reached`
-    problems.push(keyProblem(document, file, 'pool', 'process_memory', message))
+    const why = 'which all processes take together: it would never be reached'
+    addProblem('process_memory', `is more than memory (${formatSize(memory)}), ${why}`)
   }
   return {
     name,
@@ -89,25 +93,17 @@ function poolConfig(
     threadMemoryBytes: keys.thread_memory,
     maxRequests: keys.max_requests,
     maxAgeMs: keys.max_age,
-    identity: identityOf(file, document, keys, problems),
+    identity: identityOf(keys, addProblem),
   }
 }
 
-function identityOf(
-  file: string,
-  document: IniDocument,
-  { user, group }: PoolKeys,
-  problems: Problem[],
-): Identity | undefined {
-  const problem = (key: string, message: string): void => {
-    problems.push(keyProblem(document, file, 'pool', key, message))
-  }
+function identityOf({ user, group }: PoolKeys, addProblem: AddProblem): Identity | undefined {
   if (user === undefined) {
-    if (group !== undefined) problem('group', 'has no use without user: name the user too, or take the line away')
+    if (group !== undefined) addProblem('group', 'has no use without user: name the user too, or take the line away')
     return undefined
   }
   const identity = readIdentity(user, group)
   if ('value' in identity) return identity.value
-  problem(identity.key, identity.problem)
+  addProblem(identity.key, identity.problem)
   return undefined
 }

@@ -13,7 +13,7 @@ import { readErrorPages } from './error-pages.ts'
 import type { IniDocument, IniSection } from './ini.ts'
 import { parseIni } from './ini.ts'
 import type { ListenAddress } from './listen.ts'
-import { formatListenAddress } from './listen.ts'
+import { boundTogether, coveredBy, formatListenAddress } from './listen.ts'
 import type { PoolsRead } from './load-pools.ts'
 import { readPools, splitPools } from './load-pools.ts'
 import type { Problem } from './problems.ts'
@@ -70,7 +70,7 @@ export function loadServer(path: string): ServerLoad {
     ? readFile(loggingChecker, loggingFile)
     : checkText(loggingChecker, '', loggingFile)
   const pages = readServerPages(server, dir)
-  const draft = serverConfig(file, dir, server, pools, logging.checked.value, pages)
+  const draft = serverConfig(dir, { server, logging, pools, pages })
   const problems = [
     ...inLineOrder([
       ...server.problems,
@@ -109,39 +109,47 @@ function checkText<S extends FileSchema>(checker: Checker<S>, text: string, file
   return { file, document, named, checked, problems: checked.problems }
 }
 
-function serverConfig(
-  file: string,
-  dir: string,
-  { document, checked }: FileRead<typeof serverSchema>,
-  { pools }: PoolsRead,
-  { log, access, files }: z.output<typeof loggingSchema>,
-  { pages, dependencies }: ServerPages,
-): ServerConfig {
-  const { server, pool } = checked.value
+/** All that was read. */
+interface Parts {
+  server: FileRead<typeof serverSchema>
+  logging: FileRead<typeof loggingSchema>
+  pools: PoolsRead
+  pages: ServerPages
+}
+
+function serverConfig(dir: string, { server: read, logging, pools, pages }: Parts): ServerConfig {
+  const { document, checked, file } = read
+  const { server, pool, acme } = checked.value
+  const { log, access, files } = logging.checked.value
   const defaultSite = server.default_site
+  const both = [...server.listen, ...server.listen_tls]
   return {
     file,
     dir,
-    listen: server.listen.map((address) =>
-      address.kind === 'unix' ? { ...address, path: resolve(dir, address.path) } : address,
-    ),
-    listenTls: server.listen_tls.map((address) =>
-      address.kind === 'unix' ? { ...address, path: resolve(dir, address.path) } : address,
-    ),
+    listen: listenAddresses(server.listen, both, dir),
+    listenTls: listenAddresses(server.listen_tls, both, dir),
     sites: resolve(dir, server.sites),
     run: resolve(dir, server.run),
     defaultSite,
     cacheMemoryBytes: server.cache_memory,
-    pools,
+    pools: pools.pools,
     concurrency: pool.concurrency,
     log: { ...log, file: inFolder(dir, log.file), access: { ...access, file: inFolder(dir, access.file) }, files },
     front: frontSettings(server),
-    acme: acmeConfig(checked.value.acme, dir),
-    errors: pages,
-    dependencies,
+    acme: acmeConfig(acme, dir),
+    errors: pages.pages,
+    dependencies: pages.dependencies,
     defaults: siteDefaults(document, checked),
     defaultSiteLine: defaultSite === undefined ? undefined : lineOf(document, 'server', 'default_site'),
   }
+}
+
+function listenAddresses(
+  addresses: readonly ListenAddress[],
+  all: readonly ListenAddress[],
+  dir: string,
+): ListenAddress[] {
+  return inFolderOf(dir, boundTogether(addresses, all))
 }
 
 /** [errors] as read, and what was found on the way. */
@@ -159,6 +167,11 @@ function readServerPages({ document, file, checked }: FileRead<typeof serverSche
     dependencies,
   })
   return { pages, problems, dependencies }
+}
+
+/** Paths of unix sockets start at the folder of vhostel.ini. */
+function inFolderOf(dir: string, addresses: readonly ListenAddress[]): ListenAddress[] {
+  return addresses.map((one) => (one.kind === 'unix' ? { ...one, path: resolve(dir, one.path) } : one))
 }
 
 function inFolder(dir: string, file: string | undefined): string | undefined {
@@ -180,8 +193,9 @@ function siteDefaults(document: IniDocument, checked: Checked<unknown>): SiteDef
 
 function checkPaths(read: FileRead<typeof serverSchema>, config: ServerConfig): Problem[] {
   const problem = (key: string, message: string) => keyProblem(read.document, read.file, 'server', key, message)
-  const problems = listenFaults(config.listen).map((message) => problem('listen', message))
-  problems.push(...listenFaults(config.listenTls).map((message) => problem('listen_tls', message)))
+  const all = [...config.listen, ...config.listenTls]
+  const problems = listenFaults(config.listen, all).map((message) => problem('listen', message))
+  problems.push(...listenFaults(config.listenTls, all).map((message) => problem('listen_tls', message)))
   const both = config.listenTls.map(formatListenAddress).find((address) => isTakenBy(config.listen, address))
   if (both !== undefined) problems.push(problem('listen_tls', `${both} is in listen too: one of the two can have it`))
   if (config.listen.length === 0 && !read.checked.isBad('server', 'listen')) {
@@ -212,7 +226,7 @@ function isFile(path: string): boolean {
   }
 }
 
-function listenFaults(addresses: readonly ListenAddress[]): string[] {
+function listenFaults(addresses: readonly ListenAddress[], all: readonly ListenAddress[]): string[] {
   const faults: string[] = []
   const seen = new Set<string>()
   for (const address of addresses) {
@@ -224,6 +238,11 @@ function listenFaults(addresses: readonly ListenAddress[]): string[] {
     }
     if (seen.has(written) && !written.endsWith(':0')) faults.push(`${written} is named twice`)
     seen.add(written)
+    const whole = coveredBy(address, all)
+    if (whole !== undefined)
+      faults.push(
+        `${written} is part of ${formatListenAddress(whole)}, which is all interfaces: leave one of the two out`,
+      )
   }
   return faults
 }

@@ -2,13 +2,12 @@
  * One site's INI file to a SiteConfig, or every problem of it at once. Looks at the files that it names (root, module,
  * env_file) and at no other site: which site has a domain is decided in sites-table.ts.
  */
-import { realpathSync } from 'node:fs'
 import { basename } from 'node:path'
 import { checkDocument, createChecker } from './check.ts'
 import type { SiteDomains } from './domain-list.ts'
 import { readDomains } from './domain-list.ts'
 import { parseIni } from './ini.ts'
-import { linkTargets } from './links.ts'
+import { linkTargets, realPath } from './links.ts'
 import { readCertificate } from './load-certificate.ts'
 import { siteLogs } from './log-schema.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
@@ -62,6 +61,7 @@ export function loadSite(file: string, server: SiteSurroundings, env: NodeJS.Pro
     linkTargets: [],
     dependencies: [],
   }
+  // Undefined for a link that leads nowhere, and reading it says so.
   const realFile = realPath(file)
   load.linkTargets = linkTargets(file, realFile)
   const text = readTextFile(file)
@@ -69,6 +69,8 @@ export function loadSite(file: string, server: SiteSurroundings, env: NodeJS.Pro
   else if (text.text.trim() === '') {
     load.problems.push(fileProblem(file, 'is empty; a site needs at least [site] and domains = …'))
   } else readSite(load, text.text, realFile ?? file, server, env)
+  // What is written where a link leads to changes the outcome as well: the certificate behind live/.
+  load.linkTargets.push(...load.dependencies.flatMap((path) => linkTargets(path)))
   checkName(load)
   load.problems = inLineOrder(load.problems)
   return load
@@ -89,9 +91,10 @@ function readSite(
   env: NodeJS.ProcessEnv,
 ): void {
   const document = parseIni(text, checker.listMode)
-  const checked = checkDocument(checker, document, load.file, server.defaults, (section, entry) =>
-    section === 'options' ? readOption(entry) : entry.values[0]?.text,
-  )
+  const checked = checkDocument(checker, document, load.file, {
+    defaults: server.defaults,
+    readAnyKey: (section, entry) => (section === 'options' ? readOption(entry) : entry.values[0]?.text),
+  })
   load.problems.push(...checked.problems)
   const site: SiteBeingRead = { load, document, checked, realFile, defaults: server.defaults }
   const domains = checkDomains(site)
@@ -117,14 +120,6 @@ function readSite(
     { ...place, identity, acme, log, certificate, backend, doors, ...answers },
     environment,
   )
-}
-
-function realPath(file: string): string | undefined {
-  try {
-    return realpathSync.native(file)
-  } catch {
-    return undefined // a link that leads nowhere, and reading it says so
-  }
 }
 
 function checkDomains(site: SiteBeingRead): SiteDomains {

@@ -1,5 +1,5 @@
 /**
- * The sites folder as it is now: one reading for each site's file, in the order of the file names. A file that is as it
+ * The sites folder as it is now: one reading for each site's file, in the order of the sites' names. A file that is as it
  * was at the last reading is not read again; what makes it the same is its link's target, and the inode, size and times
  * of the file itself and of the other files that its outcome depends on.
  *
@@ -18,6 +18,7 @@ import { loadSite } from './load-site.ts'
 import type { Problem } from './problems.ts'
 import { fileProblem } from './problems.ts'
 import { errorCode } from './text-file.ts'
+import { isConfigFile } from './watched-paths.ts'
 
 /** Most files that are read in a sites folder. */
 const MAX_SITES = 100_000
@@ -36,7 +37,7 @@ interface SiteReading extends SiteLoad {
 
 /** The whole folder as found. */
 export interface SitesReading {
-  /** By site, in the order of the file names. */
+  /** By site, in the order of their names. */
   sites: Map<string, SiteReading>
   /** What is wrong with the folder itself. Then `sites` is what the reading before had. */
   problems: Problem[]
@@ -70,7 +71,7 @@ export async function readSites(
     const problems = [fileProblem(server.sites, `the sites folder ${reason}`)]
     return { sites: before?.sites ?? new Map(), problems, surroundings: before?.surroundings ?? surroundings }
   }
-  const files = entries.filter(isSiteFile).sort(byName)
+  const files = entries.filter(({ name }) => isConfigFile(name)).sort(byName)
   const problems = files.length > MAX_SITES ? [tooMany(server.sites, files.length)] : []
   const sites = new Map<string, SiteReading>()
   const context: ReadContext = { server, known, env, now }
@@ -85,13 +86,13 @@ export async function readSites(
   return { sites, problems, surroundings }
 }
 
-/** Whether a file in the sites folder is a site: `.ini`, and not one of those that editors leave there. */
-export function isSiteFile(entry: { name: string }): boolean {
-  return entry.name.endsWith('.ini') && !entry.name.startsWith('.')
+/** By the names of the sites, as everywhere: with their endings, `shop-old.ini` would come before `shop.ini`. */
+function byName(a: Dirent, b: Dirent): number {
+  return siteNameOf(a) < siteNameOf(b) ? -1 : 1
 }
 
-function byName(a: Dirent, b: Dirent): number {
-  return a.name < b.name ? -1 : 1
+function siteNameOf(entry: Dirent): string {
+  return basename(entry.name, '.ini')
 }
 
 function tooMany(folder: string, count: number): Problem {
@@ -106,7 +107,7 @@ interface ReadContext {
 }
 
 function readOne(file: string, entry: Dirent, { server, known, env, now }: ReadContext): SiteReading {
-  const before = known?.get(basename(entry.name, '.ini'))
+  const before = known?.get(siteNameOf(entry))
   const others = (paths: readonly string[]) => paths.map((path) => `|${printOf(path, false, now())}`).join('')
   // Looked at before it is read: a change in between then makes it different the next time, never unnoticed.
   const own = printOf(file, entry.isSymbolicLink(), now())

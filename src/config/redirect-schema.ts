@@ -2,7 +2,7 @@
  * The [redirect] section of a site's file: where its visitors are sent.
  */
 import { isIPv4 } from 'node:net'
-import { normaliseHost } from './domains.ts'
+import { endsInNumber, normaliseHost } from './domains.ts'
 import { quote } from './problems.ts'
 import { optional, section, setting } from './settings.ts'
 import type { Read } from './units.ts'
@@ -44,7 +44,7 @@ export function readTarget(found: string): Read<RedirectTarget> {
 
 /** A last label that is a number makes browsers look for an IPv4 address. */
 function isUnfit(host: string): boolean {
-  return /(?:^|\.)(?:\d+|0x[\da-f]*)$/.test(host) && !isIPv4(host)
+  return endsInNumber(host) && !isIPv4(host)
 }
 
 function schemeOf(written: string | undefined): RedirectTarget['scheme'] {

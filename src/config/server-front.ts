@@ -2,6 +2,7 @@
  * What vhostel.ini says of connections before any site is known: [server] keys for limits, timeouts and the proxies in
  * front.
  */
+import type { z } from 'zod'
 import { duration, sizeRange } from './measures.ts'
 import type { Network } from './network.ts'
 import { networks } from './network.ts'
@@ -61,15 +62,7 @@ export interface FrontSettings {
 }
 
 /** As the keys were checked. */
-interface FrontKeys {
-  trusted_proxies?: Network[] | undefined
-  proxy_protocol: boolean
-  header_size: number
-  header_count: number
-  header_timeout: number
-  idle_timeout: number
-  max_connections_per_address: number
-}
+type FrontKeys = z.output<z.ZodObject<typeof frontKeys>>
 
 /** The keys of [server], ready for use. */
 export function frontSettings(keys: FrontKeys): FrontSettings {

@@ -11,7 +11,7 @@ import type { Problem } from './problems.ts'
 import { quote } from './problems.ts'
 import { setting } from './settings.ts'
 import type { SiteBeingRead, SiteSurroundings } from './site-reading.ts'
-import { addProblem } from './site-reading.ts'
+import { addProblem, isWritten } from './site-reading.ts'
 import { choice } from './units.ts'
 
 /** The key of [site]. */
@@ -37,7 +37,7 @@ const NEVER_PUBLIC = ['localhost', 'test', 'example', 'invalid', 'local', 'inter
 export function checkAcme(site: SiteBeingRead, domains: SiteDomains, server: SiteSurroundings): SiteAcme | undefined {
   const { tls, certificate, key } = site.checked.value.site
   if (tls !== 'auto') return undefined
-  const isOwn = site.document.sections.get('site')?.keys.has('tls') === true
+  const isOwn = isWritten(site, 'site', 'tls')
   const hasFile = certificate !== undefined || key !== undefined
   const { names, leftOut } = namesOf(site, domains, server)
   const fault = hasFile ? HAS_FILE : (autoFault(server) ?? nameFault(names))

@@ -5,7 +5,6 @@
  * Limit: an upstream speaks HTTP/1.1, on TCP with or without TLS, or on a unix socket. Invariant: a site has a backend exactly where its kind
  * is one of those two.
  */
-import { dirname, resolve } from 'node:path'
 import { MAX_SOCKET_PATH_BYTES } from '../core/socket-path.ts'
 import type { CommandLine } from './command-line.ts'
 import { commandLine } from './command-line.ts'
@@ -14,7 +13,7 @@ import { isPathPrefix } from './path-prefix.ts'
 import { quote } from './problems.ts'
 import { optional, optionalList, section, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
-import { addProblem } from './site-reading.ts'
+import { addProblem, isWritten, pathOf, refuseKeys } from './site-reading.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
 import type { Read } from './units.ts'
 import { choice, flag, integer, listType } from './units.ts'
@@ -183,58 +182,61 @@ const KEY_OF = {
 const OF_MODULES = ['args', 'type', 'http_port', 'watch']
 
 /** The kind, as said or told from the keys: those that stand in the site's own file count first. */
-export function kindOf({ checked, document }: SiteBeingRead): SiteConfig['kind'] {
-  const { kind, module } = checked.value.site
+export function kindOf(site: SiteBeingRead): SiteConfig['kind'] {
+  const { kind, module } = site.checked.value.site
   if (kind !== undefined) return kind
-  const written = document.sections.get('site')?.keys
-  if (written?.has('module')) return 'module'
-  if (written?.has('command')) return 'command'
-  if (written?.has('upstream')) return 'proxy'
-  if (document.sections.get('redirect')?.keys.has('to')) return 'redirect'
+  if (isWritten(site, 'site', 'module')) return 'module'
+  if (isWritten(site, 'site', 'command')) return 'command'
+  if (isWritten(site, 'site', 'upstream')) return 'proxy'
+  if (isWritten(site, 'redirect', 'to')) return 'redirect'
   return module === undefined ? 'static' : 'module'
 }
 
 /** Checks `upstream` and `command`; problems are added to the site's. */
 export function checkBackend(site: SiteBeingRead, kind: SiteConfig['kind']): SiteBackend | undefined {
-  const written = site.document.sections.get('site')?.keys
   const isOther = kind === 'proxy' || kind === 'command'
   for (const key of isOther ? (['module', 'upstream', 'command'] as const) : (['upstream', 'command'] as const)) {
-    if (key === KEY_OF[kind] || !written?.has(key)) continue
+    if (key === KEY_OF[kind] || !isWritten(site, 'site', key)) continue
     addProblem(site, 'site', key, `has no use with kind = ${kind}: take one of the two away`)
   }
   if (!isOther) return undefined
-  for (const key of OF_MODULES) {
-    if (written?.has(key)) addProblem(site, 'site', key, `has no use with kind = ${kind}: take the line away`)
-  }
+  refuseKeys(site, 'site', OF_MODULES, kind)
   const { upstream = [], command } = site.checked.value.site
-  if (kind === 'proxy' && upstream.length === 0 && !site.checked.isBad('site', 'upstream')) {
-    const cure = 'kind = proxy needs to know who answers (such as upstream = http://127.0.0.1:8000)'
-    addProblem(site, 'site', 'upstream', `${written?.has('upstream') ? 'is empty' : 'is missing'}: ${cure}`)
-  }
-  if (kind === 'command' && command === undefined && !written?.has('command')) {
-    const cure = 'kind = command needs the program to run (such as command = gunicorn -b unix:$SOCKET app:application)'
-    addProblem(site, 'site', 'command', `is missing: ${cure}`)
-  }
+  checkAnswerer(site, kind, upstream.length > 0, command !== undefined)
   const upstreams = kind === 'proxy' ? absolute(site, upstream) : []
-  if (site.checked.value.proxy.paths.length === 0 && site.document.sections.get('proxy')?.keys.has('strip_path')) {
+  const { proxy } = site.checked.value
+  if (proxy.paths.length === 0 && isWritten(site, 'proxy', 'strip_path')) {
     addProblem(site, 'proxy', 'strip_path', 'has no use without paths: name there what is to be taken off')
   }
-  const tls = readUpstreamTls(
-    site,
-    upstreams.some((one) => one.kind === 'tcp' && one.isTls),
-  )
+  const hasTls = upstreams.some((one) => one.kind === 'tcp' && one.isTls)
   return {
     upstreams,
     command: kind === 'command' ? command : undefined,
-    proxy: proxySettings(site.checked.value.proxy, tls),
+    proxy: proxySettings(proxy, readUpstreamTls(site, hasTls)),
+  }
+}
+
+/** Adds a problem where nobody is named who would answer. */
+function checkAnswerer(
+  site: SiteBeingRead,
+  kind: 'proxy' | 'command',
+  hasUpstream: boolean,
+  hasCommand: boolean,
+): void {
+  if (kind === 'proxy' && !hasUpstream && !site.checked.isBad('site', 'upstream')) {
+    const cure = 'kind = proxy needs to know who answers (such as upstream = http://127.0.0.1:8000)'
+    addProblem(site, 'site', 'upstream', `${isWritten(site, 'site', 'upstream') ? 'is empty' : 'is missing'}: ${cure}`)
+  }
+  if (kind === 'command' && !hasCommand && !isWritten(site, 'site', 'command')) {
+    const cure = 'kind = command needs the program to run (such as command = gunicorn -b unix:$SOCKET app:application)'
+    addProblem(site, 'site', 'command', `is missing: ${cure}`)
   }
 }
 
 function absolute(site: SiteBeingRead, upstreams: readonly Upstream[]): Upstream[] {
   const seen = new Set<string>()
   return upstreams.map((upstream) => {
-    const whole =
-      upstream.kind === 'tcp' ? upstream : { ...upstream, path: resolve(dirname(site.realFile), upstream.path) }
+    const whole = upstream.kind === 'tcp' ? upstream : { ...upstream, path: pathOf(site, upstream.path) }
     const text = formatUpstream(whole)
     if (seen.has(text)) addProblem(site, 'site', 'upstream', `${text} is there twice`)
     seen.add(text)

@@ -4,7 +4,6 @@
  * The files are read here, with the INI file, so that what is wrong in them is told with its line, and a change of them is
  * a change of the site's settings. Limits: those of text-file.ts and of error-pages.ts.
  */
-import { dirname, resolve } from 'node:path'
 import { z } from 'zod'
 import type { ErrorPages } from './error-pages.ts'
 import { readErrorPages } from './error-pages.ts'
@@ -17,8 +16,7 @@ import type { Rate } from './rate.ts'
 import { rate } from './rate.ts'
 import { anySection, optional, section, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
-import { addProblem } from './site-reading.ts'
-import { readTextFile } from './text-file.ts'
+import { addProblem, pathOf, readFileOf } from './site-reading.ts'
 import { text, textType } from './units.ts'
 
 const realm = textType<string>(
@@ -114,17 +112,13 @@ export function readDoors(site: SiteBeingRead, root: string, kind: string): Site
 
 /** @param servedRoot the folder that everybody may read, where there is one */
 function readAuth(site: SiteBeingRead, path: string, realmName: string, servedRoot: string | undefined): AuthSettings {
-  const file = resolve(dirname(site.realFile), path)
-  site.load.dependencies.push(file)
+  const file = pathOf(site, path)
   if (servedRoot !== undefined && isInside(file, servedRoot)) {
     addProblem(site, 'door', 'auth', `${file} lies in the root of the site, which is served: move it elsewhere`)
   }
-  const found = readTextFile(file)
-  if ('fault' in found) {
-    addProblem(site, 'door', 'auth', `${file}${found.line === undefined ? '' : `:${found.line}`} ${found.fault}`)
-    return { realm: realmName, users: {} }
-  }
-  const { users, problems } = readHtpasswd(found.text)
+  const text = readFileOf(site, 'door', 'auth', file)
+  if (text === undefined) return { realm: realmName, users: {} }
+  const { users, problems } = readHtpasswd(text)
   for (const { line, message } of problems) site.load.problems.push(fileProblem(file, message, line))
   if (Object.keys(users).length === 0 && problems.length === 0) {
     addProblem(site, 'door', 'auth', `${file} names nobody: add a user (htpasswd -B ${file} NAME)`)

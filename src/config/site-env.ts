@@ -1,11 +1,9 @@
 /**
  * The environment of a site: its env_file, then [env] over it, with `$NAME` from the server's own environment.
  */
-import { dirname, resolve } from 'node:path'
 import { parseEnv } from 'node:util'
 import type { SiteBeingRead } from './site-reading.ts'
-import { addProblem } from './site-reading.ts'
-import { readTextFile } from './text-file.ts'
+import { addProblem, pathOf, readFileOf } from './site-reading.ts'
 
 const VARIABLE = /\$(?:(\$)|\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*))/g
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
@@ -19,11 +17,9 @@ export function readEnvironment(site: SiteBeingRead, env: NodeJS.ProcessEnv): Re
   const { env: own, site: keys } = site.checked.value
   const variables = new Map<string, string>()
   if (keys.env_file !== undefined) {
-    const path = resolve(dirname(site.realFile), keys.env_file)
-    site.load.dependencies.push(path)
-    const file = readEnvFile(path)
-    if ('problem' in file) addProblem(site, 'site', 'env_file', file.problem)
-    else for (const [name, value] of Object.entries(file.variables)) variables.set(name, value)
+    const text = readFileOf(site, 'site', 'env_file', pathOf(site, keys.env_file))
+    // As Node's own `--env-file` reads it.
+    for (const [name, value] of Object.entries(parseEnv(text ?? ''))) variables.set(name, value ?? '')
   }
   for (const [name, text] of Object.entries(own)) {
     const filled = fillIn(text, env)
@@ -52,16 +48,4 @@ function fillIn(text: string, env: NodeJS.ProcessEnv): { text: string } | { prob
     return ''
   })
   return problem === undefined ? { text: filled } : { problem }
-}
-
-/** Reads an env_file, which is as Node's own `--env-file` reads it. @param path absolute */
-function readEnvFile(path: string): { variables: Record<string, string> } | { problem: string } {
-  const file = readTextFile(path)
-  if ('fault' in file) {
-    return { problem: `${path}${file.line === undefined ? '' : `:${file.line}`} ${file.fault}` }
-  }
-  const entries = Object.entries(parseEnv(file.text)).filter(
-    (entry): entry is [string, string] => entry[1] !== undefined,
-  )
-  return { variables: Object.fromEntries(entries) }
 }

@@ -1,13 +1,14 @@
 /**
  * Where a site is: its root and its module on the disk, and whether it may be there.
  */
-import { realpathSync, statSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { isInside } from './inside.ts'
+import { realPath } from './links.ts'
 import { quote, shownPath } from './problems.ts'
 import { kindOf } from './site-backend.ts'
 import type { SiteBeingRead, SiteSurroundings } from './site-reading.ts'
-import { addProblem } from './site-reading.ts'
+import { addProblem, isWritten, pathOf } from './site-reading.ts'
 import type { SiteConfig } from './site-schema.ts'
 import { errorCode } from './text-file.ts'
 
@@ -25,7 +26,7 @@ export interface Place {
 export function checkPlace(site: SiteBeingRead, server: SiteSurroundings): Place {
   const { root: rootText, module } = site.checked.value.site
   const kind = kindOf(site)
-  const root = resolve(dirname(site.realFile), rootText)
+  const root = pathOf(site, rootText)
   if (kind === 'redirect' || site.checked.isBad('site', 'root')) return { kind, root, module: undefined }
   const fault = pathFault(root, 'folder')
   if (fault !== undefined) {
@@ -34,10 +35,9 @@ export function checkPlace(site: SiteBeingRead, server: SiteSurroundings): Place
   }
   if (kind === 'module') return { kind, root, module: checkModule(site, root, module, fault === undefined) }
   if (kind !== 'static') return { kind, root, module: undefined }
-  const written = site.document.sections.get('site')?.keys
-  if (written?.has('module')) {
+  if (isWritten(site, 'site', 'module')) {
     addProblem(site, 'site', 'module', 'has no use with kind = static: take one of the two away')
-  } else if (!written?.has('root') && server.defaults.site.root === undefined) {
+  } else if (!isWritten(site, 'site', 'root') && server.defaults.site.root === undefined) {
     const cure = 'name the file to run (module = server.js) or the folder to serve (root = ../public)'
     addProblem(site, 'site', 'root', `is missing: ${cure}`)
   } else if (fault === undefined) checkExposure(site, root, server)
@@ -87,18 +87,11 @@ export function exposureFault(
   server: SiteSurroundings,
   others: readonly string[] = [],
 ): string | undefined {
-  const real = realPath(folder)
+  // What was taken away since it was looked at is where its name says.
+  const real = realPath(folder) ?? folder
   const secrets = [site.realFile, server.file, server.sites, ...others]
-  const exposed = secrets.find((file) => isInside(file, real) || isInside(realPath(file), real))
+  const exposed = secrets.find((file) => isInside(file, real) || isInside(realPath(file) ?? file, real))
   if (exposed === undefined) return undefined
   const cure = 'name a folder that holds only what the site is to show'
   return `the folder (${folder}) holds ${shownPath(exposed, server.dir)}, which would be served: ${cure}`
-}
-
-function realPath(path: string): string {
-  try {
-    return realpathSync.native(path)
-  } catch {
-    return path // taken away since it was looked at
-  }
 }

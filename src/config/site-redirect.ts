@@ -5,12 +5,12 @@
  */
 
 import type { DomainPattern } from './domains.ts'
-import { normaliseHost } from './domains.ts'
+import { exactHosts, normaliseHost } from './domains.ts'
 import { quote } from './problems.ts'
 import type { RedirectTarget } from './redirect-schema.ts'
 import type { Place } from './site-place.ts'
 import type { SiteBeingRead } from './site-reading.ts'
-import { addProblem } from './site-reading.ts'
+import { addProblem, refuseKeys } from './site-reading.ts'
 
 export interface RedirectSettings {
   to: RedirectTarget
@@ -23,17 +23,11 @@ export function readRedirect(
   { kind }: Place,
   domains: readonly DomainPattern[],
 ): RedirectSettings | undefined {
-  const written = site.document.sections.get('redirect')?.keys
   if (kind !== 'redirect') {
-    for (const key of written?.keys() ?? []) {
-      addProblem(site, 'redirect', key, `has no use with kind = ${kind}: take the line away`)
-    }
+    refuseKeys(site, 'redirect', site.document.sections.get('redirect')?.keys.keys() ?? [], kind)
     return undefined
   }
-  const own = site.document.sections.get('site')?.keys
-  for (const key of ['root', 'module']) {
-    if (own?.has(key)) addProblem(site, 'site', key, 'has no use with kind = redirect: take the line away')
-  }
+  refuseKeys(site, 'site', ['root', 'module'], kind)
   const { to, status } = site.checked.value.redirect
   if (to === undefined) {
     if (!site.checked.isBad('redirect', 'to')) addProblem(site, 'redirect', 'to', 'is missing: name a host or a URL')
@@ -59,8 +53,4 @@ export function readCanonical(site: SiteBeingRead, domains: readonly DomainPatte
   const cure = 'name it in domains too, or take the line away'
   addProblem(site, 'site', 'canonical', `${quote(canonical)} is not one of the names in domains: ${cure}`)
   return undefined
-}
-
-function exactHosts(domains: readonly DomainPattern[]): string[] {
-  return domains.flatMap((domain) => (domain.kind === 'exact' ? [domain.host] : []))
 }

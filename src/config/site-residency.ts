@@ -10,7 +10,7 @@ import { readIdentity } from './identity.ts'
 import { duration, percent } from './measures.ts'
 import { quote } from './problems.ts'
 import type { SiteBeingRead, SiteSurroundings } from './site-reading.ts'
-import { addProblem } from './site-reading.ts'
+import { addProblem, isWritten, refuseKeys } from './site-reading.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
 import { nearest } from './suggest.ts'
 
@@ -29,12 +29,9 @@ export function checkResidency(
   server: SiteSurroundings,
   kind: SiteConfig['kind'],
 ): Identity | undefined {
-  const written = site.document.sections.get('site')?.keys
   checkLimits(site)
   if (kind !== 'module') {
-    for (const key of kind === 'command' ? OF_THE_POOL : OF_MODULES) {
-      if (written?.has(key)) addProblem(site, 'site', key, `has no use with kind = ${kind}: take the line away`)
-    }
+    refuseKeys(site, 'site', kind === 'command' ? OF_THE_POOL : OF_MODULES, kind)
     return kind === 'command' ? (checkIdentity(site, true) ?? server.pools[0].identity) : undefined
   }
   const unknownPool = poolFault(site.checked.value.site.pool, server.pools)
@@ -45,17 +42,16 @@ export function checkResidency(
 
 /** @param isAlone whether it has a process of its own, which can run as somebody else */
 function checkIdentity(site: SiteBeingRead, isAlone: boolean): Identity | undefined {
-  const written = site.document.sections.get('site')?.keys
   const { user, group } = site.checked.value.site
   if (user === undefined) {
-    if (group !== undefined && written?.has('group')) {
+    if (group !== undefined && isWritten(site, 'site', 'group')) {
       addProblem(site, 'site', 'group', 'has no use without user: name the user too')
     }
     return undefined
   }
   if (!isAlone) {
     const cure = 'needs a process of its own: write isolation = process, or take the line away'
-    if (written?.has('user')) addProblem(site, 'site', 'user', cure)
+    if (isWritten(site, 'site', 'user')) addProblem(site, 'site', 'user', cure)
     return undefined
   }
   const identity = readIdentity(user, group)
@@ -106,12 +102,11 @@ export function limitFaults(limits: Limits): LimitFault[] {
 
 /** Each contradiction is told at a key that stands in the site's own file. */
 function checkLimits(site: SiteBeingRead): void {
-  const { checked, document } = site
-  const written = document.sections.get('limits')?.keys
+  const { checked } = site
   if (checked.value.limits.max === 0) addProblem(site, 'limits', 'max', 'is 0%: the site could never be asked')
   for (const { key, message, other, otherMessage } of limitFaults(checked.value.limits)) {
     if (checked.isBad('limits', key) || checked.isBad('limits', other)) continue
-    if (written?.has(key) || !written?.has(other)) addProblem(site, 'limits', key, message)
+    if (isWritten(site, 'limits', key) || !isWritten(site, 'limits', other)) addProblem(site, 'limits', key, message)
     else addProblem(site, 'limits', other, otherMessage)
   }
 }

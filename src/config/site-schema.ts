@@ -15,6 +15,8 @@ import { redirect } from './redirect-schema.ts'
 import { anySection, optional, section, setting } from './settings.ts'
 import type { SiteAcme } from './site-acme.ts'
 import { tlsKey } from './site-acme.ts'
+import type { SiteBackend } from './site-backend.ts'
+import { backendKeys, proxySection } from './site-backend.ts'
 import type { CacheSettings } from './site-cache.ts'
 import { cacheSection, deliveryKeys } from './site-cache.ts'
 import type { SiteDoors } from './site-doors.ts'
@@ -28,9 +30,6 @@ import { choice, flag, integer, text } from './units.ts'
 
 /** What answers for a site. */
 const KINDS = ['module', 'static', 'redirect', 'proxy', 'command'] as const
-
-import type { SiteBackend } from './site-backend.ts'
-import { backendKeys, proxySection } from './site-backend.ts'
 /** The pool of the sites that name none. */
 export const DEFAULT_POOL = 'default'
 /** Whether a site shares its process with others. */
@@ -172,7 +171,7 @@ const limits = section('Limits of one site.', {
   offences: setting(
     integer(1, 20),
     '3',
-    'How often within a minute the module may block its thread for more than 100 ms before it is quarantined.',
+    'How often within a minute the module may block its thread for more than 100 ms before it is quarantined; the first time in each thread after it was loaded does not count.',
   ),
   quarantine: setting(
     duration(0),

@@ -1,13 +1,13 @@
 /**
  * The [static] section of a site as a whole: folders that are mounted in it, and whether its keys have a use.
  */
-import { dirname, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { isPathPrefix } from './path-prefix.ts'
 import { quote } from './problems.ts'
 import type { Place } from './site-place.ts'
 import { exposureFault, pathFault } from './site-place.ts'
 import type { SiteBeingRead, SiteSurroundings } from './site-reading.ts'
-import { addProblem } from './site-reading.ts'
+import { addProblem, pathOf, refuseKeys } from './site-reading.ts'
 import type { SiteFile } from './site-schema.ts'
 import { TRY_END } from './static-schema.ts'
 
@@ -77,12 +77,9 @@ function isSplit(site: SiteBeingRead, { kind }: Place): boolean {
 }
 
 function checkUse(site: SiteBeingRead, { kind }: Place, hasFiles: boolean): void {
-  const written = site.document.sections.get('static')?.keys
-  if (hasFiles || written === undefined) return
-  for (const key of written.keys()) {
-    const isUseless = kind === 'redirect' || OF_ROOT.some((one) => one === key)
-    if (isUseless) addProblem(site, 'static', key, `has no use with kind = ${kind}: take the line away`)
-  }
+  if (hasFiles) return
+  const written = site.document.sections.get('static')?.keys.keys() ?? []
+  refuseKeys(site, 'static', kind === 'redirect' ? written : OF_ROOT, kind)
 }
 
 function checkTry(site: SiteBeingRead, tries: readonly string[]): void {
@@ -107,7 +104,7 @@ function readMounts(site: SiteBeingRead, place: Place, server: SiteSurroundings)
     } else if (mounts.some((mount) => mount.prefix === prefix)) add(key, 'is there twice: keep one of the two')
     else if (mounts.length === MAX_MOUNTS) add(key, `is one too many: at most ${MAX_MOUNTS} folders`)
     else {
-      checkMount(site, key, value.text, folder, place, server)
+      checkMount(site, { key, written: value.text, folder }, place, server)
       mounts.push({ prefix, folder })
     }
   }
@@ -117,9 +114,7 @@ function readMounts(site: SiteBeingRead, place: Place, server: SiteSurroundings)
 /** A mount shows its files to anybody, as the root of a static site does. */
 function checkMount(
   site: SiteBeingRead,
-  key: string,
-  written: string,
-  folder: string,
+  { key, written, folder }: { key: string; written: string; folder: string },
   { module }: Place,
   server: SiteSurroundings,
 ): void {
@@ -130,7 +125,7 @@ function checkMount(
     return
   }
   const { env_file: envFile } = site.checked.value.site
-  const secrets = [module, envFile && resolve(dirname(site.realFile), envFile)].filter((path) => path !== undefined)
+  const secrets = [module, envFile && pathOf(site, envFile)].filter((path) => path !== undefined)
   const exposed = exposureFault(site, folder, server, secrets)
   if (exposed !== undefined) addProblem(site, 'static', key, exposed)
 }

@@ -41,7 +41,7 @@ export interface SiteEntry {
 }
 
 export interface SitesTable {
-  /** In the order of the file names. */
+  /** In the order of their names. */
   readonly sites: ReadonlyMap<string, SiteEntry>
   /** Names of sites that serve now and did not before, serve something else than before, do not serve any more. */
   readonly added: readonly string[]
@@ -61,7 +61,7 @@ const NO_SITES: ReadonlyMap<string, SiteEntry> = new Map()
  * The next table.
  *
  * @param previous undefined at the start
- * @param readings every site's file, in the order of the file names; a reading that is the same object as the one in
+ * @param readings every site's file, in the order of the sites' names; a reading that is the same object as the one in
  *   `previous` stands for an unchanged file
  * @param dir folder of vhostel.ini, for paths in messages
  */

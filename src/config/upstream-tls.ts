@@ -5,12 +5,10 @@
  * INI file a certificate is verified, by the CAs of the system and for the host that `upstream` names.
  */
 import { X509Certificate } from 'node:crypto'
-import { dirname, resolve } from 'node:path'
 import { quote } from './problems.ts'
 import { optional, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
-import { addProblem } from './site-reading.ts'
-import { readTextFile } from './text-file.ts'
+import { addProblem, isWritten, pathOf, readFileOf } from './site-reading.ts'
 import type { Read } from './units.ts'
 import { flag, text, textType } from './units.ts'
 
@@ -56,27 +54,22 @@ function readHostName(found: string): Read<string> {
 /** Reads the keys and the file that they name; problems are added to the site's. @param isUsed whether an upstream has TLS */
 export function readUpstreamTls(site: SiteBeingRead, isUsed: boolean): UpstreamTls {
   const { tls_ca: file, tls_name: name, tls_verify: isVerified } = site.checked.value.proxy
-  const written = site.document.sections.get('proxy')?.keys
   const areUpstreamsKnown = !site.checked.isBad('site', 'upstream')
   for (const key of Object.keys(upstreamTlsKeys)) {
-    if (isUsed || !areUpstreamsKnown || written?.has(key) !== true) continue
+    if (isUsed || !areUpstreamsKnown || !isWritten(site, 'proxy', key)) continue
     addProblem(site, 'proxy', key, 'has no use: no upstream of this site begins with https://')
   }
-  if (isUsed && !isVerified && written?.has('tls_ca') === true) {
+  if (isUsed && !isVerified && isWritten(site, 'proxy', 'tls_ca')) {
     addProblem(site, 'proxy', 'tls_ca', 'has no use with tls_verify = no: take one of the two away')
   }
   return { ca: isUsed && file !== undefined ? readCas(site, file) : undefined, isVerified, name }
 }
 
 function readCas(site: SiteBeingRead, written: string): string | undefined {
-  const path = resolve(dirname(site.realFile), written)
-  site.load.dependencies.push(path)
-  const file = readTextFile(path)
-  if ('fault' in file) {
-    const place = file.line === undefined ? path : `${path}:${file.line}`
-    return void addProblem(site, 'proxy', 'tls_ca', `${place} ${file.fault}`)
-  }
-  const certificates = file.text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []
+  const path = pathOf(site, written)
+  const text = readFileOf(site, 'proxy', 'tls_ca', path)
+  if (text === undefined) return undefined
+  const certificates = text.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? []
   if (certificates.length > 0 && certificates.every(isCertificate)) return certificates.join('\n')
   return void addProblem(
     site,

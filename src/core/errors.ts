@@ -2,7 +2,7 @@
  * Every error that vhostel itself raises: one code, one message, one HTTP status, in one list.
  *
  * Callers test `error.code`, never the text. Each message says the place, the value and the cure, because the reader is
- * a person who edits INI files by hand. `docs/errors.md` explains each code; `test/style/documented.test.ts` fails when
+ * a person who edits INI files by hand. `docs/errors.md` explains each code; `test/style/documented-errors.test.ts` fails when
  * the two lists differ.
  */
 import createError from '@fastify/error'
@@ -93,7 +93,7 @@ export const PortRefused = createError<[string, string]>(
   500,
 )
 
-/** A site whose module could not be loaded shortly before is asked for again. Arguments: site, seconds. */
+/** A site whose module could not be loaded shortly before is asked for again. Arguments: site, why. */
 export const SiteUnavailable = createError<[string, string]>(
   'VHOSTEL_SITE_UNAVAILABLE',
   "site '%s' cannot be loaded: %s; it is tried again by itself, and at once when its files change",

@@ -3,7 +3,7 @@
  */
 import { SAFE_METHODS } from '../protocol/methods.ts'
 import type { SiteStore } from './cache-store.ts'
-import type { AnswerFilter } from './front-response.ts'
+import type { AnswerFilter, AnswerHead } from './front-response.ts'
 import { fieldOf } from './header-fields.ts'
 
 /** Whether requests of this method change nothing (RFC 9110 §9.2.1). */
@@ -27,10 +27,22 @@ export function invalidating(store: SiteStore, url: string, more: string): Answe
           if (also !== undefined && also !== url) store.invalidate(also + more)
         }
       }
-      head.headers = [...head.headers, 'Cache-Status', 'vhostel; fwd=method']
+      tellMethod(head)
       return undefined
     },
   }
+}
+
+/** For the answer to a safe method that is not stored. */
+export const PASSING: AnswerFilter = {
+  onHead: (head) => {
+    tellMethod(head)
+    return undefined
+  },
+}
+
+function tellMethod(head: AnswerHead): void {
+  head.headers = [...head.headers, 'Cache-Status', 'vhostel; fwd=method']
 }
 
 /** The URL that a reference means, where it is on the same host: others are none of this site's business. */

@@ -12,7 +12,7 @@ import { readyAnswer, sendReady } from './cache-answer.ts'
 import { readDirectives } from './cache-directives.ts'
 import type { FetchOrder, ForwardReason } from './cache-fetch.ts'
 import { CacheFetch } from './cache-fetch.ts'
-import { invalidating, isSafe } from './cache-invalidation.ts'
+import { invalidating, isSafe, PASSING } from './cache-invalidation.ts'
 import type { CacheRequest } from './cache-request.ts'
 import { cacheRequestOf, variantOf } from './cache-request.ts'
 import type { ServerCache, SiteStore } from './cache-store.ts'
@@ -39,6 +39,15 @@ interface Passage {
   waits: number
   /** Why it waited. */
   reason?: ForwardReason
+}
+
+/** What the site is asked for. */
+interface Errand {
+  reason: ForwardReason
+  /** What is stored, which the site may confirm. */
+  stored?: StoredAnswer | undefined
+  /** What others wait for; undefined where nobody does. */
+  flight?: Flight | undefined
 }
 
 /** What is to be done with a stored answer. */
@@ -72,7 +81,7 @@ export class SiteCache {
 
   #pass(visit: Visit, next: Answerer, url: string, more: string): void {
     this.store.counters.passed++
-    visit.res.addInnerFilter(isSafe(visit.req.method) ? METHOD_TOLD : invalidating(this.store, url, more))
+    visit.res.addInnerFilter(isSafe(visit.req.method) ? PASSING : invalidating(this.store, url, more))
     next(visit)
   }
 
@@ -82,7 +91,7 @@ export class SiteCache {
     const variant = vary === undefined ? '' : variantOf(visit.req, vary)
     const stored = vary === undefined ? undefined : this.store.find(key, variant)
     if (request.hasPrecondition || request.hasBody || (request.isAuthorized && stored?.terms.forAuthorized !== true)) {
-      return this.#forward(passage, 'bypass', undefined, undefined)
+      return this.#forward(passage, { reason: 'bypass' })
     }
     const now = Date.now()
     const verdict = stored === undefined ? undefined : this.#judge(stored, request, now)
@@ -163,14 +172,14 @@ export class SiteCache {
     const { method } = visit.req
     const noStore = request.cacheControl !== undefined && /no-store/i.test(request.cacheControl)
     if (method === 'HEAD' || request.range !== undefined || noStore) {
-      return this.#forward(passage, reason, undefined, undefined)
+      return this.#forward(passage, { reason })
     }
     // What has to be confirmed each time is not for those who did not ask.
     const isForAll = stored === undefined || stored.terms.lifetimeMs > 0
     const mayWait = isForAll && passage.waits < MAX_WAITS && !this.#flights.isPassed(passage.key)
     if (mayWait && this.#wait(passage, reason, flightKey)) return
     const leads = mayWait && !this.#flights.isOpen(flightKey)
-    this.#forward(passage, reason, stored, leads ? this.#flights.start(flightKey) : undefined)
+    this.#forward(passage, { reason, stored, flight: leads ? this.#flights.start(flightKey) : undefined })
   }
 
   #wait(passage: Passage, reason: ForwardReason, flightKey: string): boolean {
@@ -184,39 +193,30 @@ export class SiteCache {
     return leave !== undefined
   }
 
-  /** @param flight what others wait for; undefined where nobody does */
-  #forward(
-    passage: Passage,
-    reason: ForwardReason,
-    stored: StoredAnswer | undefined,
-    flight: Flight | undefined,
-  ): void {
+  #forward(passage: Passage, errand: Errand): void {
     const { visit } = passage
-    const fetch = new CacheFetch(this.#order(passage, visit, reason, stored, flight))
-    const { req, res } = visit
-    res.addInnerFilter(fetch)
-    res.once('close', () => fetch.gone())
+    const { stored } = errand
+    this.#ask(passage, visit, errand)
     const isConditional = stored !== undefined && (stored.etag !== undefined || stored.lastModified !== undefined)
-    passage.next(isConditional ? { ...visit, req: conditionalRequest(req, stored) } : visit)
+    passage.next(isConditional ? { ...visit, req: conditionalRequest(visit.req, stored) } : visit)
   }
 
   /** Fetches anew what is stale while that is used (RFC 5861 §3). */
   #renew(passage: Passage, stored: StoredAnswer, flightKey: string): void {
     if (this.#flights.isOpen(flightKey) || this.#flights.isPassed(passage.key)) return
     const visit = unseenVisit(passage.visit, conditionalHeaders(passage.visit.req.rawHeaders, stored))
-    const fetch = new CacheFetch(this.#order(passage, visit, 'stale', stored, this.#flights.start(flightKey)))
-    visit.res.addInnerFilter(fetch)
-    visit.res.once('close', () => fetch.gone())
+    this.#ask(passage, visit, { reason: 'stale', stored, flight: this.#flights.start(flightKey) })
     passage.next(visit)
   }
 
-  #order(
-    { request, key }: Passage,
-    visit: Visit,
-    reason: ForwardReason,
-    stored: StoredAnswer | undefined,
-    flight: Flight | undefined,
-  ): FetchOrder {
+  /** Has the answer to a visit looked at, which is about to go to the site. */
+  #ask(passage: Passage, visit: Visit, errand: Errand): void {
+    const fetch = new CacheFetch(this.#order(passage, visit, errand))
+    visit.res.addInnerFilter(fetch)
+    visit.res.once('close', () => fetch.gone())
+  }
+
+  #order({ request, key }: Passage, visit: Visit, { reason, stored, flight }: Errand): FetchOrder {
     const isPlain =
       visit.req.method === 'GET' && request.range === undefined && !request.hasPrecondition && !request.hasBody
     const noStore = request.cacheControl !== undefined && readDirectives(request.cacheControl).has('no-store')
@@ -241,11 +241,4 @@ export class SiteCache {
       },
     }
   }
-}
-
-const METHOD_TOLD = {
-  onHead: (head: { headers: string[] }) => {
-    head.headers = [...head.headers, 'Cache-Status', 'vhostel; fwd=method']
-    return undefined
-  },
 }

@@ -18,8 +18,6 @@ import { keyPairFault } from '../core/key-pair.ts'
 import type { RequestContext } from './handle-request.ts'
 import { CONTEXT_OPTIONS } from './tls-profile.ts'
 
-export type { KeyPair } from '../core/key-pair.ts'
-
 /** What of a site its certificate depends on. */
 export interface CertifiedSite {
   readonly name: string
@@ -60,8 +58,7 @@ export class Certificates {
    * @throws Error that says what is wrong with the pair; the one before stays
    */
   set(site: string, pair: KeyPair): void {
-    const fault = keyPairFault(pair)
-    if (fault !== undefined) throw new Error(`the ${fault.half} ${fault.reason}`)
+    checkPair(pair)
     this.#issued.set(site, pair)
   }
 
@@ -82,11 +79,7 @@ export class Certificates {
    * @returns undefined where the handshake is to be refused
    */
   contextFor(serverName: string): SecureContext | undefined {
-    const pair = this.pairFor(serverName)
-    if (pair === undefined) return undefined
-    const prepared = this.#prepare(pair)
-    prepared.context ??= createSecureContext({ ...CONTEXT_OPTIONS, cert: pair.cert, key: pair.key })
-    return prepared.context
+    return this.#contextOf(this.pairFor(serverName))
   }
 
   /** As `contextFor`, without making anything of it. */
@@ -122,8 +115,7 @@ export class Certificates {
    * @throws Error that says what is wrong with the pair
    */
   setChallenge(name: string, pair: KeyPair): void {
-    const fault = keyPairFault(pair)
-    if (fault !== undefined) throw new Error(`the ${fault.half} ${fault.reason}`)
+    checkPair(pair)
     this.#challenges.set(name.toLowerCase(), pair)
   }
 
@@ -138,7 +130,10 @@ export class Certificates {
 
   /** What a handshake for `acme-tls/1` is done with; undefined where that name has no challenge. */
   challengeContextFor(serverName: string): SecureContext | undefined {
-    const pair = this.#challenges.get(serverName.toLowerCase())
+    return this.#contextOf(this.#challenges.get(serverName.toLowerCase()))
+  }
+
+  #contextOf(pair: KeyPair | undefined): SecureContext | undefined {
     if (pair === undefined) return undefined
     const prepared = this.#prepare(pair)
     prepared.context ??= createSecureContext({ ...CONTEXT_OPTIONS, cert: pair.cert, key: pair.key })
@@ -158,4 +153,10 @@ export class Certificates {
     }
     return prepared
   }
+}
+
+/** @throws Error that says what is wrong with the pair */
+function checkPair(pair: KeyPair): void {
+  const fault = keyPairFault(pair)
+  if (fault !== undefined) throw new Error(`the ${fault.half} ${fault.reason}`)
 }

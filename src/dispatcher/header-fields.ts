@@ -19,7 +19,12 @@ export function fieldOf(headers: readonly string[], name: string): string | unde
 
 /** All fields but those that are left out, as they were. @param isLeftOut is given each name in lower case */
 export function withoutFields(headers: readonly string[], isLeftOut: (name: string) => boolean): string[] {
-  return headers.filter((_, at) => !isLeftOut((headers[at - (at % 2)] as string).toLowerCase()))
+  const kept: string[] = []
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    const name = headers[at] as string
+    if (!isLeftOut(name.toLowerCase())) kept.push(name, headers[at + 1] as string)
+  }
+  return kept
 }
 
 /** The names, in lower case. */

@@ -58,7 +58,7 @@ interface Rules<S> {
 /**
  * Builds a table. Where two claims have the same name, suffix or prefix, the first keeps it.
  *
- * @param claims in the order in which they go before each other: by file name
+ * @param claims in the order in which they go before each other: by name
  * @param defaultSite name of the claim that gets what no rule matches; a name that is not among the claims counts as none
  */
 export function buildHostTable<S>(claims: readonly HostClaim<S>[], defaultSite?: string): HostTable<S> {

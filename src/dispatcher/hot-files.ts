@@ -64,6 +64,16 @@ interface SeenPath extends Seen {
   found: Found
 }
 
+/** A file in one of the forms in which it can be sent. */
+export interface FileForm {
+  /** Absolute. */
+  file: string
+  /** Undefined for the file as it is. */
+  coding: Coding | undefined
+  /** Those in which it is there. */
+  codings: readonly Coding[]
+}
+
 /** What is known of a path: an answer to send, or that something else than a file is there. */
 export type Known = { answer: HotAnswer } | { found: Exclude<Found, { kind: 'file' }> } | undefined
 
@@ -109,19 +119,13 @@ export class HotFiles {
   }
 
   /** The bytes of a file, where they are known to be what the disk has. @param stat of the open file */
-  bodyOf(id: string, file: string, coding: Coding | undefined, stat: Stats): HotAnswer | undefined {
+  bodyOf(id: string, { file, coding }: Pick<FileForm, 'file' | 'coding'>, stat: Stats): HotAnswer | undefined {
     const answer = this.#files.get(id + file)?.answers.get(coding?.name ?? '')
     return answer?.isSettled && isSame(answer.stat, stat) ? answer : undefined
   }
 
   /** Keeps an answer, in the place of the one that was kept before. */
-  keepAnswer(
-    id: string,
-    file: string,
-    coding: Coding | undefined,
-    codings: readonly Coding[],
-    answer: HotAnswer,
-  ): void {
+  keepAnswer(id: string, { file, coding, codings }: FileForm, answer: HotAnswer): void {
     const before = this.#files.get(id + file)
     const kept = [...(before?.answers ?? [])].filter(
       ([name]) => name === '' || codings.some((one) => one.name === name),
@@ -131,13 +135,18 @@ export class HotFiles {
   }
 }
 
-/** An answer as it is kept. @param readAt when reading it began, Unix time in ms @param at as `performance.now()` */
+/** When a file was read: Unix time in ms, and when looking for it began, as `performance.now()`. */
+export interface ReadTimes {
+  readAt: number
+  lookedAt: number
+}
+
+/** An answer as it is kept. @param stat of the file as it was read */
 export function hotAnswer(
   headers: Record<string, string>,
   bytes: Buffer,
   stat: Stats,
-  readAt: number,
-  at: number,
+  { readAt, lookedAt }: ReadTimes,
 ): HotAnswer {
   return {
     headers: Object.entries(headers).flatMap(([name, value]) => [name, String(value)]),
@@ -146,7 +155,7 @@ export function hotAnswer(
     modified: headers['Last-Modified'] ?? '',
     stat,
     isSettled: readAt - Math.max(stat.mtimeMs, stat.ctimeMs) > SETTLED_MS,
-    at,
+    at: lookedAt,
     isBeingChecked: false,
   }
 }

@@ -10,6 +10,7 @@ import { HTTP_CHALLENGE_PATH } from './certificates.ts'
 import { clientOf } from './connection.ts'
 import type { AnswerFilter } from './front-response.ts'
 import { fieldOf } from './header-fields.ts'
+import { sendMoved } from './redirects.ts'
 import type { Answerer, Step, Visit } from './visit.ts'
 
 const HSTS_NAME = 'strict-transport-security'
@@ -25,23 +26,15 @@ export function httpsOnly({ tls }: SiteConfig, certificates: Certificates, secur
   return (visit: Visit, next: Answerer): void => {
     const { port } = secure
     if (clientOf(visit.req).encrypted) visit.res.addFilter(filter)
-    else if (port !== undefined && isMoved(visit, certificates)) return redirect(visit, port)
+    else if (port !== undefined && isMoved(visit, certificates)) {
+      return sendMoved(visit, { scheme: 'https', host: visit.asked.host, port })
+    }
     next(visit)
   }
 }
 
 function isMoved({ asked, match }: Visit, certificates: Certificates): boolean {
   return !asked.target.startsWith(HTTP_CHALLENGE_PATH) && asked.host !== '' && certificates.of(match.site) !== undefined
-}
-
-/** 301 is what everybody knows; 308 where the method has to stay what it is (RFC 9110 §15.4). */
-function redirect({ req, res, asked }: Visit, port: number): void {
-  const target = asked.target === '*' ? '/' : asked.target
-  const location = `https://${asked.host}${port === 443 ? '' : `:${port}`}${target}`
-  const status = req.method === 'GET' || req.method === 'HEAD' ? 301 : 308
-  // What comes behind the head of an upgrade is no request any more.
-  res.writeHead(status, { location, 'content-length': 0 })
-  res.end()
 }
 
 function hstsFilter(seconds: number): AnswerFilter {

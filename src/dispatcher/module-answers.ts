@@ -9,10 +9,12 @@ import { Exchange } from '../pool/exchange.ts'
 import type { Pool } from '../pool/pool.ts'
 import type { PoolSite } from '../pool/pool-site.ts'
 import type { RequestHead } from '../protocol/frames.ts'
+import { captureFields, isCaptureField } from './captures.ts'
 import type { ClientExchangeHandlers } from './client-exchange.ts'
 import { ClientExchange } from './client-exchange.ts'
 import { clientOf } from './connection.ts'
 import { FailureLog } from './failure-log.ts'
+import { withoutFields } from './header-fields.ts'
 import type { HeldBody } from './held-bodies.ts'
 import { HeldBodies } from './held-bodies.ts'
 import { sendError } from './send-error.ts'
@@ -78,19 +80,18 @@ export class ModuleAnswers {
   }
 }
 
-const CAPTURE_PREFIX = 'x-vhostel-'
-
 function requestHead({ req, asked, match, upgrade }: Visit): RequestHead {
   const { socket } = req
   const client = clientOf(req)
   const { authority, target: url } = asked
   const sent = authority === undefined ? req.rawHeaders : withHost(req.rawHeaders, authority)
+  const captures = captureFields(match)
   return {
     generation: 0,
     method: req.method as string,
     url,
     httpMinor: req.httpVersionMinor,
-    headers: match.pattern?.kind === 'regex' ? withCaptures(sent, match.captures) : sent,
+    headers: captures === undefined ? sent : [...withoutFields(sent, isCaptureField), ...captures],
     remoteAddress: client.address,
     remotePort: client.port,
     localAddress: socket.localAddress ?? '',
@@ -103,24 +104,7 @@ function requestHead({ req, asked, match, upgrade }: Visit): RequestHead {
 
 /** RFC 9112 §3.2.2: the authority of an absolute-form target takes the place of what the client sent as Host. */
 function withHost(rawHeaders: string[], authority: string): string[] {
-  const headers = ['Host', authority]
-  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] as string
-    if (name.toLowerCase() !== 'host') headers.push(name, rawHeaders[at + 1] as string)
-  }
-  return headers
-}
-
-/** Captures of the host's rule as headers; a client cannot send such headers to a site that has captures. */
-function withCaptures(rawHeaders: string[], captures: Record<string, string> | undefined): string[] {
-  const headers: string[] = []
-  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
-    const name = rawHeaders[at] as string
-    if (name.toLowerCase().startsWith(CAPTURE_PREFIX)) continue
-    headers.push(name, rawHeaders[at + 1] as string)
-  }
-  for (const [name, value] of Object.entries(captures ?? {})) headers.push(`X-Vhostel-${name}`, value)
-  return headers
+  return ['Host', authority, ...withoutFields(rawHeaders, (name) => name === 'host')]
 }
 
 const LENGTH_NAME = 'content-length'

@@ -12,7 +12,7 @@ import { sendError } from './send-error.ts'
 import type { Answerer, Step, Visit } from './visit.ts'
 
 /** Where a request came in, and where it is sent. */
-interface Place {
+export interface Place {
   scheme: string
   host: string
   port: number
@@ -28,26 +28,29 @@ export function redirectAnswers(settings: RedirectSettings | undefined): Answere
     const target = targetOf(to, from)
     // A pattern such as *.example.com may cover the very name that its visitors are sent to.
     if (isSamePlace(from, target)) return sendError(visit.req, visit.res, { statusCode: 508 })
-    send(visit, status, target, to.base)
+    sendElsewhere(visit, status, target, to.base)
   }
 }
 
-/**
- * Sends requests for another of the site's domains to the canonical one: with 301, or with 308 where a method other than GET
- * and HEAD has to stay what it is (RFC 9110 §15.4.9). Hosts that the site has only as the default one are left alone.
- */
+/** Sends requests for another of the site's domains to the canonical one; hosts that it has only as the default one stay. */
 export function canonicalStep(canonical: string): Step {
   return (visit, next) => {
-    const { asked, match, req } = visit
-    if (asked.host === canonical || match.pattern === undefined) return next(visit)
-    const isRead = req.method === 'GET' || req.method === 'HEAD'
-    send(visit, isRead ? 301 : 308, { ...placeOf(visit), host: canonical }, '')
+    const { asked, match } = visit
+    if (asked.host === canonical || match.pattern === undefined) next(visit)
+    else sendMoved(visit, { ...placeOf(visit), host: canonical })
   }
 }
 
-function send({ res, asked }: Visit, status: number, { scheme, host, port }: Place, base: string): void {
+/** For good, with the path that was asked for: 301, or 308 where a method has to stay what it is (RFC 9110 §15.4.9). */
+export function sendMoved(visit: Visit, place: Place): void {
+  const { method } = visit.req
+  sendElsewhere(visit, method === 'GET' || method === 'HEAD' ? 301 : 308, place, '')
+}
+
+function sendElsewhere({ res, asked }: Visit, status: number, { scheme, host, port }: Place, base: string): void {
   const path = asked.target.startsWith('/') ? asked.target : '/' // OPTIONS * has no path
   const authority = port === DEFAULT_PORTS[scheme] ? host : `${host}:${port}`
+  // What comes behind the head of an upgrade is no request any more: the length is said.
   res.writeHead(status, { location: `${scheme}://${authority}${base}${path}`, 'content-length': 0 })
   res.end()
 }

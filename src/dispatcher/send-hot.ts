@@ -3,10 +3,11 @@
  * the way over representation.ts. Runs for every request of a hot file, so it looks at each header at most once.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { withoutFields } from './header-fields.ts'
 import type { HotAnswer } from './hot-files.ts'
 
 /** What a client that has the file already is told; as @fastify/send does it. */
-const NOT_OF_304 = ['Content-Type', 'Content-Encoding', 'Content-Length']
+const NOT_OF_304 = new Set(['content-type', 'content-encoding', 'content-length'])
 
 /** @returns whether it was sent; if not, nothing was */
 export function sendHot(req: IncomingMessage, res: ServerResponse, answer: HotAnswer): boolean {
@@ -27,16 +28,10 @@ export function sendHot(req: IncomingMessage, res: ServerResponse, answer: HotAn
   }
   const isKnown = noneMatch === undefined ? headers['if-modified-since'] === answer.modified : noneMatch === answer.etag
   if (!isKnown || headers['cache-control'] !== undefined) return false
-  res.writeHead(304, without(answer.headers))
+  res.writeHead(
+    304,
+    withoutFields(answer.headers, (name) => NOT_OF_304.has(name)),
+  )
   res.end()
   return true
-}
-
-function without(headers: readonly string[]): string[] {
-  const kept: string[] = []
-  for (let at = 0; at + 1 < headers.length; at += 2) {
-    const [name = '', value = ''] = [headers[at], headers[at + 1]]
-    if (!NOT_OF_304.includes(name)) kept.push(name, value)
-  }
-  return kept
 }

@@ -13,11 +13,10 @@ import { decodePath, sameHostPath, splitTarget } from './file-path.ts'
 import type { Found } from './find-file.ts'
 import { findFile } from './find-file.ts'
 import { folderPage } from './folder-listing.ts'
-import type { HotAnswer } from './hot-files.ts'
+import type { FileForm, HotAnswer } from './hot-files.ts'
 import { hotAnswer, isSame, MAX_FILE_BYTES } from './hot-files.ts'
 import { sendNotFoundPage } from './not-found-page.ts'
 import { closeFile, FileRefused, statFile } from './open-inside.ts'
-import type { Coding } from './precompressed.ts'
 import { chooseCoding, codingsOf } from './precompressed.ts'
 import type { FileHead, OpenFile } from './representation.ts'
 import { fileHead, typeOf } from './representation.ts'
@@ -25,7 +24,7 @@ import { sendError } from './send-error.ts'
 import { readWhole, sendFile } from './send-file.ts'
 import { sendHot } from './send-hot.ts'
 import type { StaticFolder } from './static-folder.ts'
-import type { Answerer } from './visit.ts'
+import type { Answerer, Visit } from './visit.ts'
 
 /** How often a file is looked at that changes between being looked up and being opened; then 503. */
 const MAX_ATTEMPTS = 5
@@ -82,14 +81,12 @@ export async function serveStatic(
  * @param otherwise called where nothing of that name is there, at once or later
  */
 export function serveMounted(
-  req: IncomingMessage,
-  res: ServerResponse,
+  { req, res, asked }: Pick<Visit, 'req' | 'res' | 'asked'>,
   folder: StaticFolder,
-  target: string,
   prefix: string,
   otherwise: () => void,
 ): void {
-  const { path, query } = splitTarget(target)
+  const { path, query } = splitTarget(asked.target)
   const ask: FileAsk = { req, res, folder, path, own: path.slice(prefix.length), query, absent: [400, 404] }
   const isThere = answerHot(ask)
   if (isThere === false) return otherwise()
@@ -132,14 +129,14 @@ async function answerCold(ask: FileAsk): Promise<boolean> {
 }
 
 async function answerOnce(ask: FileAsk): Promise<boolean> {
-  const { req, res, folder, path, own, query } = ask
+  const { res, folder, path, own, query } = ask
   const lookedAt = performance.now()
   const decoded = decodePath(own)
   const found = await findFile(folder, decoded)
   folder.memory?.keepPath(folder.id, own, found, lookedAt)
   if (found.kind === 'missing') return false
   if (found.kind === 'redirect') redirect(res, path, query, found)
-  else if (found.kind === 'listing') await sendListing(req, res, folder, found.folder, decoded === '/')
+  else if (found.kind === 'listing') await sendListing(ask, found.folder, decoded === '/')
   else await answerFile(ask, found.file, lookedAt)
   return true
 }
@@ -150,13 +147,7 @@ function redirect(res: ServerResponse, path: string, query: string, found: Found
   res.end()
 }
 
-async function sendListing(
-  req: IncomingMessage,
-  res: ServerResponse,
-  folder: StaticFolder,
-  path: string,
-  isTop: boolean,
-): Promise<void> {
+async function sendListing({ req, res, folder }: FileAsk, path: string, isTop: boolean): Promise<void> {
   const page = Buffer.from(await folderPage(folder.root, path, isTop))
   res.writeHead(200, {
     'content-type': 'text/html; charset=utf-8',
@@ -173,45 +164,43 @@ async function answerFile(ask: FileAsk, file: string, lookedAt: number): Promise
   const codings = folder.precompressed ? await codingsOf(file, typeOf(file)) : []
   const coding = chooseCoding(req.headers['accept-encoding'], codings)
   try {
-    await answerForm(ask, file, coding, codings, lookedAt)
+    await answerForm(ask, { file, coding, codings }, lookedAt)
   } catch (error) {
     // A compressed neighbour that may not be sent is as if it were not there.
     if (coding === undefined || ask.res.headersSent || ![403, 404].includes(statusOf(error))) throw error
-    await answerForm(ask, file, undefined, codings, lookedAt)
+    await answerForm(ask, { file, coding: undefined, codings }, lookedAt)
   }
 }
 
-async function answerForm(
-  { req, res, folder }: FileAsk,
-  file: string,
-  coding: Coding | undefined,
-  codings: readonly Coding[],
-  lookedAt: number,
-): Promise<void> {
+async function answerForm({ req, res, folder }: FileAsk, form: FileForm, lookedAt: number): Promise<void> {
+  const { file, coding, codings } = form
   const open: OpenFile = { fd: undefined }
   try {
     const head = await fileHead(req, folder.root, { file, coding, varies: codings.length > 0 }, open)
     head.headers['Cache-Control'] = folder.cacheControl(file)
-    const hot = await warm(folder, file, coding, codings, head, open, lookedAt)
+    const hot = await warm(folder, form, { ...head, open, lookedAt })
     if (hot === undefined || !sendHot(req, res, hot)) await sendFile(res, req.method, head, open)
   } finally {
     if (open.fd !== undefined) closeFile(open.fd)
   }
 }
 
+/** A file that is open, and the head of its answer. */
+interface OpenAnswer extends FileHead {
+  open: OpenFile
+  /** When looking for it began, as `performance.now()`. */
+  lookedAt: number
+}
+
 /** Keeps a small file that is sent whole, or goes on keeping it. @returns undefined where it is not kept */
 async function warm(
   folder: StaticFolder,
-  file: string,
-  coding: Coding | undefined,
-  codings: readonly Coding[],
-  { status, headers, stat }: FileHead,
-  open: OpenFile,
-  lookedAt: number,
+  form: FileForm,
+  { status, headers, stat, open, lookedAt }: OpenAnswer,
 ): Promise<HotAnswer | undefined> {
   const { memory, id } = folder
   if (memory === undefined || stat.size > MAX_FILE_BYTES || open.fd === undefined) return undefined
-  const known = memory.bodyOf(id, file, coding, stat)
+  const known = memory.bodyOf(id, form, stat)
   if (known === undefined && status !== 200) return undefined
   const readAt = Date.now()
   const bytes = known === undefined ? await readWhole(open, 0, stat.size) : undefined
@@ -220,8 +209,8 @@ async function warm(
   const answer =
     bytes === undefined
       ? { ...(known as HotAnswer), at: lookedAt, isBeingChecked: false }
-      : hotAnswer(headers, bytes, stat, readAt, lookedAt)
-  memory.keepAnswer(id, file, coding, codings, answer)
+      : hotAnswer(headers, bytes, stat, { readAt, lookedAt })
+  memory.keepAnswer(id, form, answer)
   return answer
 }
 

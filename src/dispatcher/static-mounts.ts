@@ -9,10 +9,10 @@ import type { Step } from './visit.ts'
 /** The step for one mount. @param prefix beginning of the path, without a slash at its end; '' for all paths */
 export function mountStep(prefix: string, folder: StaticFolder): Step {
   return (visit, next) => {
-    const { req, res, asked, upgrade } = visit
+    const { req, asked, upgrade } = visit
     const isRead = req.method === 'GET' || req.method === 'HEAD'
     if (!isRead || upgrade !== undefined || !isBelow(asked.target, prefix)) return next(visit)
-    serveMounted(req, res, folder, asked.target, prefix, () => next(visit))
+    serveMounted(visit, folder, prefix, () => next(visit))
   }
 }
 

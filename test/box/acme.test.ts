@@ -11,10 +11,11 @@ import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import { connect } from 'node:tls'
+import { freePorts } from '../../bench/free-port.ts'
 import type { Box } from '../helpers/box.ts'
 import { DEADLINE_MS, makeBox, send } from '../helpers/box.ts'
 import { makePair } from '../helpers/certificates.ts'
-import { freePorts, startPebble } from '../helpers/pebble.ts'
+import { startPebble } from '../helpers/pebble.ts'
 
 function acme(directory: string, caFile: string, challenge: string): string {
   return `[acme]\ndirectory = ${directory}\nca_file = ${caFile}\nagree = yes\nchallenge = ${challenge}\n[pool]\nprocesses = 1\nthreads = 1`

@@ -1,11 +1,11 @@
 /** The limits that a site has for its requests, each reached on purpose. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Box, SiteFixture } from '../helpers/box.ts'
 import { startBox } from '../helpers/box.ts'
+import { makeFolder } from '../helpers/folder.ts'
 
 /** Answers `/held` when the file `gate` beside it appears, and everything else at once. */
 const HELD = `import { existsSync } from 'node:fs'
@@ -26,9 +26,7 @@ async function waits(box: Box, count: number): Promise<void> {
 }
 
 test('beyond the concurrency of all threads requests wait in turn, and a full queue answers 503 at once', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'vh-gate-'))
-  t.after(() => rmSync(folder, { recursive: true }))
-  const gate = join(folder, 'open')
+  const gate = join(makeFolder(t), 'open')
   const box = await startBox(t, { app: heldSite(gate, 'queue = 2') }, { config: ONE_AT_A_TIME })
   await box.ask('app')
 
@@ -49,9 +47,7 @@ test('beyond the concurrency of all threads requests wait in turn, and a full qu
 })
 
 test('a request that waits longer than queue_timeout is answered with 503 and Retry-After when that expires', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'vh-gate-'))
-  t.after(() => rmSync(folder, { recursive: true }))
-  const gate = join(folder, 'open')
+  const gate = join(makeFolder(t), 'open')
   const box = await startBox(t, { app: heldSite(gate, 'queue_timeout = 300ms') }, { config: ONE_AT_A_TIME })
   await box.ask('app')
   const held = box.ask('app', '/held')

@@ -1,14 +1,14 @@
 /** A restart while somebody else holds the listening sockets, as a .socket unit of systemd does; and what systemd is told. */
+
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { freePort } from '../../bench/free-port.ts'
 import type { Box } from '../helpers/box.ts'
 import { makeBox, send, startBox } from '../helpers/box.ts'
-import { freePorts } from '../helpers/pebble.ts'
+import { makeFolder } from '../helpers/folder.ts'
 
 const HOLDER = join(import.meta.dirname, '../fixtures/socket-holder.py')
 const HELLO = { files: { 'app.mjs': "export default () => new Response('hello')" } }
@@ -24,7 +24,7 @@ async function restart(box: Box): Promise<void> {
 }
 
 test('clients that come while the server is restarted wait for it', async (t) => {
-  const [port = 0] = await freePorts(1)
+  const port = await freePort()
   const under = ['python3', HOLDER, String(port)]
   const box = await startBox(t, { one: HELLO }, { under, listen: `127.0.0.1:${port}` })
   const visits = { done: 0, isOver: false }
@@ -49,10 +49,8 @@ test('clients that come while the server is restarted wait for it', async (t) =>
 })
 
 test('a unix socket is taken over as well, and one that no listen names is said', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'vh-'))
-  t.after(() => rmSync(folder, { recursive: true }))
-  const socketPath = join(folder, 'web.sock')
-  const [other = 0] = await freePorts(1)
+  const socketPath = join(makeFolder(t), 'web.sock')
+  const other = await freePort()
   const under = ['python3', HOLDER, `${socketPath},${other}`]
   const box = await startBox(t, { one: HELLO }, { under, listen: `127.0.0.1:0, unix:${socketPath}` })
 
@@ -65,7 +63,7 @@ test('a unix socket is taken over as well, and one that no listen names is said'
 })
 
 test('variables that speak of the sockets, and of systemd, stay with the server', async (t) => {
-  const [port = 0] = await freePorts(1)
+  const port = await freePort()
   const app = `import { execFileSync } from 'node:child_process'
     export default () => new Response(execFileSync('env').toString())`
   const under = ['python3', HOLDER, String(port)]
@@ -77,9 +75,7 @@ test('variables that speak of the sockets, and of systemd, stay with the server'
 })
 
 test('systemd is told when the server serves, and when it ends', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'vh-'))
-  t.after(() => rmSync(folder, { recursive: true }))
-  const path = join(folder, 'notify')
+  const path = join(makeFolder(t), 'notify')
   const messages: string[] = []
   const receiver = spawn('python3', ['-uc', RECEIVER, path], { stdio: ['ignore', 'pipe', 'inherit'] })
   t.after(() => receiver.kill())

@@ -150,7 +150,7 @@ async function doors(t: TestContext, box: Box, port: number): Promise<void> {
   assert.deepEqual([said.status, said.headers['x-own']], [200, 'yes'])
   assert.deepEqual(
     (JSON.parse(said.text) as string[]).filter((name) => name.startsWith('x-')),
-    ['x-kept'],
+    ['x-kept', 'x-request-id'],
   )
   assert.equal((await ask(client, { ...of, ':method': 'TRACE' })).status, 405)
   assert.equal((await ask(client, { ...of, ':path': `/${'x'.repeat(9_000)}` })).status, 414)

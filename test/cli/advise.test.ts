@@ -5,7 +5,9 @@ import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
 import { syntheticLog } from '../advice/synthetic-log.ts'
-import { COMMAND, makeConfig, makeFolder, vhostel } from './command.ts'
+import { COMMAND } from '../helpers/box.ts'
+import { makeFolder } from '../helpers/folder.ts'
+import { makeConfig, vhostel } from './command.ts'
 
 const LOG = `${syntheticLog(600).join('\n')}\n`
 const HOUR = `${syntheticLog().join('\n')}\n`
@@ -91,7 +93,7 @@ test('a log may be compressed, or come on standard input', async (t) => {
   const plain = await vhostel(['advise', '--from', `${dir}/access.log`])
   const packed = await vhostel(['advise', '--from', `${dir}/access.log.gz`])
   const broken = await vhostel(['advise', '--from', `${dir}/broken.log.gz`])
-  const child = spawn(process.execPath, [COMMAND, 'advise', '--from', '-'], { stdio: ['pipe', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [...COMMAND, 'advise', '--from', '-'], { stdio: ['pipe', 'pipe', 'inherit'] })
   let piped = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     piped += text

@@ -37,7 +37,10 @@ test('every problem of every file is shown at once, in the order of files and li
   )
   assert.match(lines[2] ?? '', /\[limits\] timeout: "30x" is not a duration/)
   assert.match(lines[3] ?? '', /did you mean queue\?/)
-  assert.equal(stdout, `${dir}/vhostel.ini: 5 problems in 3 files; 2 of 3 sites would not be served\n`)
+  assert.equal(stdout, `${dir}/vhostel.ini: 5 problems in 3 files; the server would not start\n`)
+  writeFileSync(join(dir, 'vhostel.ini'), '[server]\n')
+  const again = await vhostel(['check', '--config', dir])
+  assert.equal(again.stdout, `${dir}/vhostel.ini: 3 problems in 2 files; 2 of 3 sites would not be served\n`)
 })
 
 test('a warning is shown, and nothing is wrong for it', async (t) => {

@@ -5,13 +5,12 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { join } from 'node:path'
 import type { TestContext } from 'node:test'
-import { DEADLINE_MS } from '../helpers/box.ts'
-
-export const COMMAND = resolve(import.meta.dirname, '../../bin/vhostel.js')
+import { COMMAND, DEADLINE_MS } from '../helpers/box.ts'
+import { makeFolder } from '../helpers/folder.ts'
 
 export interface Outcome {
   code: number | null
@@ -34,7 +33,7 @@ function plainEnvironment(): NodeJS.ProcessEnv {
 
 /** Runs `vhostel` with these arguments, and waits for its end. */
 export async function vhostel(args: string[], options: CommandOptions = {}): Promise<Outcome> {
-  const child = spawn(process.execPath, [...(options.nodeArgs ?? []), COMMAND, ...args], {
+  const child = spawn(process.execPath, [...(options.nodeArgs ?? []), ...COMMAND, ...args], {
     cwd: options.cwd ?? tmpdir(),
     env: { ...plainEnvironment(), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -51,17 +50,6 @@ export async function vhostel(args: string[], options: CommandOptions = {}): Pro
   if (child.signalCode === 'SIGKILL')
     throw new Error(`vhostel ${args.join(' ')} did not end:\n${JSON.stringify(outcome)}`)
   return { ...outcome, code: child.exitCode }
-}
-
-/** A folder of the test, with these files. Removed with the test. */
-export function makeFolder(t: TestContext, files: Record<string, string> = {}): string {
-  const dir = mkdtempSync(join(tmpdir(), 'vh-cli-'))
-  t.after(() => rmSync(dir, { recursive: true, force: true }))
-  for (const [path, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(dir, path)), { recursive: true })
-    writeFileSync(join(dir, path), text)
-  }
-  return dir
 }
 
 export const SERVER_INI = '[server]\nlisten = 127.0.0.1:8080\n'

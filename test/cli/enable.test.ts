@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Box } from '../helpers/box.ts'
 import { startBox } from '../helpers/box.ts'
-import { makeConfig, makeFolder, SERVER_INI, staticIni, vhostel } from './command.ts'
+import { makeFolder } from '../helpers/folder.ts'
+import { makeConfig, SERVER_INI, staticIni, vhostel } from './command.ts'
 
 const APP = "export default () => new Response('hello')"
 const INI = '[site]\ndomains = app.test\nroot = ../sites/app\nmodule = app.mjs\n'

@@ -6,7 +6,8 @@ import { FRESH_FILES } from '../../src/cli/fresh-files.ts'
 import type { ServerLoad } from '../../src/config/load-server.ts'
 import { loadServer } from '../../src/config/load-server.ts'
 import { makeBox } from '../helpers/box.ts'
-import { makeFolder, vhostel } from './command.ts'
+import { makeFolder } from '../helpers/folder.ts'
+import { vhostel } from './command.ts'
 
 test('a fresh configuration has no problem, and says how to go on', async (t) => {
   const dir = join(makeFolder(t), 'my sites')

@@ -43,6 +43,14 @@ test('--json without a server has the same in another form', async (t) => {
   assert.match(problems[0], /^vhostel\.ini:2: \[server\] default_site: there is no site "none"/)
 })
 
+test('a port that is open for IPv4 and IPv6 makes one link', async (t) => {
+  const dir = makeConfig(t, { good: staticIni('good.test') }, '[server]\nlisten = 127.0.0.1:8080, [::1]:8080, 9090\n')
+
+  const { stdout } = await vhostel(['list', '--json', '--config', dir])
+
+  assert.deepEqual(JSON.parse(stdout).sites[0].urls, ['http://good.test:8080/', 'http://good.test:9090/'])
+})
+
 test('a running server says where each site stands', async (t) => {
   const box = await startBox(t, { calm: HELLO, broken: { files: { 'app.mjs': "throw new Error('no')" } } })
   await Promise.all([box.ask('calm'), box.ask('broken')])

@@ -4,7 +4,9 @@ import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { test } from 'node:test'
 import { VERSION } from '../../src/core/version.ts'
-import { COMMAND, makeConfig, makeFolder, SERVER_INI, staticIni, vhostel } from './command.ts'
+import { COMMAND } from '../helpers/box.ts'
+import { makeFolder } from '../helpers/folder.ts'
+import { makeConfig, SERVER_INI, staticIni, vhostel } from './command.ts'
 
 const ESCAPE = '\u001b['
 const COMMANDS = [
@@ -113,7 +115,7 @@ test('there are colours where they are asked for, and none in a pipe', async (t)
 
 test('a reader that goes away early is not a failure', async (t) => {
   const dir = makeConfig(t, { one: staticIni('one.test') })
-  const child = spawn(process.execPath, [COMMAND, 'list', '--config', dir], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [...COMMAND, 'list', '--config', dir], { stdio: ['ignore', 'pipe', 'pipe'] })
   let stderr = ''
   child.stderr.on('data', (text) => {
     stderr += text
@@ -138,7 +140,7 @@ test('version says what a report of a fault needs', async () => {
 test('a result that cannot be written is a failure, told in one line', async (t) => {
   const full = openSync('/dev/full', 'w')
   t.after(() => closeSync(full))
-  const child = spawn(process.execPath, [COMMAND, 'version'], { stdio: ['ignore', full, 'pipe'] })
+  const child = spawn(process.execPath, [...COMMAND, 'version'], { stdio: ['ignore', full, 'pipe'] })
   let stderr = ''
   child.stderr?.setEncoding('utf8').on('data', (text: string) => {
     stderr += text

@@ -16,6 +16,25 @@ test('one site is loaded anew, though nothing watches its code', async (t) => {
   assert.equal((await box.ask('app')).text, 'two')
 })
 
+test('settings that wait for a restart are said until it comes, by reload and by status, and once in the log', async (t) => {
+  const box = await startBox(t, { app: { files: { 'app.mjs': saying('one') } } })
+  box.write('vhostel.ini', '[server]\nlisten = 127.0.0.1:1\n[acme]\nemail = a@example.com\n')
+
+  const reload = await vhostel(['reload', '--config', box.dir])
+  const json = await vhostel(['reload', '--json', '--config', box.dir])
+  const status = await vhostel(['status', '--config', box.dir])
+
+  const said = 'changed, and takes effect when the server is restarted:\n  [server] listen\n  [acme]\n'
+  assert.deepEqual([reload.code, reload.stderr], [0, said])
+  assert.deepEqual(JSON.parse(json.stdout).awaitsRestart, ['[server] listen', '[acme]'])
+  assert.ok(status.stdout.includes(`\n${said}\nAll is well`), status.stdout)
+  assert.equal(status.code, 0)
+  assert.equal(box.output.split('takes effect at the next start').length, 3)
+
+  box.write('vhostel.ini', '[server]\nlisten = 127.0.0.1:0\n')
+  assert.equal((await vhostel(['reload', '--config', box.dir])).stderr, '')
+})
+
 test('all sites are loaded anew, and those that cannot be are told with the reason', async (t) => {
   const box = await startBox(t, {
     app: { files: { 'app.mjs': saying('one') } },

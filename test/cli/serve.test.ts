@@ -8,8 +8,8 @@ import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import type { Box, SiteFixture } from '../helpers/box.ts'
-import { DEADLINE_MS, makeBox, startBox } from '../helpers/box.ts'
-import { COMMAND, makeConfig, staticIni, vhostel } from './command.ts'
+import { COMMAND, DEADLINE_MS, makeBox, startBox } from '../helpers/box.ts'
+import { makeConfig, staticIni, vhostel } from './command.ts'
 
 const HELLO = { files: { 'app.mjs': "export default () => new Response('hello')" } }
 /** Answers `/slow` once the file `gate` is there. */
@@ -113,8 +113,8 @@ test('what a server that was killed left behind is no obstacle for the next', as
   assert.equal((await box.ask('hello')).text, 'hello')
 })
 
-test('SIGTERM and SIGINT let open requests end, and then it exits with 0', async (t) => {
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+test('SIGTERM, SIGINT and SIGQUIT let open requests end, and then it exits with 0', async (t) => {
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGQUIT'] as const) {
     const box = await start(t, { app: SLOW })
     const slow = box.ask('app', '/slow')
     await box.waitFor('the request to be in flight', async () => (await box.site('app'))?.inFlight === 1)
@@ -153,6 +153,33 @@ test('SIGHUP reloads, and no request notices', async (t) => {
   await box.waitFor('the log to say so', () => box.output.includes('reload is done'))
 })
 
+test('a SIGHUP that comes while it starts is a reload when it has started', async (t) => {
+  const box = makeBox(t, { hello: HELLO })
+  const started = box.start({ FORCE_COLOR: undefined })
+  await box.waitFor('the start to be under way', () => existsSync(join(box.dir, 'run/pool.sock')))
+
+  process.kill(box.pid, 'SIGHUP')
+  await started
+
+  await box.waitFor('the log to say so', () => box.output.includes('reload is done'))
+})
+
+test('signals that are for other servers, or for all processes at once, end nothing', async (t) => {
+  const box = await start(t, { hello: HELLO })
+  await box.ask('hello')
+  const pids = async () => (await box.status()).pool.groups.flatMap(({ processes }) => processes.map(({ pid }) => pid))
+  const before = await pids()
+
+  process.kill(box.pid, 'SIGUSR2')
+  for (const signal of ['SIGUSR1', 'SIGUSR2', 'SIGQUIT', 'SIGHUP'] as const)
+    for (const pid of before) process.kill(pid ?? 0, signal)
+
+  await box.waitFor('the log to say so', () => box.output.includes('SIGUSR2 does nothing here'))
+  assert.equal((await box.ask('hello')).text, 'hello')
+  assert.deepEqual(await pids(), before)
+  assert.doesNotMatch(box.output, /Debugger|worker process ended/)
+})
+
 test('with no site at all it serves, and says how to get one', async (t) => {
   const box = await start(t, {})
 
@@ -170,7 +197,7 @@ test('a server whose output is on a full disk serves, and ends when it is told t
   const box = makeBox(t, { hello: HELLO })
   const full = openSync('/dev/full', 'w')
   t.after(() => closeSync(full))
-  const child = spawn(process.execPath, [COMMAND, 'serve', '--config', box.dir], { stdio: ['ignore', full, full] })
+  const child = spawn(process.execPath, [...COMMAND, 'serve', '--config', box.dir], { stdio: ['ignore', full, full] })
   t.after(() => child.kill('SIGKILL'))
 
   await box.waitFor('the server to be up', () =>

@@ -58,7 +58,7 @@ function report(sites: SiteStatus[], groups: GroupStatus[], problems: string[] =
   const pool = { processes: 1, threadsPerProcess: 1, concurrency: 500, reason: '', ready: 1, groups }
   const listen = ['http://127.0.0.1:8080']
   const about = { version: '0.0.0', pid: 7, startedAt: NOW - 3_600_000, configFile: '/x/vhostel.ini', listen }
-  return { ...about, defaultSite: undefined, pool, sites, problems }
+  return { ...about, defaultSite: undefined, pool, sites, problems, awaitsRestart: [] }
 }
 
 function shown(status: StatusReport): string {

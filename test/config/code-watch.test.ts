@@ -2,8 +2,8 @@ import assert from 'node:assert/strict'
 import { renameSync } from 'node:fs'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
-import type { CodeWatch, CodeWatchOptions } from '../../src/config/code-watch.ts'
-import { watchCode } from '../../src/config/code-watch.ts'
+import type { CodeWatchOptions } from '../../src/config/code-watch.ts'
+import { CodeWatch } from '../../src/config/code-watch.ts'
 import type { ConfigFolder } from './config-folder.ts'
 import { configFolder } from './config-folder.ts'
 
@@ -28,7 +28,7 @@ function watched(t: TestContext, options: CodeWatchOptions = {}): Watched {
     changed = Promise.withResolvers()
   }
   const log = { warn: (_fields: object, message: string) => void warnings.push(message) }
-  const watch = watchCode(onChange, log, { settle: { quietMs: 30, maxMs: 300 }, ...options })
+  const watch = new CodeWatch(onChange, log, { settle: { quietMs: 30, maxMs: 300 }, ...options })
   t.after(() => watch.close())
   const until = async (...sites: string[]) => {
     const late = setTimeout(() => changed.reject(new Error(`not in time: ${reported.join(' ')}`)), DEADLINE_MS)

@@ -1,12 +1,12 @@
 /**
  * A configuration folder for one test, on the real disk, taken away after it.
  */
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { loadServer } from '../../src/config/load-server.ts'
 import type { ServerConfig } from '../../src/config/server-schema.ts'
+import { makeFolder } from '../helpers/folder.ts'
 
 /** What is to be at a path: a file's content, a link, or a folder. */
 export type Entry = string | Buffer | { link: string } | 'folder'
@@ -23,8 +23,7 @@ export interface ConfigFolder {
 
 /** `app/server.js` and `public/index.html` are always there, and an empty vhostel.ini and sites folder. */
 export function configFolder(t: TestContext, entries: Record<string, Entry> = {}): ConfigFolder {
-  const dir = mkdtempSync(join(realpathSync(tmpdir()), 'vhostel-config-'))
-  t.after(() => rmSync(dir, { recursive: true, force: true }))
+  const dir = makeFolder(t)
   const path = (name: string) => join(dir, name)
   const put = (wanted: Record<string, Entry>) => {
     for (const [name, entry] of Object.entries(wanted)) putEntry(path(name), entry)

@@ -35,7 +35,7 @@ test('every .ini file that is not hidden is a site, in the order of the names', 
 
   const reading = await read(folder.server())
 
-  assert.deepEqual([...reading.sites.keys()], ['a.b-c_1', 'a', 'b'])
+  assert.deepEqual([...reading.sites.keys()], ['a', 'a.b-c_1', 'b'])
   assert.deepEqual(reading.problems, [])
 })
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Client } from '../../src/dispatcher/proxy/forwarding.ts'
+import type { ForwardedClient } from '../../src/dispatcher/proxy/forwarding.ts'
 import { answerHeaders, answerTrailers, requestHeaders } from '../../src/dispatcher/proxy/forwarding.ts'
 import type { Visit } from '../../src/dispatcher/visit.ts'
 
-const CLIENT: Client = { address: '192.0.2.1', protocol: 'https', host: 'a.test', port: 443 }
+const CLIENT: ForwardedClient = { address: '192.0.2.1', protocol: 'https', host: 'a.test', port: 443 }
 const SAID = [
   ...['X-Forwarded-For', '192.0.2.1', 'X-Forwarded-Proto', 'https', 'X-Forwarded-Host', 'a.test'],
   ...['X-Forwarded-Port', '443', 'Forwarded', 'for=192.0.2.1;proto=https;host=a.test'],
@@ -54,7 +54,7 @@ test('captures come from the rule of the host, never from the client', () => {
 })
 
 test('RFC 7239: an IPv6 address stands in brackets and quotes, a host with a port in quotes, none is unknown', () => {
-  const forwarded = (client: Client): string => requestHeaders(visit([]), client).at(-1) ?? ''
+  const forwarded = (client: ForwardedClient): string => requestHeaders(visit([]), client).at(-1) ?? ''
 
   const six = { ...CLIENT, address: '2001:db8::1', host: '[2001:db8::2]:8443' }
   assert.equal(forwarded(six), 'for="[2001:db8::1]";proto=https;host="[2001:db8::2]:8443"')

@@ -176,12 +176,8 @@ test('a file that was written just before it was read is read again', async (t) 
   writeFileSync(join(served.dir, 'root/a.txt'), 'one')
   await ask(served, '/a.txt')
 
-  const known = served.memory.bodyOf(
-    '1:',
-    join(served.dir, 'root/a.txt'),
-    undefined,
-    statSync(join(served.dir, 'root/a.txt')),
-  )
+  const file = join(served.dir, 'root/a.txt')
+  const known = served.memory.bodyOf('1:', { file, coding: undefined }, statSync(file))
 
   assert.equal(known, undefined)
 })
@@ -192,7 +188,7 @@ test('memory is bounded: the file that was not asked for longest goes first, and
   const served = await hotServer(t, { ...files, 'large.bin': Buffer.alloc(MAX_FILE_BYTES + 1) })
   const isKept = (name: string): boolean => {
     const path = join(served.dir, 'root', name)
-    return served.memory.bodyOf('1:', path, undefined, statSync(path)) !== undefined
+    return served.memory.bodyOf('1:', { file: path, coding: undefined }, statSync(path)) !== undefined
   }
   // Their `ctime` is that of this moment: let it be one at which they were settled.
   t.mock.method(Date, 'now', () => statSync(served.dir).ctimeMs + 60_000)

@@ -10,13 +10,12 @@ import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { get } from 'node:https'
-import type { AddressInfo } from 'node:net'
-import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import type { TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { accepts, freePorts } from '../../bench/free-port.ts'
 
 const DEADLINE_MS = 30_000
 
@@ -138,15 +137,6 @@ export async function startPebble(t: TestContext, options: PebbleOptions): Promi
   return pebble
 }
 
-/** Ports that nobody listened on just now. */
-export async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, '127.0.0.1'))
-  await Promise.all(servers.map((server) => once(server, 'listening')))
-  const ports = servers.map((server) => (server.address() as AddressInfo).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
-}
-
 function makeCertificate(dir: string): void {
   const made = spawnSync('openssl', [
     ...['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-days', '2'],
@@ -159,12 +149,7 @@ function makeCertificate(dir: string): void {
 async function reachable(port: number, output: () => string): Promise<void> {
   const deadline = performance.now() + DEADLINE_MS
   for (;;) {
-    const socket = connect(port, '127.0.0.1')
-    const isThere = await new Promise<boolean>((resolve) => {
-      socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
-    })
-    socket.destroy()
-    if (isThere) return
+    if (await accepts(port)) return
     if (performance.now() > deadline) throw new Error(`nobody listens on port ${port}:\n${output()}`)
     await delay(20)
   }

@@ -1,10 +1,10 @@
 /**
  * Sites written for one test, in a folder of their own that goes with it.
  */
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { makeFolder } from './folder.ts'
 
 const PACKAGES = fileURLToPath(new URL('../../node_modules', import.meta.url))
 
@@ -19,12 +19,7 @@ export function writeSite(
   files: Record<string, string>,
   packages = false,
 ): string {
-  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'vhostel-site-')))
-  t.after(() => rmSync(folder, { recursive: true, force: true }))
-  for (const [name, text] of Object.entries(files)) {
-    mkdirSync(dirname(join(folder, name)), { recursive: true })
-    writeFileSync(join(folder, name), text)
-  }
+  const folder = makeFolder(t, files)
   if (packages) symlinkSync(PACKAGES, join(folder, 'node_modules'))
   return folder
 }

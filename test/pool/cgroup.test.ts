@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { countOomKills, findCgroup, memoryLimit } from '../../src/pool/cgroup.ts'
+import { makeFolder } from '../helpers/folder.ts'
 
 const OTHERS = '24 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n31 24 0:28 / /sys rw - sysfs sysfs rw\n'
 
@@ -36,8 +36,7 @@ test('a process is found in the tree, in a container and beside cgroup v1 too', 
 })
 
 test('the lowest limit on the way up counts', (t) => {
-  const top = mkdtempSync(join(tmpdir(), 'vh-'))
-  t.after(() => rmSync(top, { recursive: true }))
+  const top = makeFolder(t)
   const folder = join(top, 'slice/vhostel.service')
   mkdirSync(folder, { recursive: true })
   assert.equal(memoryLimit({ folder, top }), Number.POSITIVE_INFINITY)
