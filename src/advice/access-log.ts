@@ -43,6 +43,8 @@ export interface AccessLogResult {
   garbage: Lines
   /** Of the format, but without a request time. */
   timeless: Lines
+  /** Of vhostel's own logs: requests that reached no thread. */
+  elsewhere: Lines
   /** More than a minute earlier than a line before. */
   early: Lines
 }
@@ -58,13 +60,14 @@ const SHOWN = 120
 /** Reads a log to its end. @param stream of its bytes, uncompressed; rejects when it fails */
 export async function readAccessLog(stream: Readable, options: AccessLogOptions): Promise<AccessLogResult> {
   const reader = new LogReader(options.site)
-  const result = { lines: 0, garbage: none(), timeless: none(), early: none() }
+  const result = { lines: 0, garbage: none(), timeless: none(), elsewhere: none(), early: none() }
   for await (const line of textLines(stream)) {
     result.lines++
     if (line === '') continue
     const read = readLogLine(line, options.unit)
     if (read === 'garbage') note(result.garbage, result.lines, line)
     else if (read === 'time') note(result.timeless, result.lines, line)
+    else if (read === 'elsewhere') note(result.elsewhere, result.lines, line)
     else if (!reader.take(read)) note(result.early, result.lines, line)
   }
   return { ...result, snapshot: reader.snapshot(options) }

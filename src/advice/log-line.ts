@@ -1,13 +1,15 @@
 /**
  * Reads one line of an access log in the combined format with a request time behind it: nginx's `combined` and Apache's
- * `vhost_combined`, with the host in front or not. Pure.
+ * `vhost_combined`, with the host in front or not; or a line of vhostel's own logs, JSON too. Pure.
  *
  * The time is, of what stands behind the user agent: what is called `rt=` or `request_time=`, else the first number with a
- * decimal point (seconds: nginx's `$request_time`), else the first whole number (microseconds: Apache's `%D`).
+ * decimal point (seconds: nginx's `$request_time`), else the first whole number (microseconds: Apache's `%D`). Of a line of
+ * vhostel's own it is the time without the wait for a thread; what reached no thread (files, redirects) is nothing for a pool.
  *
  * Invariant: the time to read a line is proportional to its length, whatever is in it.
  */
 import { isIP } from 'node:net'
+import { z } from 'zod'
 import { normaliseHost } from '../config/domains.ts'
 
 export interface LogLine {
@@ -18,12 +20,28 @@ export interface LogLine {
   serviceMs: number
 }
 
-/** Why a line is of no use. `time`: everything is there but a request time. */
-export type Unusable = 'garbage' | 'time'
+/** Why a line is of no use. `time`: everything is there but a request time. `elsewhere`: no thread had the request. */
+export type Unusable = 'garbage' | 'time' | 'elsewhere'
 
 export type TimeUnit = 's' | 'ms' | 'us'
 
-const REST = /^\] "(?:[^"\\]|\\.)*" \d{3} (?:\d+|-)(.*)$/
+const REST = /^\] "(?:[^"\\]|\\.)*" (\d{3}) (?:\d+|-)(.*)$/
+/** What dispatcher/access-format.ts writes behind the combined format. */
+const OWN = /" rt=(\d+\.\d{6}) ft=(\d+\.\d{6}|-) qt=(\d+\.\d{6}|-) thread=(\d+\/\d+|-) id=\S+ cache="(?:[^"\\]|\\.)*"$/
+const DURATION = z.number().min(0)
+/** What dispatcher/access-format.ts writes as JSON, as far as it counts here. */
+const OWN_JSON = z.object({
+  time: z.iso.datetime(),
+  site: z.string().optional(),
+  host: z.string().optional(),
+  status: z.number(),
+  total_ms: DURATION,
+  first_byte_ms: DURATION.default(0),
+  queue_ms: DURATION.default(0),
+  thread: z.number().optional(),
+})
+/** A tunnel (WebSocket): it takes a thread's time until it begins. */
+const SWITCHED = 101
 const TOKEN = /"(?:[^"\\]|\\.)*"|[^\s"]+/g
 const NUMBER = /^(?:\w{1,32}=)?(\d{1,12}(?:\.\d{1,9})?)(us|ms|s)?$/
 const NAMED = /^(?:rt|request_time)=/
@@ -31,14 +49,54 @@ const MS_PER = { s: 1000, ms: 1, us: 0.001 } as const satisfies Record<TimeUnit,
 
 /** @param unit of request times, where the log's own form says something else */
 export function readLogLine(line: string, unit?: TimeUnit): LogLine | Unusable {
+  if (line.startsWith('{')) return readJson(line)
   const open = line.indexOf(' [')
   const close = line.indexOf(']', open)
   if (open <= 0 || close < 0) return 'garbage'
   const rest = REST.exec(line.slice(close))
   const atMs = readTime(line.slice(open + 2, close))
   if (rest === null || atMs === undefined) return 'garbage'
-  const serviceMs = readServiceMs(rest[1] ?? '', unit)
-  return serviceMs === undefined ? 'time' : { host: hostOf(line.slice(0, open)), atMs, serviceMs }
+  const [, status = '', behind = ''] = rest
+  const own = OWN.exec(behind)
+  const serviceMs = own === null ? readServiceMs(behind, unit) : ownMs(own, Number(status))
+  if (serviceMs === undefined) return own === null ? 'time' : 'elsewhere'
+  return { host: hostOf(line.slice(0, open)), atMs, serviceMs }
+}
+
+/** @returns undefined for what reached no thread */
+function ownMs([, total, firstByte, queue, thread]: RegExpExecArray, status: number): number | undefined {
+  if (thread === '-') return undefined
+  const [totalMs = 0, firstByteMs = 0, queueMs = 0] = [total, firstByte, queue].map((text) => 1000 * Number(text) || 0)
+  return withoutWait({ status, totalMs, firstByteMs, queueMs })
+}
+
+interface Times {
+  status: number
+  totalMs: number
+  firstByteMs: number
+  queueMs: number
+}
+
+function withoutWait({ status, totalMs, firstByteMs, queueMs }: Times): number {
+  return Math.max(0, (status === SWITCHED ? firstByteMs : totalMs) - queueMs)
+}
+
+/** A line of `format = json`: the site is known by its name. */
+function readJson(line: string): LogLine | Unusable {
+  const read = OWN_JSON.safeParse(parsed(line))
+  if (!read.success) return 'garbage'
+  const { time, site, host, status, total_ms, first_byte_ms, queue_ms, thread } = read.data
+  if (thread === undefined) return 'elsewhere'
+  const serviceMs = withoutWait({ status, totalMs: total_ms, firstByteMs: first_byte_ms, queueMs: queue_ms })
+  return { host: site ?? host, atMs: Date.parse(time), serviceMs }
+}
+
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch {
+    return undefined
+  }
 }
 
 /** `address - user` or `host address - user`; a user may have blanks. */

@@ -25,7 +25,7 @@ export function siteAdvice(
   const p99Ms = service.quantile(0.99)
   const loopP99Ms = Math.min(p99Ms, demand.loopMs)
   const capacity = (serviceMs: number, loopMs: number): number =>
-    perSecond(pool, snapshot.machine.cores, serviceMs, loopMs, loopMs * demand.cpuOfLoop)
+    perSecond(pool, snapshot.machine.cores, { serviceMs, loopMs, cpuMs: loopMs * demand.cpuOfLoop })
   return {
     pool: record.pool,
     site,
@@ -57,8 +57,15 @@ function blockP99({ blocks }: SiteRecord, requests: number): number | undefined 
   return blocks.count <= beyond ? 0 : unpack(blocks).quantile(1 - beyond / blocks.count)
 }
 
+/** What one request of a kind takes of places, event loops and processors. */
+interface RequestCost {
+  serviceMs: number
+  loopMs: number
+  cpuMs: number
+}
+
 /** What a pool can do of requests of one kind, by what it runs out of first; the threads there are, else those advised. */
-function perSecond(pool: PoolAdvice, cores: number, serviceMs: number, loopMs: number, cpuMs: number): number {
+function perSecond(pool: PoolAdvice, cores: number, { serviceMs, loopMs, cpuMs }: RequestCost): number {
   const threads = threadsOf(pool)
   return (
     1000 *

@@ -18,13 +18,14 @@ import type { TimeUnit } from '../advice/log-line.ts'
 import { readMemory } from '../advice/memory.ts'
 import { MAX_WINDOW_MS } from '../advice/recorder.ts'
 import type { AdviceOptions, AdviceReport } from '../advice/report.ts'
+import { counted } from '../advice/words.ts'
 import { duration, formatDuration } from '../config/measures.ts'
 import type { AdviceSnapshot } from '../core/advice-report.ts'
 import { thisMachine } from '../pool/sizing.ts'
 import { adviceLines } from './advice-text.ts'
 import { settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
-import { complain, count, print, printJson } from './output.ts'
+import { complain, print, printJson } from './output.ts'
 
 interface Options {
   window?: number
@@ -118,16 +119,20 @@ function openLog(file: string): Readable {
   return file.endsWith('.gz') ? pipeline(bytes, createGunzip(), () => {}) : bytes
 }
 
-function complaints(file: string, { lines, garbage, timeless, early }: AccessLogResult): string[] {
+const HOW_TO_TIME =
+  'put $request_time (nginx) or %D (Apache) at the end of the log format; of vhostel, use format = timed, vhost_timed or json'
+
+function complaints(file: string, { lines, garbage, timeless, elsewhere, early }: AccessLogResult): string[] {
   const some = (kind: Lines, what: string): string[] =>
     kind.count === 0
       ? []
       : [
-          `${file}:${kind.first}: ${what} (${kind.count} of ${count(lines, 'line')}, left out): ${JSON.stringify(kind.text)}`,
+          `${file}:${kind.first}: ${what} (${kind.count} of ${counted(lines, 'line')}, left out): ${JSON.stringify(kind.text)}`,
         ]
   return [
     ...some(garbage, 'is not a line of the combined log format'),
-    ...some(timeless, 'has no request time; put $request_time (nginx) or %D (Apache) at the end of the log format'),
+    ...some(timeless, `has no request time; ${HOW_TO_TIME}`),
+    ...some(elsewhere, 'is of a request that reached no thread (a file, a redirect, a refusal, another server)'),
     ...some(early, 'is more than a minute earlier than a line before it'),
   ]
 }
@@ -158,8 +163,8 @@ function readWhole(text: string): number {
 const HELP = `
 Finds the size by replaying the recorded requests through a model of the pool (docs/advice.md).
 
-With --from, the log has to be in the combined format with the request time at the end of each line. The host in front is
-optional. For nginx:
+With --from, the log is one of vhostel's own (format = timed, vhost_timed or json), or of another server in the combined format
+with the request time at the end of each line. The host in front is optional. For nginx:
   log_format timed '$host $remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
                    '"$http_referer" "$http_user_agent" $request_time';
 

@@ -33,10 +33,10 @@ const LOGGING = `; The server's log files. A change needs a restart.
 ; format = auto
 ; file = log/vhostel.log
 
-; The access log of all sites: combined, vhost_combined or json
+; The access log of all sites: timed, vhost_timed, combined, vhost_combined or json
 [access]
 file = log/access.log
-; format = vhost_combined
+; format = vhost_timed
 
 ; Size at which a log file is rotated, and how many rotated files are kept
 [files]

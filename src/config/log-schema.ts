@@ -1,16 +1,15 @@
 /**
  * What the files say of logs beside the server's own: [access] and [files] of logging.ini, and [log] of a site.
  */
-import { dirname, resolve } from 'node:path'
 import { isInside } from './inside.ts'
 import { size } from './measures.ts'
 import { optional, section, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
-import { addProblem } from './site-reading.ts'
+import { addProblem, pathOf } from './site-reading.ts'
 import { choice, integer, text } from './units.ts'
 
 /** Forms of a line of an access log. */
-const ACCESS_FORMATS = ['combined', 'vhost_combined', 'json'] as const
+const ACCESS_FORMATS = ['timed', 'vhost_timed', 'combined', 'vhost_combined', 'json'] as const
 export type AccessFormat = (typeof ACCESS_FORMATS)[number]
 
 /** [access] of logging.ini. */
@@ -23,8 +22,9 @@ export const accessSection = section(
     ),
     format: setting(
       choice(ACCESS_FORMATS),
-      'vhost_combined',
-      'Format of a line: `combined` as nginx and Apache write it, `vhost_combined` with the host in front, or ' +
+      'vhost_timed',
+      'Format of a line: `combined` as nginx and Apache write it, `timed` with times, thread, id and cache status ' +
+        'behind that (for `vhostel advise --from`), `vhost_combined` and `vhost_timed` with the host in front, or ' +
         '`json` with everything that is known of a request.',
     ),
   },
@@ -74,17 +74,17 @@ const NONE: SiteLogConfig = Object.freeze({ access: undefined, error: undefined,
 export function siteLogs(site: SiteBeingRead, place: { kind: string; root: string }): SiteLogConfig {
   const { access, error, format } = site.checked.value.log
   if (access === undefined && error === undefined) return NONE
-  return { access: pathOf(site, 'access', access, place), error: pathOf(site, 'error', error, place), format }
+  return { access: logPath(site, 'access', access, place), error: logPath(site, 'error', error, place), format }
 }
 
-function pathOf(
+function logPath(
   site: SiteBeingRead,
   key: 'access' | 'error',
   written: string | undefined,
   { kind, root }: { kind: string; root: string },
 ): string | undefined {
   if (written === undefined) return undefined
-  const path = resolve(dirname(site.realFile), written)
+  const path = pathOf(site, written)
   if (kind === 'static' && isInside(path, root)) {
     addProblem(site, 'log', key, `${path} is in the folder that the site serves (${root}): name one outside of it`)
   }

@@ -92,11 +92,11 @@ const LEVELS: Record<number, ['dim' | 'green' | 'yellow' | 'red', string]> = {
   60: ['red', 'fatal'],
 }
 
-/** `12:30:01 info  blog  generation is live  generation=3` */
+/** `2026-10-10T12:30:01.078Z  info  blog  generation is live  generation=3`; who looks on at a terminal knows the day. */
 function toText(line: string, colour: boolean): string {
   const { time, level, msg, site, err, stack, ...fields } = JSON.parse(line) as Record<string, unknown>
   const [style, name] = LEVELS[Number(level)] ?? ['dim', String(level)]
-  const parts = [String(time).slice(11, 19), colour ? styleText(style, name) : name]
+  const parts = [colour ? String(time).slice(11, 19) : String(time), colour ? styleText(style, name) : name]
   if (site !== undefined) parts.push(colour ? styleText('bold', String(site)) : String(site))
   parts.push(String(msg ?? ''))
   for (const [key, value] of Object.entries(fields)) parts.push(`${key}=${plain(value)}`)

@@ -48,6 +48,22 @@ export function giveRequestId(request: Pick<IncomingMessage, 'headers' | 'rawHea
   return id
 }
 
+/**
+ * As `giveRequestId`, for requests that nobody here needs the id of: what is sent on has it, `headers` need not be made.
+ *
+ * @param request its raw headers are changed
+ */
+export function addRequestId(request: Pick<IncomingMessage, 'headers' | 'rawHeaders'>): void {
+  const { rawHeaders } = request
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    if (!isRequestIdHeader(rawHeaders[at] as string)) continue
+    giveRequestId(request)
+    return
+  }
+  // At the end: Node makes `headers` of as many raw ones as came.
+  rawHeaders.push(REQUEST_ID_HEADER, newId())
+}
+
 /** Of this process; a random number for each request would cost more than all the rest of its line. */
 const PREFIX = randomBytes(8).toString('hex')
 let lastNumber = 0

@@ -1,11 +1,11 @@
 /**
- * The access logs: the one of all sites, and those of single sites. Whoever has none pays nothing for it.
+ * The access logs: the one of all sites, and those of single sites. Whoever has none pays for the ids of requests only.
  */
 import type { IncomingMessage } from 'node:http'
 import type { AccessFormat } from '../config/log-schema.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { LogFiles } from '../core/log-files.ts'
-import { giveRequestId } from '../core/request-id.ts'
+import { addRequestId } from '../core/request-id.ts'
 import type { AccessEntry } from './access-format.ts'
 import { formatEntry } from './access-format.ts'
 import type { AccessSink } from './access-record.ts'
@@ -56,14 +56,14 @@ export class AccessLogs {
     this.#all?.write(entry)
   }
 
-  /** The step of a site's visits that tells of them; undefined where nobody wants to know. */
-  step({ name, log }: SiteConfig): Step | undefined {
+  /** The step of a site's visits that tells of them, or gives them ids; undefined where nobody wants to know. */
+  step({ name, kind, log }: SiteConfig): Step | undefined {
     const own = log.access === undefined ? undefined : new AccessFile(this.#files, log.access, log.format)
     if (own !== undefined || this.#all !== undefined) return recordStep(name, own)
-    if (log.error === undefined) return undefined
-    // There is no line of the request, but the lines that the site writes are to be told apart.
+    if (kind === 'static' || kind === 'redirect') return undefined
+    // There is no line of the request, but the site is to know its id, and the lines that it writes are to be told apart.
     return (visit, next) => {
-      giveRequestId(visit.req)
+      addRequestId(visit.req)
       next(visit)
     }
   }

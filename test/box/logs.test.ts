@@ -4,13 +4,14 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, renameSync } from 'node:fs'
+import { readdirSync, readFileSync, renameSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Box, SiteFixture } from '../helpers/box.ts'
 import { makeBox } from '../helpers/box.ts'
 import { makePair } from '../helpers/certificates.ts'
+import { textIfThere } from '../helpers/folder.ts'
 import { block, FLAG, FrameClient, frame, pseudo, TYPE } from '../helpers/frames.ts'
 
 const MADE = /^[0-9a-f]{16}-[0-9a-z]+$/
@@ -45,8 +46,7 @@ const TALKER: SiteFixture = {
 type Line = Record<string, unknown>
 
 function text(box: Box, name: string): string {
-  const path = join(box.dir, 'log', name)
-  return existsSync(path) ? readFileSync(path, 'utf8') : ''
+  return textIfThere(join(box.dir, 'log', name))
 }
 
 function lines(box: Box, name: string): Line[] {
@@ -246,6 +246,21 @@ test('what happens to requests stands in the logs', async (t) => {
     assert.doesNotMatch(text(box, 'all.json'), /SECRET/)
     assert.equal((await box.ask('talker')).status, 200)
   })
+})
+
+test('without any access log a site is told the ids of requests, and its lines have them', async (t) => {
+  const box = makeBox(t, { talker: { files: TALKER.files ?? {} } })
+  await box.start()
+
+  const made = await box.ask('talker', '/talk')
+  const taken = await box.ask('talker', '/talk', { headers: { 'x-request-id': 'talk-1' } })
+
+  assert.match(made.text, /^[0-9a-f]{16}-[0-9a-z]+$/)
+  assert.equal(taken.text, 'talk-1')
+  for (const id of [made.text, taken.text]) {
+    const line = new RegExp(`^(?=.*"request":"${id}").*"msg":"said at once"`, 'm')
+    await box.waitFor('the line in the log of the server', () => line.test(box.output))
+  }
 })
 
 test('a head of HTTP/2 that is refused at once has a line as well', async (t) => {

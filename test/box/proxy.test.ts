@@ -141,9 +141,11 @@ test('a request goes to the upstream and its answer to the client as they are, b
       box,
       `GET / HTTP/1.1\r\nHost: app.test:99\r\nX-Twice: 1\r\nx-twice: 2\r\n${claims}\r\n${hops}\r\n\r\n`,
     )
+    const id = seen.headers[0]?.[9] ?? ''
+    assert.match(id, /^[0-9a-f]{16}-[0-9a-z]+$/)
     assert.deepEqual(seen.headers[0], [
       ...['host', 'app.test:99', 'connection', 'keep-alive', 'X-Twice', '1', 'x-twice', '2'],
-      ...['TE', 'trailers'],
+      ...['X-Request-Id', id, 'TE', 'trailers'],
       ...['X-Forwarded-For', '127.0.0.1', 'X-Forwarded-Proto', 'http', 'X-Forwarded-Host', 'app.test:99'],
       ...['X-Forwarded-Port', String(box.port), 'Forwarded', 'for=127.0.0.1;proto=http;host="app.test:99"'],
     ])

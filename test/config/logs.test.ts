@@ -19,13 +19,13 @@ test('what is wrong about logs is told with its cure', async (t) => {
 
   assert.deepEqual(renderProblems(problems, server.dir).split('\n'), [
     'vhostel.ini:1: [access]: the section is not known here; it belongs in logging.ini',
-    'logging.ini:2: [access] format: "jsn" is not one of combined, vhost_combined, json; did you mean json?',
+    'logging.ini:2: [access] format: "jsn" is not one of timed, vhost_timed, combined, vhost_combined, json; did you mean json?',
     'logging.ini:3: [access] file: is empty: write a path, or take the line away',
     'logging.ini:4: [access] level: the key is not known here; it belongs in [log]',
     'logging.ini:6: [files] rotate: "big" is not a size (such as 512KB, 10MB, 1GB)',
     'logging.ini:7: [files] keep: 0 is out of range: 1 to 1000',
     'sites-enabled/a.ini:5: [log] acces: the key is not known; did you mean access?',
-    'sites-enabled/a.ini:6: [log] format: "text" is not one of combined, vhost_combined, json',
+    'sites-enabled/a.ini:6: [log] format: "text" is not one of timed, vhost_timed, combined, vhost_combined, json',
     `sites-enabled/b.ini:5: [log] access: ${folder.path('www/logs/b.log')} is in the folder that the site serves (${folder.path('www')}): name one outside of it`,
     `sites-enabled/b.ini:6: [log] error: ${folder.path('www')} is in the folder that the site serves (${folder.path('www')}): name one outside of it`,
     'sites-enabled/c.ini:5: [log] access: is empty: write a path, or take the line away',

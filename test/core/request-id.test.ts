@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { IncomingMessage } from 'node:http'
 import { Socket } from 'node:net'
 import { test } from 'node:test'
-import { findRequestId, giveRequestId } from '../../src/core/request-id.ts'
+import { addRequestId, findRequestId, giveRequestId } from '../../src/core/request-id.ts'
 
 const MADE = /^[0-9a-f]{16}-[0-9a-z]+$/
 
@@ -48,12 +48,29 @@ test('of several ids the first counts, and is the only one that is passed on', (
   assert.equal(findRequestId(['Request-Id', 'x']), undefined)
 })
 
-test('the headers that Node makes of the raw ones later are whole', () => {
-  const rawHeaders = ['X-Request-Id', 'one', 'X-Request-Id', 'two', 'Accept', '*/*']
+/** As the parser hands it over: its headers are made of the raw ones when they are first asked for. */
+function lazyRequest(rawHeaders: string[]): IncomingMessage {
   const request = new IncomingMessage(new Socket())
   const lazily = request as unknown as { _addHeaderLines(rawHeaders: string[], count: number): void }
   lazily._addHeaderLines(rawHeaders, rawHeaders.length)
   request.rawHeaders = rawHeaders
+  return request
+}
+
+test('what is sent on gets an id without the headers being made, and they are whole later', () => {
+  const [fresh, bad] = [lazyRequest(['Accept', '*/*']), lazyRequest(['X-Request-Id', 'a b', 'x-request-id', 'c'])]
+
+  addRequestId(fresh)
+  addRequestId(bad)
+
+  assert.match(findRequestId(fresh.rawHeaders) ?? '', MADE)
+  assert.deepEqual({ ...fresh.headers }, { accept: '*/*' })
+  assert.match(findRequestId(bad.rawHeaders) ?? '', MADE)
+  assert.equal(bad.rawHeaders.length, 2)
+})
+
+test('the headers that Node makes of the raw ones later are whole', () => {
+  const request = lazyRequest(['X-Request-Id', 'one', 'X-Request-Id', 'two', 'Accept', '*/*'])
 
   giveRequestId(request)
 

@@ -80,6 +80,35 @@ test('vhost_combined has host and port in front, and vhostel advise knows the ho
   assert.deepEqual(readLogLine(`${line.trimEnd()} 0.005`), { host: 'shop.example', atMs: TIME - 78, serviceMs: 5 })
 })
 
+test('timed has times, thread, id and cache status behind the combined format, and vhost_timed the host in front', () => {
+  const line = formatEntry(entry(), 'timed')
+
+  assert.equal(
+    line,
+    `${formatEntry(entry(), 'combined').trimEnd()} rt=0.002000 ft=0.001235 qt=0.000500 thread=77/3 id=id-1 cache="vhostel; hit"\n`,
+  )
+  assert.equal(formatEntry(entry(), 'vhost_timed'), `shop.example:443 ${line}`)
+  assert.match(formatEntry(entry(NOTHING), 'timed'), / rt=0\.000000 ft=- qt=- thread=- id=- cache="-"\n$/)
+})
+
+test('vhostel advise reads its own logs: the time that a thread had the request, without its wait', () => {
+  const hit = { host: 'shop.example', serviceMs: 1.5 }
+
+  assert.deepEqual(readLogLine(formatEntry(entry(), 'vhost_timed').trimEnd()), { ...hit, atMs: TIME - 78 })
+  assert.deepEqual(readLogLine(formatEntry(entry(), 'json').trimEnd()), { ...hit, host: 'shop', atMs: TIME })
+  const tunnel = entry({ status: 101, totalMs: 3_600_000, firstByteMs: 2 })
+  assert.deepEqual(readLogLine(formatEntry(tunnel, 'vhost_timed').trimEnd()), { ...hit, atMs: TIME - 78 })
+  assert.deepEqual(readLogLine(formatEntry(tunnel, 'json').trimEnd()), { ...hit, host: 'shop', atMs: TIME })
+})
+
+test('what reached no thread is nothing for a pool', () => {
+  const file = entry({ process: undefined, thread: undefined, queueMs: undefined, cache: 'a "quoted" one; rt=5' })
+
+  for (const format of ['timed', 'vhost_timed', 'json'] as const) {
+    assert.equal(readLogLine(formatEntry(file, format).trimEnd()), 'elsewhere', format)
+  }
+})
+
 test('JSON has everything that is known', () => {
   assert.deepEqual(JSON.parse(formatEntry(entry(), 'json')), {
     time: '2026-10-10T13:55:36.078Z',
