@@ -2,11 +2,12 @@
  * `vhostel check`: every problem of every file at once, as `nginx -t` does for one. Asks no server and changes nothing.
  */
 import type { Command } from 'commander'
+import { counted } from '../advice/words.ts'
 import type { WholeConfiguration } from '../config/load-all.ts'
 import { renderProblem } from '../config/problems.ts'
 import { readFiles, settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
-import { complain, count, paint, print, printJson } from './output.ts'
+import { complain, paint, print, printJson } from './output.ts'
 
 /** Adds `vhostel check` to the program. */
 export function addCheck(program: Command): void {
@@ -22,9 +23,9 @@ export function addCheck(program: Command): void {
 
 async function check(command: Command, json: boolean): Promise<number> {
   const configuration = await readFiles(settingsOf(command))
-  const { problems, warnings, server } = configuration
+  const { problems, warnings, server, starts } = configuration
   const ok = problems.length === 0
-  if (json) printJson({ ok, configFile: server.file, ...totals(configuration), problems, warnings })
+  if (json) printJson({ ok, starts, configFile: server.file, ...totals(configuration), problems, warnings })
   else {
     for (const problem of problems) complain(renderProblem(problem, server.dir))
     for (const warning of warnings) complain(`${paint('yellow', 'warning:')} ${renderProblem(warning, server.dir)}`)
@@ -39,12 +40,13 @@ function totals({ table }: WholeConfiguration): { sites: number; refused: number
 }
 
 function summary(configuration: WholeConfiguration): string {
-  const { problems, server } = configuration
+  const { problems, server, starts } = configuration
   const { sites, refused } = totals(configuration)
-  if (problems.length === 0) return `${server.file}: ${paint('green', 'all is well')}, ${count(sites, 'site')}`
+  if (problems.length === 0) return `${server.file}: ${paint('green', 'all is well')}, ${counted(sites, 'site')}`
   const files = new Set(problems.map((problem) => problem.file)).size
-  const found = `${count(problems.length, 'problem')} in ${count(files, 'file')}`
-  return `${server.file}: ${paint('red', found)}; ${refused} of ${count(sites, 'site')} would not be served`
+  const found = `${counted(problems.length, 'problem')} in ${counted(files, 'file')}`
+  const outcome = starts ? `${refused} of ${counted(sites, 'site')} would not be served` : 'the server would not start'
+  return `${server.file}: ${paint('red', found)}; ${outcome}`
 }
 
 const HELP = `

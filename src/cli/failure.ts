@@ -28,5 +28,6 @@ function sentence(error: unknown): string | undefined {
 
 const LISTEN_CURES: Record<string, string> = {
   EACCES: '; a port below 1024 needs root, the capability CAP_NET_BIND_SERVICE, or another [server] listen',
+  EAFNOSUPPORT: '; this machine has no IPv6: take the address out of [server] listen',
   EADDRNOTAVAIL: '; this machine has no such address: change [server] listen',
 }

@@ -9,7 +9,15 @@ import type { Read } from './units.ts'
  * Where the front accepts connections. Host `::` stands for all interfaces, IPv4 and IPv6. A unix path is as written;
  * relative ones start at the folder of vhostel.ini.
  */
-export type ListenAddress = { kind: 'tcp'; host: string; port: number } | { kind: 'unix'; path: string }
+export type ListenAddress = TcpAddress | { kind: 'unix'; path: string }
+
+interface TcpAddress {
+  kind: 'tcp'
+  host: string
+  port: number
+  /** All interfaces of IPv6 alone, because those of IPv4 are named as well. */
+  isIpv6Only?: boolean
+}
 
 /** The host of all interfaces, IPv4 and IPv6. */
 export const ALL_INTERFACES = '::'
@@ -39,6 +47,36 @@ export function readListenAddress(found: string): Read<ListenAddress> {
 export function formatListenAddress(address: ListenAddress): string {
   if (address.kind === 'unix') return `unix:${address.path}`
   return `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`
+}
+
+/** Addresses that can be bound together: `[::]` is for IPv6 alone beside `0.0.0.0`, as nginx has it. */
+export function boundTogether(addresses: readonly ListenAddress[], all: readonly ListenAddress[]): ListenAddress[] {
+  return addresses.map((address) =>
+    address.kind === 'tcp' &&
+    isAllOfIpv6(address.host) &&
+    all.some((other) => isOn(other, address) && other.host === ALL_OF_IPV4)
+      ? { ...address, isIpv6Only: true }
+      : address,
+  )
+}
+
+/** Of all addresses, the one of all interfaces that an address is part of, so that it cannot be bound. */
+export function coveredBy(address: ListenAddress, all: readonly ListenAddress[]): ListenAddress | undefined {
+  if (address.kind === 'unix' || isAllOfIpv6(address.host) || address.host === ALL_OF_IPV4) return undefined
+  const others = all.filter((other) => isOn(other, address))
+  const ofIpv4 = others.find((other) => other.host === ALL_OF_IPV4)
+  const ofIpv6 = others.find(({ host }) => isAllOfIpv6(host))
+  if (isIPv6(address.host)) return ofIpv6
+  // What a name leads to is not known here.
+  return isIPv4(address.host) ? (ofIpv4 ?? ofIpv6) : ofIpv6
+}
+
+function isOn(other: ListenAddress, { port }: TcpAddress): other is TcpAddress {
+  return other.kind === 'tcp' && other.port === port && port !== 0
+}
+
+function isAllOfIpv6(host: string): boolean {
+  return isIPv6(host) && /^[0:]+$/.test(host)
 }
 
 function fault(found: string, reason: string): Read<ListenAddress> {

@@ -26,7 +26,7 @@ const server = section('Where the server listens and keeps its files.', {
   listen: listSetting(
     listType('list of addresses', readListenAddress, formatListenAddress),
     '127.0.0.1:8080',
-    'Addresses to listen on for HTTP: `127.0.0.1:8080`, `[::1]:8080`, `8080` or `*:8080` (all interfaces), ' +
+    'Addresses to listen on for HTTP: `127.0.0.1:8080`, `[::1]:8080`, `8080` or `*:8080` (all interfaces, IPv4 and IPv6), ' +
       '`unix:run/web.sock`. Several are separated by commas or blanks.',
   ),
   listen_tls: optionalList(

@@ -18,6 +18,7 @@ import type { FrontResponse } from './front-response.ts'
 import { closeAfter, discardInput, linger } from './linger.ts'
 import { refusedEntry } from './refused-requests.ts'
 import { sendError } from './send-error.ts'
+import type { TurnedAway } from './turned-away.ts'
 
 /** What the parser says with an error. */
 export type ParseError = Error & { code?: string; rawPacket?: Buffer }
@@ -26,6 +27,8 @@ export type ParseError = Error & { code?: string; rawPacket?: Buffer }
 export interface Refusals {
   /** Hears of an answer. */
   told(entry: AccessEntry): void
+  /** Hears of a connection that is not taken. */
+  turnedAway(...what: Parameters<TurnedAway['write']>): void
   /** The server's own pages. */
   readonly pages: ErrorPages | undefined
 }

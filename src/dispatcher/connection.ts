@@ -52,6 +52,9 @@ export class Connection {
   pipeline: Pipeline | undefined
 
   #isLast = false
+  #hasAsked = false
+  /** What had been read of the socket when it came. */
+  #bytesBefore = 0
 
   constructor(socket: Socket) {
     this.socket = socket
@@ -62,6 +65,7 @@ export class Connection {
   /** From now on it is found by this socket too: the one that TLS put over the first. */
   attach(socket: Socket): void {
     this.socket = socket
+    this.#bytesBefore = socket.bytesRead
     ;(socket as Known)[CONNECTION] = this
   }
 
@@ -78,11 +82,22 @@ export class Connection {
     return (res.socket !== null && !res.destroyed) || pipeline?.isEmpty === false
   }
 
+  /** Whether no request ever came on it: as on those that browsers open ahead. On HTTP/2 none is counted. */
+  get isUnused(): boolean {
+    return !this.#hasAsked && (this.socket as Socket & { alpnProtocol?: unknown }).alpnProtocol !== 'h2'
+  }
+
+  /** Whether the client has not even begun to say something. */
+  get isSilent(): boolean {
+    return this.isUnused && this.socket.bytesRead === this.#bytesBefore
+  }
+
   /** Takes note of a request whose turn it is. */
   begin(req: IncomingMessage, res: FrontResponse): void {
     if (this.#isLast) res.shouldKeepAlive = false
     this.req = req
     this.res = res
+    this.#hasAsked = true
   }
 
   /** The next request is the last that is answered. */

@@ -65,6 +65,13 @@ export class Connections {
     for (const { res, socket } of this.#open.keys()) if (res?.isEndless === true) socket.destroy()
   }
 
+  /** Ends those on which no request ever came. @param spares those on which one seems to be on its way */
+  endUnused(spares: boolean): void {
+    for (const connection of this.#open.keys()) {
+      if (spares ? connection.isSilent : connection.isUnused) connection.socket.destroy()
+    }
+  }
+
   close(): void {
     clearInterval(this.#timer)
   }

@@ -7,13 +7,13 @@ import type { IncomingMessage, Server, ServerOptions } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { Server as NetServer } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { ALL_INTERFACES, ALL_OF_IPV4 } from '../config/listen.ts'
+import { ALL_INTERFACES, ALL_OF_IPV4, formatListenAddress } from '../config/listen.ts'
 import type { FrontSettings } from '../config/server-front.ts'
 import type { ListenAddress } from '../config/server-schema.ts'
 import { AddressInUse } from '../core/errors.ts'
 import { listenUnix } from '../core/listen-unix.ts'
-import { listening } from '../core/listening.ts'
 import { createServer } from '../core/node-http.ts'
+import { listenWithMore } from './acceptors.ts'
 import type { Certificates } from './certificates.ts'
 import { connectionOf } from './connection.ts'
 import { FrontResponse } from './front-response.ts'
@@ -29,6 +29,8 @@ import type { Upgrade } from './visit.ts'
 /** Permissions of a unix socket that a proxy in front connects to: who may, is decided by its folder. */
 const FRONT_SOCKET_MODE = 0o666
 const IDLE_GRACE_MS = 500
+/** How long the first head of a connection, or its handshake, may still take when the server stops. */
+const HEAD_GRACE_MS = 5_000
 /** Connections that may wait to be accepted; the kernel allows `net.core.somaxconn` of them. */
 const BACKLOG = 4096
 
@@ -47,6 +49,8 @@ const OPTIONS: Options = {
 /** One listener. */
 interface Listener {
   server: Server
+  /** Others that accept connections for it. */
+  acceptors: readonly NetServer[]
   address: ListenAddress
   isSecure: boolean
 }
@@ -119,9 +123,14 @@ export class Front {
    */
   async close(graceMs: number): Promise<void> {
     this.#closing = true
-    const endless = setInterval(() => this.#endEndless(), IDLE_GRACE_MS)
+    const since = performance.now()
+    const endless = setInterval(() => {
+      this.#endEndless()
+      // Browsers open connections ahead; the next server must not wait for what nobody asks.
+      this.#guard.endUnused(performance.now() - since < HEAD_GRACE_MS)
+    }, IDLE_GRACE_MS)
     const http2 = this.#tls?.close(graceMs)
-    await Promise.all([http2, ...this.#listeners.map(({ server }) => closeServer(server, graceMs))])
+    await Promise.all([http2, ...this.#listeners.map((listener) => closeListener(listener, graceMs))])
     clearInterval(endless)
     this.#guard.close()
   }
@@ -159,8 +168,9 @@ export class Front {
   async #listen(server: Server, address: ListenAddress, isSecure: boolean, handler: RequestHandler): Promise<void> {
     this.#guard.watch(server, handler)
     this.#serve(server, handler)
-    if (!(await this.#inherited.listen(server, address, BACKLOG))) await bind(server, address)
-    this.#listeners.push({ server, address, isSecure })
+    const isInherited = await this.#inherited.listen(server, address, BACKLOG)
+    const acceptors = isInherited ? [] : await bind(server, address)
+    this.#listeners.push({ server, acceptors, address, isSecure })
   }
 
   #serve(server: Server, handler: RequestHandler): void {
@@ -223,17 +233,21 @@ function wantsUpgrade(req: IncomingMessage): boolean {
   return req.method === 'GET' && !/(^|[,\s])h2c($|[,\s])/i.test(String(req.headers.upgrade))
 }
 
-async function bind(server: Server, address: ListenAddress): Promise<void> {
-  if (address.kind === 'unix') return listenUnix(server, address.path, FRONT_SOCKET_MODE)
+/** @returns the servers that accept connections for this one */
+async function bind(server: Server, address: ListenAddress): Promise<NetServer[]> {
+  if (address.kind === 'unix') {
+    await listenUnix(server, address.path, { mode: FRONT_SOCKET_MODE })
+    return []
+  }
   try {
-    const { host, port } = address
-    await listening(server, (done) => server.listen({ host, port, backlog: BACKLOG }, done))
+    const { host, port, isIpv6Only = false } = address
+    return await listenWithMore(server, { host, port, ipv6Only: isIpv6Only, backlog: BACKLOG })
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException
-    if (code === 'EADDRINUSE') throw new AddressInUse(`${address.host}:${address.port}`)
+    if (code === 'EADDRINUSE') throw new AddressInUse(formatListenAddress(address))
     // The kernel has no IPv6, so all interfaces are those of IPv4.
-    if (address.host !== ALL_INTERFACES || code !== 'EAFNOSUPPORT') throw error
-    await bind(server, { ...address, host: ALL_OF_IPV4 })
+    if (address.host !== ALL_INTERFACES || address.isIpv6Only || code !== 'EAFNOSUPPORT') throw error
+    return bind(server, { ...address, host: ALL_OF_IPV4 })
   }
 }
 
@@ -247,14 +261,12 @@ function describe({ server, address, isSecure }: Listener): string {
  * `http.Server.close()` resets idle keep-alive connections at once, in the middle of a request that is on its way
  * (measured: 286 errors in 24,000). So: stop accepting, answer with `Connection: close`, then close the idle ones.
  */
-function closeServer(server: Server, graceMs: number): Promise<void> {
-  return new Promise((resolve) => {
-    const idle = setTimeout(() => server.closeIdleConnections(), Math.min(graceMs, IDLE_GRACE_MS))
-    const late = setTimeout(() => server.closeAllConnections(), graceMs)
-    NetServer.prototype.close.call(server, () => {
-      clearTimeout(idle)
-      clearTimeout(late)
-      resolve()
-    })
-  })
+async function closeListener({ server, acceptors }: Listener, graceMs: number): Promise<void> {
+  const idle = setTimeout(() => server.closeIdleConnections(), Math.min(graceMs, IDLE_GRACE_MS))
+  const late = setTimeout(() => server.closeAllConnections(), graceMs)
+  const closed = (one: NetServer): Promise<void> =>
+    new Promise((resolve) => NetServer.prototype.close.call(one, () => resolve()))
+  await Promise.all([server, ...acceptors].map(closed))
+  clearTimeout(idle)
+  clearTimeout(late)
 }

@@ -11,6 +11,7 @@ import type { TLSSocket } from 'node:tls'
 import type { AddressSet } from '../config/network.ts'
 import { addressSet } from '../config/network.ts'
 import type { FrontSettings } from '../config/server-front.ts'
+import { descriptorsForClients, mostDescriptors } from '../core/descriptors.ts'
 import type { ParseError, Refusals } from './bad-request.ts'
 import { refuseConnection } from './bad-request.ts'
 import type { ClientFinder } from './connection.ts'
@@ -37,6 +38,7 @@ export class Guard {
   readonly #trusted: AddressSet
   readonly #passed: AddressSet
   readonly #finder: ClientFinder
+  readonly #forClients = descriptorsForClients(mostDescriptors())
   /** By address and port: TLS puts another socket over the one that was accepted. */
   readonly #byEnd = new Map<string, Connection>()
 
@@ -69,7 +71,7 @@ export class Guard {
     const accept = server.listeners('connection') as ((socket: Socket) => void)[]
     server.removeAllListeners('connection')
     server.on('connection', (socket: Socket) => {
-      this.#admit(socket, () => {
+      this.#admit(socket, refusals, () => {
         for (const listener of accept) listener.call(server, socket)
       })
     })
@@ -108,40 +110,53 @@ export class Guard {
     this.#connections.endEndless()
   }
 
+  /** Ends the connections on which no request ever came. @param spares those on which one seems to be on its way */
+  endUnused(spares: boolean): void {
+    this.#connections.endUnused(spares)
+  }
+
   close(): void {
     this.#connections.close()
   }
 
-  #admit(socket: Socket, onAdmitted: () => void): void {
+  #admit(socket: Socket, refusals: Refusals, onAdmitted: () => void): void {
     const { proxyProtocol, headerTimeoutMs } = this.#settings
     // Until somebody else listens; a reset must not end the server.
     socket.on('error', () => socket.destroy())
     const connection = new Connection(socket)
-    const isTrusted = this.#trusted.has(connection.peer.address)
-    if (!proxyProtocol || !isTrusted) {
-      this.#enter(connection, socket, isTrusted, onAdmitted)
+    const { address } = connection.peer
+    if (descriptorOf(socket) >= this.#forClients) {
+      refusals.turnedAway('descriptors', address, this.#forClients)
+      socket.destroy()
       return
     }
+    const isTrusted = this.#trusted.has(address)
+    const enter = (isIn: boolean): void => {
+      if (this.#enter(connection, socket, isIn)) onAdmitted()
+      else refusals.turnedAway('address', connection.peer.address, this.#settings.connectionsPerAddress)
+    }
+    if (!proxyProtocol || !isTrusted) return enter(isTrusted)
     readProxyHeader(socket, headerTimeoutMs, (peer) => {
       if (peer !== undefined) connection.peer = { ...peer, encrypted: connection.peer.encrypted }
-      this.#enter(connection, socket, peer === undefined || this.#trusted.has(peer.address), onAdmitted)
+      enter(peer === undefined || this.#trusted.has(peer.address))
     })
   }
 
-  #enter(connection: Connection, socket: Socket, isTrusted: boolean, onAdmitted: () => void): void {
+  /** @returns false for an address that has as many as it may */
+  #enter(connection: Connection, socket: Socket, isTrusted: boolean): boolean {
     const { connectionsPerAddress: most } = this.#settings
     const { address } = connection.peer
     const isCounted = most > 0 && !isTrusted && address !== ''
     if (isCounted && !this.#connections.count(address, socket, most)) {
       socket.destroy()
-      return
+      return false
     }
     connection.finder = isTrusted ? this.#finder : undefined
     connection.dropsForwarded = !this.#passed.has(address)
     this.#connections.add(connection, socket)
     this.#remember(connection, socket)
     lingerAtEnd(socket)
-    onAdmitted()
+    return true
   }
 
   #remember(connection: Connection, socket: Socket): void {
@@ -161,6 +176,11 @@ export class Guard {
     if (socket.alpnProtocol !== 'h2') lingerAtEnd(socket)
     connection.peer = { ...connection.peer, encrypted: true }
   }
+}
+
+/** Its number; -1 where Node does not tell. */
+function descriptorOf(socket: Socket): number {
+  return (socket as Socket & { _handle?: { fd?: number } | null })._handle?.fd ?? -1
 }
 
 function endOf({ remoteAddress, remotePort, localPort }: Socket): string | undefined {

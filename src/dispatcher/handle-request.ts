@@ -16,6 +16,7 @@ import { hostOfRequest } from './request-host.ts'
 import { answerChallenge, isReachable } from './secure-request.ts'
 import { sendError } from './send-error.ts'
 import type { Site } from './site.ts'
+import { TurnedAway } from './turned-away.ts'
 import type { Upgrade } from './visit.ts'
 
 export interface RequestContext {
@@ -34,10 +35,12 @@ export class RequestHandler implements Refusals {
   readonly access: AccessLogs | undefined
 
   readonly #certificates: Certificates
+  readonly #turnedAway: TurnedAway | undefined
 
   constructor(context: RequestContext, certificates: Certificates, access?: AccessLogs) {
     this.context = context
     this.#certificates = certificates
+    this.#turnedAway = context.log && new TurnedAway(context.log)
     this.access = access?.isOfAll === true ? access : undefined
   }
 
@@ -64,6 +67,10 @@ export class RequestHandler implements Refusals {
   /** What came was no request, and is answered. */
   told(entry: AccessEntry): void {
     this.access?.refused(entry)
+  }
+
+  turnedAway(...what: Parameters<TurnedAway['write']>): void {
+    this.#turnedAway?.write(...what)
   }
 
   /** The server's own pages, for what belongs to no site. */

@@ -58,7 +58,7 @@ export interface StreamHandler {
 }
 
 /** A connection, and what is open on it. */
-interface Connection {
+interface Http2Connection {
   session: ServerHttp2Session
   socket: TLSSocket
   /** The answers of its streams that are not closed yet. */
@@ -69,7 +69,7 @@ export class Http2Front {
   readonly #handler: StreamHandler
   /** Bodies that are on their way. */
   readonly uploads = new Uploads()
-  readonly #connections = new Set<Connection>()
+  readonly #connections = new Set<Http2Connection>()
   #closing = false
 
   constructor(handler: StreamHandler) {
@@ -79,7 +79,7 @@ export class Http2Front {
   /** Takes a connection whose handshake is done. */
   accept(socket: TLSSocket): void {
     const session = performServerHandshake(socket, SESSION)
-    const connection: Connection = { session, socket, open: new Set() }
+    const connection: Http2Connection = { session, socket, open: new Set() }
     this.#connections.add(connection)
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
     session.on('error', () => {})
@@ -127,7 +127,12 @@ export class Http2Front {
     }, LAST_WORD_MS).unref()
   }
 
-  #handle({ socket: carrier, open }: Connection, stream: ServerHttp2Stream, raw: string[], isWhole: boolean): void {
+  #handle(
+    { socket: carrier, open }: Http2Connection,
+    stream: ServerHttp2Stream,
+    raw: string[],
+    isWhole: boolean,
+  ): void {
     const head = streamHead(raw, !isWhole)
     const socket = new StreamSocket(stream, carrier)
     connectionOf(carrier)?.carry(socket)

@@ -5,6 +5,7 @@
  * `codeFault` (its module), and changes nothing about `config`.
  */
 import type { SiteState, SiteStatus } from '../admin/reports.ts'
+import { exactHosts } from '../config/domains.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { Isolation } from '../pool/isolation.ts'
 import type { PoolSite } from '../pool/pool-site.ts'
@@ -118,11 +119,12 @@ export interface FrontPorts {
 
 /** A link for each domain that is a name, at each port where it is answered. @param isSecure whether it has a certificate */
 export function urlsOf(config: SiteConfig, { ports, securePorts }: FrontPorts, isSecure: boolean): string[] {
-  const hosts = config.domains.flatMap((domain) => (domain.kind === 'exact' ? [domain.host] : []))
-  return hosts.flatMap((host) => [
+  const urls = exactHosts(config.domains).flatMap((host) => [
     ...(isSecure ? securePorts.map((port) => `https://${host}${port === 443 ? '' : `:${port}`}/`) : []),
     ...ports.map((port) => `http://${host}${port === 80 ? '' : `:${port}`}/`),
   ])
+  // A port may be open at several addresses, of IPv4 and of IPv6.
+  return [...new Set(urls)]
 }
 
 /** Domains as written: `.example.com` gives two patterns and is told once. */

@@ -5,12 +5,12 @@
  * Invariant: a handshake is never done with the certificate of a site that the client did not ask for, except the default
  * site's for a name that no site has; one that takes too long is ended.
  */
-import { once } from 'node:events'
 import type { IncomingMessage, ServerOptions } from 'node:http'
 import type { Server } from 'node:https'
 import { Socket } from 'node:net'
 import type { SecureContext, TLSSocket, TlsOptions } from 'node:tls'
-import type { Certificates, KeyPair } from './certificates.ts'
+import type { KeyPair } from '../core/key-pair.ts'
+import type { Certificates } from './certificates.ts'
 import { MAX_HELLO_BYTES, offeredProtocols } from './client-hello.ts'
 import type { FrontResponse } from './front-response.ts'
 import type { StreamHandler } from './http2-front.ts'
@@ -76,7 +76,7 @@ export class TlsFront {
       for (const socket of this.#sockets) socket.destroy()
     }, graceMs)
     await this.#http2.close(graceMs)
-    while (this.#sockets.size > 0) await Promise.all([...this.#sockets].map((socket) => once(socket, 'close')))
+    while (this.#sockets.size > 0) await Promise.all([...this.#sockets].map(closed))
     clearTimeout(late)
     this.#tickets.close()
   }
@@ -153,6 +153,11 @@ export class TlsFront {
     server.on('tlsClientError', (_error: Error, socket: TLSSocket) => socket.destroy())
     return server
   }
+}
+
+/** Resolves when a connection has ended, also with an error: `once` would reject then. */
+function closed(socket: Socket): Promise<void> {
+  return new Promise((resolve) => socket.once('close', () => resolve()))
 }
 
 type SniCallback = NonNullable<TlsOptions['SNICallback']>

@@ -5,11 +5,15 @@ import { existsSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { connect } from 'node:net'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
+import { connect as tlsConnect } from 'node:tls'
 import WebSocket, { WebSocketServer } from 'ws'
+import { freePorts } from '../../bench/free-port.ts'
 import type { Box } from '../helpers/box.ts'
-import { startBox } from '../helpers/box.ts'
+import { makeBox, startBox } from '../helpers/box.ts'
+import { makePair } from '../helpers/certificates.ts'
 
 /** Half of what open requests get at the end. */
 const SOON_MS = 15_000
@@ -81,4 +85,30 @@ test('at the end open requests are finished, and WebSockets and streams of event
   assert.ok(performance.now() - toldAt < SOON_MS, `after ${Math.round(performance.now() - toldAt)} ms`)
   assert.equal((await slow).text, 'finished')
   await Promise.all(ends.map((ended) => ended()))
+})
+
+test('connections on which nothing was ever asked, as browsers open ahead, are not waited for', async (t) => {
+  const [port = 0] = await freePorts(1)
+  const pair = makePair(['app.test'])
+  const box = makeBox(t, { app: { files: { 'app.mjs': APP }, more: 'certificate = ../cert.pem\nkey = ../key.pem' } })
+  box.write('vhostel.ini', `[server]\nlisten = 127.0.0.1:0\nlisten_tls = 127.0.0.1:${port}\n`)
+  box.write('cert.pem', pair.cert)
+  box.write('key.pem', pair.key)
+  await box.start()
+  const silent = connect(box.port, '127.0.0.1')
+  const begun = connect(box.port, '127.0.0.1', () => begun.write('GET / HTTP/1.1\r\nHos'))
+  const unsecured = connect(port, '127.0.0.1')
+  const secured = tlsConnect({ port, host: '127.0.0.1', servername: 'app.test', ca: pair.cert })
+  await Promise.all([silent, begun, unsecured].map((socket) => once(socket, 'connect')))
+  await once(secured, 'secureConnect')
+  const sockets = [silent, begun, unsecured, secured]
+  for (const socket of sockets) socket.on('error', () => {}).resume()
+  // What was accepted before this answer is known to the server.
+  await openEndless(box, 'app')
+
+  const toldAt = performance.now()
+  assert.equal(await box.stop(), 0)
+
+  assert.ok(performance.now() - toldAt < SOON_MS, `after ${Math.round(performance.now() - toldAt)} ms`)
+  await Promise.all(sockets.filter((socket) => !socket.closed).map((socket) => once(socket, 'close')))
 })

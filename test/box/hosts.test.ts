@@ -6,8 +6,9 @@ import type { NetConnectOpts } from 'node:net'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { after, before, describe, test } from 'node:test'
+import { freePorts } from '../../bench/free-port.ts'
 import type { Box } from '../helpers/box.ts'
-import { makeBox } from '../helpers/box.ts'
+import { makeBox, send, startBox } from '../helpers/box.ts'
 
 /** Tells which site answered, and what the host's rule caught. */
 const NAMED = `export default { fetch (request, env) {
@@ -219,4 +220,18 @@ test('a server listens on IPv4, IPv6 and a unix socket at once', async (t) => {
   assert.equal(four.status, 200)
   assert.equal(six.status, 200)
   assert.match(unix, /^HTTP\/1\.1 200 /)
+})
+
+test('all interfaces of IPv4 and those of IPv6 can be named both', async (t) => {
+  const [port = 0] = await freePorts(1)
+  const listen = `0.0.0.0:${port}, [::]:${port}`
+  const box = await startBox(
+    t,
+    { one: { files: { 'app.mjs': "export default () => new Response('hello')" } } },
+    { listen },
+  )
+
+  for (const host of ['127.0.0.1', '::1'])
+    assert.equal((await send({ host, port, headers: { host: 'one.test' }, agent: false })).text, 'hello')
+  assert.deepEqual((await box.site('one'))?.urls, [`http://one.test:${port}/`])
 })

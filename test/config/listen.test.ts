@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { formatListenAddress, readListenAddress } from '../../src/config/listen.ts'
+import type { ListenAddress } from '../../src/config/listen.ts'
+import { boundTogether, coveredBy, formatListenAddress, readListenAddress } from '../../src/config/listen.ts'
 
 const GOOD: [text: string, expected: object, written?: string][] = [
   ['127.0.0.1:8080', { kind: 'tcp', host: '127.0.0.1', port: 8080 }],
@@ -46,4 +47,40 @@ for (const [text, reason] of BAD) {
       `"${text}" is not an address to listen on: ${reason} (such as 127.0.0.1:8080, [::1]:8080, *:80, 8080 or unix:run/web.sock)`,
     )
   })
+}
+
+const tcp = (text: string): ListenAddress => {
+  const read = readListenAddress(text)
+  assert.ok('value' in read)
+  return read.value
+}
+
+test('all interfaces of IPv6 are bound alone where those of IPv4 are named too', () => {
+  const all = ['[::]:80', '0.0.0.0:80', '443', '0.0.0.0:8443'].map(tcp)
+
+  const bound = boundTogether(all, all)
+
+  assert.deepEqual(bound.map(isIpv6Only), [true, false, false, false])
+  assert.deepEqual(boundTogether([tcp('443')], [...all, tcp('0.0.0.0:443')]).map(isIpv6Only), [true])
+})
+
+test('what is part of all interfaces cannot be bound beside them', () => {
+  const cases: [address: string, all: string[], whole: string | undefined][] = [
+    ['127.0.0.1:80', ['80'], '[::]:80'],
+    ['127.0.0.1:80', ['[::]:80', '0.0.0.0:80'], '0.0.0.0:80'],
+    ['[::1]:80', ['80'], '[::]:80'],
+    ['[::1]:80', ['0.0.0.0:80'], undefined],
+    ['localhost:80', ['80'], '[::]:80'],
+    ['127.0.0.1:81', ['80'], undefined],
+    ['127.0.0.1:0', ['*:0'], undefined],
+    ['0.0.0.0:80', ['80'], undefined],
+  ]
+  for (const [address, all, whole] of cases) {
+    const found = coveredBy(tcp(address), all.map(tcp))
+    assert.equal(found && formatListenAddress(found), whole, `${address} beside ${all.join()}`)
+  }
+})
+
+function isIpv6Only(address: ListenAddress): boolean {
+  return address.kind === 'tcp' && address.isIpv6Only === true
 }

@@ -40,7 +40,7 @@ test('an empty vhostel.ini gives every default', (t) => {
       level: 'info',
       format: 'auto',
       file: undefined,
-      access: { file: undefined, format: 'vhost_combined' },
+      access: { file: undefined, format: 'vhost_timed' },
       files: { rotate: 100 * 1024 ** 2, keep: 5 },
     },
     errors: undefined,
@@ -185,6 +185,16 @@ const FILES: [name: string, entries: Record<string, Entry>, problem: RegExp][] =
     'one address for both',
     { 'vhostel.ini': '[server]\nlisten = 443\nlisten_tls = *:443\n' },
     /^vhostel\.ini:3: \[server\] listen_tls: \[::\]:443 is in listen too: one of the two can have it$/,
+  ],
+  [
+    'an address of all interfaces and one of them',
+    { 'vhostel.ini': '[server]\nlisten = 80, 127.0.0.1:80\n' },
+    /^vhostel\.ini:2: .* 127\.0\.0\.1:80 is part of \[::\]:80, which is all interfaces: leave one of the two out$/,
+  ],
+  [
+    'an address for TLS that is part of all interfaces',
+    { 'vhostel.ini': '[server]\nlisten = 0.0.0.0:443\nlisten_tls = 10.0.0.1:443\n' },
+    /^vhostel\.ini:3: \[server\] listen_tls: 10\.0\.0\.1:443 is part of 0\.0\.0\.0:443, which is all interfaces/,
   ],
   ['no address', { 'vhostel.ini': '[server]\nlisten =\n' }, /^vhostel\.ini:2: .* is empty: name at least one address/],
   [

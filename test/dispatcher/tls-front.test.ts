@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http'
 import { get } from 'node:http'
 import type { RequestOptions } from 'node:https'
 import { request } from 'node:https'
+import { connect as openSocket } from 'node:net'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import type { ConnectionOptions, TLSSocket } from 'node:tls'
@@ -244,4 +245,18 @@ test('bytes that are no handshake cost nobody anything, with and without challen
     }
     assert.deepEqual(await ask(securePort, 'one.test'), [200, 'one'])
   }
+})
+
+test('a client that resets its connection while the front closes does not make the closing fail', async (t) => {
+  const { front, certificates, securePort } = await startFront(t, { one: { domains: 'one.test', certificate: ONE } })
+  // With a challenge open, connections are looked at before their handshake.
+  certificates.setChallenge('one.test', ONE)
+  const silent = openSocket(securePort, '127.0.0.1')
+  await once(silent, 'connect')
+  await shake(t, securePort, { servername: 'one.test' })
+
+  const closed = front.close(5_000)
+  silent.resetAndDestroy()
+
+  await assert.doesNotReject(closed)
 })
