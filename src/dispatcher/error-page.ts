@@ -30,7 +30,7 @@ const SENTENCES: Record<number, string> = {
   431: 'The head of the request is larger than is allowed here.',
   500: 'Something went wrong while the page was being made.',
   501: 'The request is in a form that is not known here.',
-  502: 'The site ended without an answer.',
+  502: 'The site could not answer.',
   503: 'The site is too busy at the moment. Please try again shortly.',
   504: 'The site did not answer in time.',
   505: 'The request is in a version of HTTP that is not spoken here.',

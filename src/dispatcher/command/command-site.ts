@@ -100,6 +100,13 @@ export class CommandSite implements StartedAgain {
     return program === undefined ? performance.now() >= this.#throttledUntil : this.#brake.isFree(program.livedMs)
   }
 
+  /** Somebody took the socket of the program away, which runs on and hears of nobody: a fresh one takes its place. */
+  placeIsGone(target: Target): void {
+    if (this.#serving?.target !== target || this.#start !== undefined) return
+    this.#parts.log.warn({ site: this.#config.name, socket: target.label }, 'the socket of the command is gone')
+    void this.#begin()
+  }
+
   /** Puts a fresh program in the place of the one that runs, once it is ready. Resolves when that is so, or has failed. */
   async reload(): Promise<void> {
     if (this.#isClosed) return

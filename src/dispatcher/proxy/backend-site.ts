@@ -5,8 +5,9 @@ import type { ProxySettings } from '../../config/site-backend.ts'
 import type { SiteConfig } from '../../config/site-schema.ts'
 import { UpstreamFailed, UpstreamTimeout } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
+import { cut } from '../client-exchange.ts'
 import type { FailureLog } from '../failure-log.ts'
-import type { FrontResponse } from '../front-response.ts'
+import { sendError } from '../send-error.ts'
 import type { Visit } from '../visit.ts'
 import type { Target } from './target.ts'
 import type { UpstreamGroup } from './upstream-group.ts'
@@ -29,6 +30,8 @@ export interface BackendSite {
 export interface StartedAgain {
   /** Whether that is at once, so that what it did not read can wait for it. */
   startsAtOnce(): boolean
+  /** What it listens on is not there any more. */
+  placeIsGone(target: Target): void
 }
 
 /** Why no answer came. `wasSent`: the upstream had the connection, and may have worked on the request. */
@@ -51,12 +54,28 @@ function isNonsense(error: NodeJS.ErrnoException): boolean {
 
 const UNREAD = new Set(['ECONNRESET', 'EPIPE'])
 
+/** Whether the connection ended without a byte of an answer. */
+export function isEnded(failure: Failure): boolean {
+  return wasUnread(failure) || (failure.error as NodeJS.ErrnoException).code === 'UND_ERR_SOCKET'
+}
+
 /**
  * Whether who ended the connection had not read all that it was sent: then the kernel resets it, and else it only ends. Of a request
  * without a body it has done nothing then, so it did not end because of it.
  */
 export function wasUnread({ error }: Failure): boolean {
   return UNREAD.has(String((error as NodeJS.ErrnoException).code))
+}
+
+/** Answers a visit that got no answer, and tells the log; in the middle of an answer the connection is cut. */
+export function answerFailure(site: BackendSite, visit: Visit, error: Error): void {
+  const { req, res } = visit
+  writeFailure(site, visit, error)
+  if (res.destroyed || res.socket?.destroyed === true) return
+  if (res.headersSent) return cut(res)
+  // Node keeps a reason that it has refused, and would refuse the next head because of it.
+  res.statusMessage = ''
+  sendError(req, res, error)
 }
 
 /** A line of the log for a request that failed. */
@@ -82,8 +101,9 @@ export function asUpstreamError(site: string, target: Target, failure: Failure):
 }
 
 /** An upstream gave no answer: it is passed over for a while, which is told once. */
-export function noteFailed({ config, group, log }: BackendSite, target: Target, failure: Failure): void {
+export function noteFailed({ config, group, log, program }: BackendSite, target: Target, failure: Failure): void {
   const { error, wasSent } = failure
+  if (!wasSent && (error as NodeJS.ErrnoException).code === 'ENOENT') program?.placeIsGone(target)
   // One that is slow with one request, or answers it with nonsense, is there for others.
   if (wasSent && (isTimeout(failure) || isNonsense(error))) return
   const wasWell = target.failures === 0
@@ -99,9 +119,4 @@ export function noteAnswered({ config, log }: BackendSite, target: Target): void
   target.failures = 0
   target.restUntil = 0
   log.info({ site: config.name, upstream: target.label }, 'upstream is back')
-}
-
-/** Node keeps a reason that it has refused, and would refuse the next head because of it. */
-export function forgetReason(res: FrontResponse): void {
-  res.statusMessage = ''
 }

@@ -6,12 +6,13 @@
  * `-`, which programs behind CGI and WSGI cannot tell apart.
  */
 import type { IncomingMessage } from 'node:http'
-import { clientOf as clientOfRequest } from '../connection.ts'
+import { captureFields, isCaptureField } from '../captures.ts'
+import { clientOf } from '../connection.ts'
 import { fieldOf, namedByConnection, withoutFields } from '../header-fields.ts'
 import type { Visit } from '../visit.ts'
 
-/** Who asked, and where. */
-export interface Client {
+/** Who asked, and where, as an upstream is told. */
+export interface ForwardedClient {
   /** Undefined for one that came by a unix socket. */
   address: string | undefined
   protocol: 'http' | 'https'
@@ -22,8 +23,8 @@ export interface Client {
 }
 
 /** The one place that says who the client of a visit is. */
-export function clientOf({ req, asked }: Visit): Client {
-  const { address, encrypted } = clientOfRequest(req)
+export function forwardedClient({ req, asked }: Visit): ForwardedClient {
+  const { address, encrypted } = clientOf(req)
   return {
     address: address === '' ? undefined : address.replace(/^::ffff:(?=\d+\.)/, ''),
     protocol: encrypted ? 'https' : 'http',
@@ -54,26 +55,22 @@ const NOT_FROM_CLIENTS = new Set([
   'x-forwarded-ssl',
   'x-real-ip',
 ])
-const CAPTURE_PREFIX = 'x-vhostel-'
 
 /** The headers of a request as its upstream gets them: name, value, name, value, … */
-export function requestHeaders(visit: Visit, client: Client): string[] {
+export function requestHeaders(visit: Visit, client: ForwardedClient): string[] {
   const { rawHeaders } = visit.req
-  const { pattern, captures } = visit.match
+  const captures = captureFields(visit.match)
   const named = namedByConnection(rawHeaders)
-  const takesCaptures = pattern?.kind === 'regex'
   const headers: string[] = client.host === undefined ? [] : ['Host', client.host]
   for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
     const name = rawHeaders[at] as string
     const lower = name.toLowerCase()
     if (HOP_BY_HOP.has(lower) || named.has(lower)) continue
     const dashed = lower.includes('_') ? lower.replaceAll('_', '-') : lower
-    if (NOT_FROM_CLIENTS.has(dashed) || (takesCaptures && dashed.startsWith(CAPTURE_PREFIX))) continue
+    if (NOT_FROM_CLIENTS.has(dashed) || (captures !== undefined && isCaptureField(dashed))) continue
     headers.push(name, rawHeaders[at + 1] as string)
   }
-  for (const [name, value] of Object.entries((takesCaptures ? captures : undefined) ?? {})) {
-    headers.push(`X-Vhostel-${name}`, value)
-  }
+  headers.push(...(captures ?? []))
   if (wantsTrailers(visit.req)) headers.push('TE', 'trailers')
   addClient(headers, client)
   if (visit.prefix !== undefined) headers.push('X-Forwarded-Prefix', visit.prefix)
@@ -93,7 +90,7 @@ export function forHost(headers: string[], host: string | undefined): string[] {
   return ['Host', host, ...headers.slice(headers[0] === 'Host' ? 2 : 0)]
 }
 
-function addClient(headers: string[], { address, protocol, host, port }: Client): void {
+function addClient(headers: string[], { address, protocol, host, port }: ForwardedClient): void {
   if (address !== undefined) headers.push('X-Forwarded-For', address)
   headers.push('X-Forwarded-Proto', protocol)
   if (host !== undefined) headers.push('X-Forwarded-Host', host)

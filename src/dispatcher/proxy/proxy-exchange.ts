@@ -4,8 +4,9 @@
  * the upstream.
  *
  * Repeated on another upstream: any request that found no connection, and those of a safe method without a body that was
- * lost before its answer began, once; at the next start of a program only those of them that it had not read. Nothing else is
- * sent twice.
+ * lost before its answer began, once; at the next start of a program only those of them that it had not read. Besides, once, over
+ * a fresh connection: what was lost with a connection that was kept, if it is safe or no byte of it was taken. Nothing else is sent
+ * twice.
  *
  * Invariant: a place at an upstream is held from `run` until the attempt has ended, and given back once.
  * Invariant: a client gets a whole answer, or an error page, or its connection is cut in the middle.
@@ -14,22 +15,25 @@ import type { IncomingMessage } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { SAFE_METHODS } from '../../protocol/methods.ts'
 import { AnswerInvalid, answerFraming } from '../answer-framing.ts'
-import { asInvalid, cut, inPairs, writeInformational } from '../client-exchange.ts'
+import { asInvalid, inPairs, writeInformational } from '../client-exchange.ts'
 import { fieldOf, withoutFields } from '../header-fields.ts'
 import type { HeldBody } from '../held-bodies.ts'
 import { sendError } from '../send-error.ts'
 import type { Visit } from '../visit.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
 import {
+  answerFailure,
   asUpstreamError,
-  forgetReason,
+  isEnded,
   isTimeout,
   noteAnswered,
   noteFailed,
   wasUnread,
   writeFailure,
 } from './backend-site.ts'
-import { answerHeaders, answerTrailers, clientOf, forHost, requestHeaders } from './forwarding.ts'
+import type { Carrier } from './carrier.ts'
+import { carrierOfThis } from './carrier.ts'
+import { answerHeaders, answerTrailers, forHost, forwardedClient, requestHeaders } from './forwarding.ts'
 import { RequestBody } from './request-body.ts'
 import type { Target } from './target.ts'
 import type { Job } from './upstream-group.ts'
@@ -41,6 +45,8 @@ const MAX_REPEATS = 1
 /** How often a program that cannot be reached, or did not read, is tried again, and after which time first, in ms; each is twice as long. */
 const MAX_LOOKS = 5
 const FIRST_LOOK_MS = 20
+/** How long it takes at most until it is known that a program has ended whose connection has. */
+const END_KNOWN_MS = 100
 /** Up to this size a whole body is written as a latin1 string, which Node joins to the head; see client-exchange.ts. */
 const JOIN_BYTES = 16 * 1024
 
@@ -55,6 +61,9 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   #target: Target | undefined
   #controller: Controller | undefined
   #wasSent = false
+  #carrier: Carrier | undefined
+  /** A kept connection was lost with it: from now on it gets fresh ones. */
+  #isApart = false
   #repeats = 0
   #looks = 0
   /** The first bytes of the answer, until the end or the next turn of the event loop: they may be all. */
@@ -68,7 +77,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     this.#visit = visit
     this.#site = site
     this.#held = held
-    this.#headers = requestHeaders(visit, clientOf(visit))
+    this.#headers = requestHeaders(visit, forwardedClient(visit))
     site.waiting.add(held?.bytes.byteLength ?? 0)
     visit.res.on('close', () => this.#closed())
   }
@@ -80,6 +89,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     const { limits } = this.#site.config
     this.#target = target
     this.#wasSent = false
+    this.#carrier = undefined
     this.#controller = undefined
     const options: Dispatcher.DispatchOptions = {
       path: asked.target,
@@ -89,20 +99,16 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
       headersTimeout: limits.timeoutMs,
       bodyTimeout: this.#site.proxy.readTimeoutMs,
     }
-    target.dispatch(options, this)
+    if (this.#isApart) target.dispatchApart(options, this)
+    else target.dispatch(options, this)
   }
 
   fail(error: Error): void {
     if (this.#isDone) return
     this.#isDone = true
-    const { req, res } = this.#visit
-    writeFailure(this.#site, this.#visit, error)
-    if (res.destroyed) return
-    if (res.headersSent) return cut(res)
     // A client that was not asked for its body, or is in the middle of it, and the server would not be in step.
-    if (this.#held !== undefined && !req.complete) Object.assign(error, { closes: true })
-    forgetReason(res)
-    sendError(req, res, error)
+    if (this.#held !== undefined && !this.#visit.req.complete) Object.assign(error, { closes: true })
+    answerFailure(this.#site, this.#visit, error)
   }
 
   // ---- what undici tells ---------------------------------------------------------------------------------------------
@@ -111,6 +117,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     this.#controller = controller
     this.#wasSent = true
     if (this.#isDone) controller.abort(new Error('the client is gone'))
+    else this.#carrier = carrierOfThis()
   }
 
   onResponseStart(controller: Controller, status: number, _parsed: unknown, reason?: string): void {
@@ -190,12 +197,14 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     if (this.#isDone || target === undefined) return
     const { code } = error as NodeJS.ErrnoException
     if (code === 'UND_ERR_INVALID_ARG' && !this.#wasSent) return this.#refuse(error)
-    const failure = { error, wasSent: this.#wasSent }
+    const isUntouched = this.#isReplayable && this.#carrier?.tookNothing === true
+    const failure = { error, wasSent: this.#wasSent && !isUntouched }
     const isBroken = this.#visit.res.headersSent
     if (isBroken) {
       this.#stopHolding()
       return this.fail(new AnswerInvalid(`${target.label} ended its answer in the middle: ${error.message}`))
     }
+    if (this.#wasClosedBefore(failure)) return this.#sendApart(target, failure)
     noteFailed(this.#site, target, failure)
     this.tried.add(target)
     if (this.#mayGoOn(failure)) return this.#site.group.take(this)
@@ -218,8 +227,33 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     return !failure.wasSent || (this.#isRepeatable && wasUnread(failure) && program.startsAtOnce())
   }
 
+  /** Whether the upstream may have closed a connection that it had kept, rather than failed with this request. */
+  #wasClosedBefore(failure: Failure): boolean {
+    if (this.#carrier?.wasKept !== true || this.#isApart || !isEnded(failure)) return false
+    return !failure.wasSent || this.#isRepeatable
+  }
+
+  /** The other connections that are kept may be closed as well. */
+  #sendApart(target: Target, failure: Failure): void {
+    this.#isApart = true
+    const { group, program } = this.#site
+    if (program === undefined || !failure.wasSent || wasUnread(failure)) return group.take(this)
+    // It may be this very request that ended the program: then no other gets it.
+    const look = (): void => {
+      if (this.#isDone) return
+      if (group.targets.includes(target)) group.take(this)
+      else this.fail(asUpstreamError(this.#site.config.name, target, failure))
+    }
+    setTimeout(look, END_KNOWN_MS)
+  }
+
   get #isRepeatable(): boolean {
     return this.#held === undefined && SAFE_METHODS.has(this.#visit.req.method ?? '')
+  }
+
+  /** Whether all that is to be sent is there, whatever became of it before. */
+  get #isReplayable(): boolean {
+    return this.#held === undefined || this.#held.isWhole
   }
 
   /** Whether another upstream may be asked after this one failed. */

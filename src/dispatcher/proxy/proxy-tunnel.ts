@@ -11,13 +11,12 @@ import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream'
 import { request } from '../../core/node-http.ts'
 import { AnswerInvalid, answerFraming } from '../answer-framing.ts'
-import { asInvalid, cut } from '../client-exchange.ts'
+import { asInvalid } from '../client-exchange.ts'
 import type { FrontResponse } from '../front-response.ts'
-import { sendError } from '../send-error.ts'
 import type { Upgrade, Visit } from '../visit.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
-import { asUpstreamError, forgetReason, noteAnswered, noteFailed, writeFailure } from './backend-site.ts'
-import { answerHeaders, clientOf, forHost, requestHeaders } from './forwarding.ts'
+import { answerFailure, asUpstreamError, noteAnswered, noteFailed } from './backend-site.ts'
+import { answerHeaders, forHost, forwardedClient, requestHeaders } from './forwarding.ts'
 import type { Target } from './target.ts'
 import type { Job } from './upstream-group.ts'
 
@@ -52,7 +51,7 @@ export class ProxyTunnel implements Job {
     this.#target = target
     const protocol = req.headers.upgrade ?? ''
     const headers = [
-      ...forHost(requestHeaders(this.#visit, clientOf(this.#visit)), target.host),
+      ...forHost(requestHeaders(this.#visit, forwardedClient(this.#visit)), target.host),
       'Connection',
       'Upgrade',
       'Upgrade',
@@ -88,14 +87,7 @@ export class ProxyTunnel implements Job {
   fail(error: Error): void {
     if (this.#isDone) return
     this.#isDone = true
-    const { req, res } = this.#visit
-    writeFailure(this.#site, this.#visit, error)
-    if (this.#client.destroyed) return
-    if (res.headersSent) cut(res)
-    else {
-      forgetReason(res)
-      sendError(req, res, error)
-    }
+    answerFailure(this.#site, this.#visit, error)
   }
 
   #attemptFailed(failure: Failure): void {

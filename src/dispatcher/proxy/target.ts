@@ -46,6 +46,9 @@ export class Target {
   /** As `performance.now()`. */
   restUntil = 0
   readonly #pool: Pool
+  readonly #makePool: () => Pool
+  /** Of one request each, until it has ended. */
+  readonly #apart = new Set<Pool>()
   #onIdle: (() => void) | undefined
 
   constructor(upstream: Upstream, settings: ProxySettings) {
@@ -58,14 +61,17 @@ export class Target {
     const timeout = settings.connectTimeoutMs
     const place = isTcp ? {} : { socketPath: upstream.path }
     poolClass ??= loadFrom('dispatcher/pool.js') as PoolClass
-    this.#pool = new poolClass(origin, {
+    const Pool = poolClass
+    const options: Pool.Options = {
       connections: settings.connections,
       pipelining: 1,
       keepAliveTimeout: settings.keepaliveMs,
       maxHeaderSize: MAX_HEAD_BYTES,
       allowH2: false,
       connect: this.tls === undefined ? { timeout, ...place } : tlsConnector({ timeout, ...this.tls, allowH2: false }),
-    })
+    }
+    this.#makePool = () => new Pool(origin, options)
+    this.#pool = this.#makePool()
   }
 
   /** Opens a connection beside the pool's. Where there is TLS, it is there with `secureConnect`. */
@@ -78,7 +84,16 @@ export class Target {
 
   /** What cannot be sent is told to the handler too. */
   dispatch(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
-    this.#pool.dispatch(this.tls === undefined ? options : { ...options, ...OF_ONE_NAME }, handler)
+    this.#dispatchTo(this.#pool, options, handler)
+  }
+
+  /** As `dispatch`, over a connection that is opened for it, and closed after it. */
+  dispatchApart(options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+    const pool = this.#makePool()
+    this.#apart.add(pool)
+    this.#dispatchTo(pool, { ...options, reset: true }, handler)
+    const over = (): void => void this.#apart.delete(pool)
+    pool.close().then(over, over)
   }
 
   /** Nothing has a place here now. */
@@ -103,7 +118,11 @@ export class Target {
 
   /** Ends all its connections. */
   destroy(): void {
-    this.#pool.destroy().catch(ignoreClosed)
+    for (const pool of [this.#pool, ...this.#apart]) pool.destroy().catch(ignoreClosed)
+  }
+
+  #dispatchTo(pool: Pool, options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
+    pool.dispatch(this.tls === undefined ? options : { ...options, ...OF_ONE_NAME }, handler)
   }
 }
 

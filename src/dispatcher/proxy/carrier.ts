@@ -1,0 +1,39 @@
+/**
+ * Which connection carries a request to an upstream, as far as that says whether the request may be sent again: one that was
+ * kept may have been closed by the upstream before the request came; one that took no byte has told the upstream nothing.
+ *
+ * undici says neither to who asks, but publishes each head with its socket (`undici:client:sendHeaders`) between the handler's
+ * `onRequestStart` and the write, all in one go. Invariant: nothing is held here of a connection that is gone.
+ */
+import { subscribe } from 'node:diagnostics_channel'
+import type { Socket } from 'node:net'
+
+/** The connection of one attempt. */
+export interface Carrier {
+  /** It had carried another request before. */
+  wasKept: boolean
+  /** Nothing could be written to it. Known before any failure is told. */
+  tookNothing: boolean
+}
+
+const used = new WeakSet<Socket>()
+let next: Carrier | undefined
+
+subscribe('undici:client:sendHeaders', (message) => {
+  const carrier = next
+  next = undefined
+  if (carrier === undefined) return
+  const { socket } = message as { socket: Socket }
+  carrier.wasKept = used.has(socket)
+  used.add(socket)
+  // A write that fails as a whole fails at once; what follows from it comes after this.
+  process.nextTick(() => {
+    carrier.tookNothing = socket.errored != null
+  })
+})
+
+/** To be called in `onRequestStart`, of a request that is sent then. */
+export function carrierOfThis(): Carrier {
+  next = { wasKept: false, tookNothing: false }
+  return next
+}
