@@ -27,7 +27,11 @@ export async function startAdmin(actions: AdminActions, socketPath: string): Pro
     routes ??= buildRoutes(actions)
     routes.then(
       (handle) => handle(req, res),
-      () => res.destroy(), // the package is not whole; nothing can be said in its words
+      () => {
+        // The package is not whole, as while another version is installed: nothing can be said in its words, and it is tried again.
+        routes = undefined
+        res.destroy()
+      },
     )
   })
   await listenUnix(server, socketPath)
@@ -72,16 +76,20 @@ async function reload(actions: AdminActions, site: string | undefined): Promise<
 
 /** What runs in the threads of a site; of one whose file is refused, nothing does. */
 function stack(actions: AdminActions, site: string): Promise<StackReport> {
-  const names = namesOf(actions)
-  if (!names.includes(site)) throw unknownSite(site, names)
+  checkSite(actions, site)
   return actions.stack(site)
 }
 
 /** Forgets what is stored of a site. A site that stores nothing has nothing to forget. */
 function purge(actions: AdminActions, site: string, url: string | undefined): PurgeReport {
+  checkSite(actions, site)
+  return actions.purge(site, url)
+}
+
+/** @throws VHOSTEL_SITE_UNKNOWN for a name that no site has */
+function checkSite(actions: AdminActions, site: string): void {
   const names = namesOf(actions)
   if (!names.includes(site)) throw unknownSite(site, names)
-  return actions.purge(site, url)
 }
 
 function namesOf(actions: AdminActions): string[] {

@@ -157,12 +157,16 @@ export interface StatusReport {
   sites: SiteStatus[]
   /** What is wrong with vhostel.ini since the start: the settings before serve on. */
   problems: string[]
+  /** Settings in vhostel.ini and logging.ini that were changed and take effect at the next start. */
+  awaitsRestart: string[]
 }
 
 /** Answer to a reload: the sites it was about, as they stand once every new generation is in service or refused. */
 export interface ReloadReport {
   sites: SiteStatus[]
   problems: string[]
+  /** As in `StatusReport`. */
+  awaitsRestart: string[]
 }
 
 export interface MatchRule {

@@ -5,11 +5,13 @@
 import type { Command } from 'commander'
 import { adminClient } from '../admin/client.ts'
 import type { ReloadReport } from '../admin/reports.ts'
+import { counted } from '../advice/words.ts'
 import { settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
-import { complain, count, paint, print, printJson } from './output.ts'
+import { complain, paint, print, printJson } from './output.ts'
 import { siteNameOf } from './site-links.ts'
 import { isFaulty, problemLines, stateText } from './site-table.ts'
+import { restartLines } from './status-text.ts'
 
 /** Adds `vhostel reload` to the program. */
 export function addReload(program: Command): void {
@@ -28,16 +30,17 @@ export function addReload(program: Command): void {
     })
 }
 
-function show({ sites, problems }: ReloadReport): void {
+function show({ sites, problems, awaitsRestart }: ReloadReport): void {
   for (const problem of problems) complain(problem)
+  for (const line of restartLines(awaitsRestart).filter(Boolean)) complain(line)
   for (const site of sites) {
     if (sites.length > 1 && !isFaulty(site)) continue
     print(`${paint('bold', site.name)}: ${stateText(site.state)}`)
     for (const line of problemLines(site)) complain(line)
   }
   const faulty = sites.filter(isFaulty).length
-  const outcome = faulty === 0 ? 'all are well' : `something is wrong with ${count(faulty, 'site')}`
-  if (sites.length !== 1) print(`${count(sites.length, 'site')} read again: ${outcome}`)
+  const outcome = faulty === 0 ? 'all are well' : `something is wrong with ${counted(faulty, 'site')}`
+  if (sites.length !== 1) print(`${counted(sites.length, 'site')} read again: ${outcome}`)
 }
 
 const HELP = `

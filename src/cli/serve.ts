@@ -6,18 +6,21 @@
  */
 import type { Command } from 'commander'
 import { adminClient, ifRunning } from '../admin/client.ts'
+import { counted } from '../advice/words.ts'
 import { notifier } from '../core/service-manager.ts'
 import type { RunningServer } from '../dispatcher/main.ts'
 import { settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
-import { complain, count, paint, print } from './output.ts'
-import { untilToldToEnd, whenToldToReopen } from './signals.ts'
+import { complain, paint, print } from './output.ts'
+import { holdReload, untilToldToEnd, whenToldToReopen, whenToldToUpgrade } from './signals.ts'
 import { siteTable } from './site-table.ts'
 
 /** The server itself gives open requests 30 s, and its threads a few more. */
 const CLOSE_DEADLINE_MS = 60_000
 /** Sites in the start table; `vhostel list` shows them all. */
 const MAX_SITES_SHOWN = 50
+const NO_UPGRADE =
+  'SIGUSR2 does nothing here: SIGHUP reloads, SIGUSR1 opens the log files again, and a new version of vhostel needs a restart'
 
 /** Adds `vhostel serve` to the program. */
 export function addServe(program: Command): void {
@@ -31,6 +34,10 @@ export function addServe(program: Command): void {
 }
 
 async function serve(command: Command): Promise<number> {
+  const running: { server?: RunningServer } = {}
+  whenToldToReopen(() => running.server?.reopenLogs())
+  whenToldToUpgrade(() => running.server?.log.warn(NO_UPGRADE))
+  const reloadAsked = holdReload()
   const settings = settingsOf(command)
   const other = await ifRunning(adminClient(settings.run).status())
   if (other !== undefined) {
@@ -40,8 +47,6 @@ async function serve(command: Command): Promise<number> {
     return EXIT.wrong
   }
   const notify = notifier(process.env)
-  const running: { server?: RunningServer } = {}
-  whenToldToReopen(() => running.server?.reopenLogs())
   // Loaded here, so that the other commands are spared the server.
   const { startServer } = await import('../dispatcher/main.ts')
   const server = await startServer({ configFile: settings.file })
@@ -50,7 +55,9 @@ async function serve(command: Command): Promise<number> {
   const tell = (message: string): Promise<void> =>
     notify(message).catch((error: unknown) => server.log.error({ err: error }, 'telling systemd failed'))
   void tell('READY=1')
-  await untilToldToEnd(() => reload(server))
+  const toldToEnd = untilToldToEnd(() => reload(server))
+  if (reloadAsked()) reload(server)
+  await toldToEnd
   void tell('STOPPING=1')
   if (process.stderr.isTTY) complain('closing: open requests have 30 s to finish; press Ctrl-C again to end at once')
   setTimeout(() => process.exit(EXIT.wrong), CLOSE_DEADLINE_MS).unref()
@@ -61,7 +68,7 @@ async function serve(command: Command): Promise<number> {
 function showStart(server: RunningServer): void {
   const { version, sites, listen, pool, problems, configFile } = server.actions.status()
   const served = sites.filter((site) => site.state !== 'refused').length
-  const sum = served === sites.length ? count(served, 'site') : `${served} of ${count(sites.length, 'site')}`
+  const sum = served === sites.length ? counted(served, 'site') : `${served} of ${counted(sites.length, 'site')}`
   print(`vhostel ${version} serves ${sum} on ${listen.join(', ')}   ${paint('dim', configFile)}`)
   print(`pool: ${pool.reason}`)
   print()
@@ -85,7 +92,8 @@ While it runs, it follows the files: a link put into sites-enabled/ makes a site
 link takes the site away. A site whose file or code is wrong is shown with the reason, and the others are served.
 
 Signals:
-  SIGINT, SIGTERM  let open requests finish (30 s at most; WebSockets and event streams half a second), then end
+  SIGINT, SIGTERM, SIGQUIT
+                   let open requests finish (30 s at most; WebSockets and event streams half a second), then end
   a second one     ends at once
   SIGHUP           reloads everything
   SIGUSR1          reopens the log files

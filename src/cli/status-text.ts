@@ -4,10 +4,11 @@
  * Limit: of each kind of trouble the first `MAX_SHOWN` sites are shown.
  */
 import type { SiteState, SiteStatus, StatusReport } from '../admin/reports.ts'
+import { counted } from '../advice/words.ts'
 import { certificateLines } from './certificate-text.ts'
 import { clock, lasting } from './moments.ts'
 import type { Style } from './output.ts'
-import { count, oneLine, paint } from './output.ts'
+import { oneLine, paint } from './output.ts'
 import { groupLines, groupName, lateText } from './pool-text.ts'
 import { quarantineLines } from './quarantine-text.ts'
 import { problemLines, stateText } from './site-table.ts'
@@ -30,6 +31,7 @@ export function statusLines(status: StatusReport, troubles: Troubles, nowMs: num
     ...faultyLines(troubles),
     ...uncertifiedLines(troubles, nowMs),
     ...problemsOfServer(troubles),
+    ...restartLines(status.awaitsRestart),
     summary(status, troubles),
   ]
 }
@@ -63,7 +65,7 @@ function lateLine(thread: PlacedThread, nowMs: number): string {
 
 function shortLines({ short }: Troubles): string[] {
   return section('red', `${isOrAre(short.length, 'pool')} too small:`, short, ({ name, ready, least }) => [
-    `  ${groupName(name)}: only ${ready} of ${count(least, 'thread')} ready; the log says why`,
+    `  ${groupName(name)}: only ${ready} of ${counted(least, 'thread')} ready; the log says why`,
   ])
 }
 
@@ -80,6 +82,13 @@ function problemsOfServer({ problems }: Troubles): string[] {
   ])
 }
 
+/** @param settings undefined from a server of before 0.3.0 */
+export function restartLines(settings: readonly string[] | undefined): string[] {
+  return section('yellow', 'changed, and takes effect when the server is restarted:', settings ?? [], (one) => [
+    `  ${one}`,
+  ])
+}
+
 function uncertifiedLines({ uncertified }: Troubles, nowMs: number): string[] {
   const headline = `${isOrAre(uncertified.length, 'site')} without the certificate that ${uncertified.length === 1 ? 'it' : 'they'} should have:`
   return section('yellow', headline, uncertified, (site) => [
@@ -90,7 +99,7 @@ function uncertifiedLines({ uncertified }: Troubles, nowMs: number): string[] {
 
 /** `1 site is`, `2 sites are` */
 function isOrAre(number: number, one: string): string {
-  return `${count(number, one)} ${number === 1 ? 'is' : 'are'}`
+  return `${counted(number, one)} ${number === 1 ? 'is' : 'are'}`
 }
 
 function title({ name, state }: SiteStatus): string {
@@ -113,7 +122,7 @@ function summary({ sites }: StatusReport, troubles: Troubles): string {
   const rest = sites.filter((site) => !told.has(site))
   const words = paint('green', isWell(troubles) ? 'All is well' : 'All else is well')
   if (rest.length === 0) return `${words}: ${sites.length === 0 ? 'no site is enabled' : 'there is no other site'}.`
-  return `${words}: ${count(rest.length, 'site')} (${tally(rest)}).`
+  return `${words}: ${counted(rest.length, 'site')} (${tally(rest)}).`
 }
 
 function tally(sites: readonly SiteStatus[]): string {

@@ -38,6 +38,13 @@ const MOVED_FOLDERS = { quietMs: 20, maxMs: 500 }
 const WATCHED_AGAIN_MS = 300
 /** Folders that are of interest no more are let go together, once there are this many and as many again are in use. */
 const MAX_STALE_FOLDERS = 64
+/** What has run out, by the error of inotify(7). */
+const EXHAUSTED: Record<string, string> = {
+  ENOSPC: 'fs.inotify.max_user_watches (sysctl)',
+  EMFILE: 'fs.inotify.max_user_instances (sysctl), or the limit of open files',
+}
+const NOT_WATCHED =
+  'the kernel watches no more files: changes of the configuration are seen within a minute, of code by vhostel reload'
 
 export class FolderWatch {
   readonly #options: FolderWatchOptions
@@ -49,6 +56,7 @@ export class FolderWatch {
   #watcher: FSWatcher | undefined
   #ready: Promise<void> = Promise.resolve()
   #saidTooMany = false
+  #saidExhausted = false
   readonly #closed = new AbortController()
   readonly #moved = createSettler(() => this.#compare(), MOVED_FOLDERS)
   readonly #comparison: NodeJS.Timeout
@@ -121,8 +129,12 @@ export class FolderWatch {
     this.#watcher = watcher
     this.#listen(watcher)
     this.#ready = new Promise((resolve) => {
-      watcher.once('ready', resolve)
-      this.#closed.signal.addEventListener('abort', () => resolve(), { once: true })
+      const done = (): void => {
+        this.#closed.signal.removeEventListener('abort', done)
+        resolve()
+      }
+      watcher.once('ready', done)
+      this.#closed.signal.addEventListener('abort', done)
     })
     if (old === undefined) return
     this.#ready.then(() => old.close()).catch((error: unknown) => this.#warn(error))
@@ -176,6 +188,14 @@ export class FolderWatch {
   }
 
   #warn(error: unknown): void {
+    const { code, message } = error as NodeJS.ErrnoException
+    const cure = code === undefined ? undefined : EXHAUSTED[code]
+    if (cure !== undefined) {
+      // It says so for each folder that it tries.
+      if (!this.#saidExhausted) this.#options.log.warn({ reason: message }, `${NOT_WATCHED}; raise ${cure}`)
+      this.#saidExhausted = true
+      return
+    }
     this.#options.log.warn({ err: error }, 'watching files has a problem: changes may be seen only at the next rescan')
   }
 }

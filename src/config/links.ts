@@ -34,3 +34,12 @@ function nextTarget(path: string, real: string | undefined): string | undefined 
     return undefined // taken away in between, or below what is no folder
   }
 }
+
+/** The path without any link on the way; undefined where it leads nowhere, or may not be followed. */
+export function realPath(path: string): string | undefined {
+  try {
+    return realpathSync.native(path)
+  } catch {
+    return undefined
+  }
+}

@@ -2,8 +2,8 @@
  * Where files really are, so that they can be watched: a watched folder has to be a real one, and a link on the way to a
  * file can be made to lead elsewhere, so it is watched as a file of the folder that it is in.
  */
-import { realpathSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
+import { linkTargets, realPath } from './links.ts'
 import type { ServerConfig } from './server-schema.ts'
 import type { SiteLoad } from './site-reading.ts'
 
@@ -27,7 +27,8 @@ export function realPlaces(files: Iterable<string>, isKnown: (path: string) => b
     const folder = dirname(file)
     let real = realFolders.get(folder)
     if (real === undefined) {
-      real = realPath(folder)
+      // What is not there yet is waited for by this name.
+      real = realPath(folder) ?? folder
       realFolders.set(folder, real)
       paths.folders.add(real)
       if (real !== folder) add(folder) // it is a link, or below one
@@ -36,14 +37,6 @@ export function realPlaces(files: Iterable<string>, isKnown: (path: string) => b
   }
   for (const file of files) add(file)
   return paths
-}
-
-function realPath(folder: string): string {
-  try {
-    return realpathSync.native(folder)
-  } catch {
-    return folder // not there yet: it is waited for by this name
-  }
 }
 
 /**
@@ -61,16 +54,18 @@ function* configFiles(
   server: Pick<ServerConfig, 'file' | 'sites' | 'dependencies'>,
   sites: Iterable<Pick<SiteLoad, 'linkTargets' | 'dependencies'>>,
 ): Generator<string> {
-  yield server.file
+  for (const file of [server.file, join(dirname(server.file), 'logging.ini'), ...server.dependencies]) {
+    yield file
+    yield* linkTargets(file)
+  }
   yield join(server.sites, 'any.ini')
-  yield* server.dependencies
   for (const { linkTargets, dependencies } of sites) {
     yield* linkTargets
     yield* dependencies
   }
 }
 
-/** Whether a file's name is that of a configuration file, and not of what editors leave beside it. */
+/** Whether a file's name is that of a configuration file, a site's among them, and not of what editors leave beside it. */
 export function isConfigFile(path: string): boolean {
   return path.endsWith('.ini') && !basename(path).startsWith('.')
 }

@@ -45,6 +45,8 @@ export interface ThreadSample {
   busyMs: number
   /** Processor time of the thread since it began, in ms; 0 where the kernel does not say. */
   cpuMs: number
+  /** The same with the time for which it waited for a processor. */
+  wantedMs: number
   heapUsedBytes: number
   externalBytes: number
 }

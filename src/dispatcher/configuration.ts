@@ -20,18 +20,20 @@ import { ConfigInvalid } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { Hosting } from './hosting.ts'
 
-/** Settings that a running server cannot take over: what they name is bound or started once. */
-const AT_START_ONLY = [
-  'listen',
-  'listenTls',
-  'run',
-  'pools',
-  'concurrency',
-  'log',
-  'cacheMemoryBytes',
-  'front',
-  'acme',
-] as const satisfies (keyof ServerConfig)[]
+/** Settings that a running server cannot take over, because what they name is bound or started once; and how a person calls them. */
+const AT_START_ONLY = {
+  listen: '[server] listen',
+  listenTls: '[server] listen_tls',
+  run: '[server] run',
+  pools: '[pool]',
+  concurrency: '[pool] concurrency',
+  log: 'logging.ini',
+  cacheMemoryBytes: '[server] cache_memory',
+  front: '[server] proxies and limits of connections',
+  acme: '[acme]',
+} as const satisfies Partial<Record<keyof ServerConfig, string>>
+
+const NAMES_AT_START = Object.keys(AT_START_ONLY) as (keyof typeof AT_START_ONLY)[]
 
 /** The settings of the server for its start. @throws VHOSTEL_CONFIG_INVALID with every problem */
 export function serverConfigFor(file: string): ServerConfig {
@@ -48,6 +50,7 @@ export class Configuration {
   #table: SitesTable | undefined
   #reading: SitesReading | undefined
   #problems: Problem[] = []
+  #awaitsRestart: string[] = []
   #current: Promise<void> | undefined
   #next: Promise<void> | undefined
   #onRead = (): void => {}
@@ -67,6 +70,11 @@ export class Configuration {
   /** What is wrong with the server's own files, one line each. */
   get problems(): string[] {
     return this.#problems.map((problem) => renderProblem(problem, this.#server.dir))
+  }
+
+  /** What was changed in the server's own files and takes effect at the next start, as a person calls it. */
+  get awaitsRestart(): string[] {
+    return this.#awaitsRestart
   }
 
   /** Sites whose file was never good: they have no place in the host table. */
@@ -96,11 +104,11 @@ export class Configuration {
    */
   refresh(): Promise<void> {
     if (this.#current === undefined) {
-      const run = this.#refresh()
-      this.#current = run.read.finally(() => {
+      const { read, applied } = this.#refresh()
+      this.#current = read.finally(() => {
         this.#current = undefined
       })
-      return run.applied
+      return applied
     }
     // One more reading, for everybody who asks during this one.
     this.#next ??= this.#current.then(() => {
@@ -115,13 +123,16 @@ export class Configuration {
     this.refresh().catch((error: unknown) => this.#log.error({ err: error }, 'reading the configuration failed'))
   }
 
+  /** `read` resolves when the next reading may begin, also where this one failed; `applied` says what became of it. */
   #refresh(): { read: Promise<void>; applied: Promise<void> } {
     const started = this.#read()
-    return { read: started.then(() => {}), applied: started.then(({ applied }) => applied) }
+    const ignore = (): void => {}
+    return { read: started.then(ignore, ignore), applied: started.then(({ applied }) => applied) }
   }
 
   async #read(): Promise<{ applied: Promise<void> }> {
-    this.#readServer()
+    const before = new Set(this.problems)
+    const ofServer = this.#readServer()
     const isStart = this.#table === undefined
     this.#reading = await readSites(this.#server, this.#reading, this.#env)
     this.#warn(this.#reading)
@@ -129,7 +140,8 @@ export class Configuration {
     this.#table = table
     this.#onRead()
     const ofSites = checkDefaultSite(this.#server, table)
-    this.#problems = [...this.#problems, ...this.#reading.problems, ...(ofSites ? [ofSites] : [])]
+    this.#problems = [...ofServer, ...this.#reading.problems, ...(ofSites ? [ofSites] : [])]
+    for (const line of this.problems) if (!before.has(line)) this.#log.error(line)
     const configs = (names: readonly string[]): SiteConfig[] =>
       names.flatMap((name) => table.sites.get(name)?.config ?? [])
     const changes = { added: configs(table.added), changed: configs(table.changed), removed: [...table.removed] }
@@ -140,21 +152,23 @@ export class Configuration {
     return { applied }
   }
 
-  /** Takes over the server's files, or keeps the settings before. */
-  #readServer(): void {
+  /** Takes over the server's files, or keeps the settings before. @returns what is wrong with them */
+  #readServer(): Problem[] {
     const { config, problems } = loadServer(this.#server.file)
-    if (!isDeepStrictEqual(problems, this.#problems)) {
-      for (const problem of problems) this.#log.error(renderProblem(problem, this.#server.dir))
-    }
-    this.#problems = problems
-    if (config === undefined) return
-    for (const name of AT_START_ONLY) {
-      if (isDeepStrictEqual(config[name], this.#server[name])) continue
-      this.#log.warn({ setting: name }, 'a setting was changed that takes effect at the next start')
-    }
-    const kept = Object.fromEntries(AT_START_ONLY.map((name) => [name, this.#server[name]]))
-    this.#server = { ...config, ...(kept as Pick<ServerConfig, (typeof AT_START_ONLY)[number]>) }
+    if (config === undefined) return problems
+    this.#noteRestart(config)
+    const kept = Object.fromEntries(NAMES_AT_START.map((name) => [name, this.#server[name]]))
+    this.#server = { ...config, ...(kept as Pick<ServerConfig, keyof typeof AT_START_ONLY>) }
     this.#hosting.errorPages = this.#server.errors
+    return problems
+  }
+
+  #noteRestart(config: ServerConfig): void {
+    const changed = NAMES_AT_START.filter((name) => !isDeepStrictEqual(config[name], this.#server[name]))
+    const awaited = changed.map((name) => AT_START_ONLY[name])
+    for (const setting of awaited.filter((one) => !this.#awaitsRestart.includes(one)))
+      this.#log.warn({ setting }, 'a setting was changed that takes effect at the next start')
+    this.#awaitsRestart = awaited
   }
 
   /** Tells the log and the sites what is wrong with their files now. */

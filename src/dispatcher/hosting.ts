@@ -23,11 +23,11 @@ import type { RequestContext } from './handle-request.ts'
 import { buildHostTable } from './host-table.ts'
 import { residencyOf, siteLimits } from './pool-settings.ts'
 import type { FrontPorts, Site } from './site.ts'
-import { statusOf, urlsOf } from './site.ts'
+import { refusedStatus, statusOf, urlsOf } from './site.ts'
 import type { ServiceParts } from './site-service.ts'
 import { createService } from './site-service.ts'
 
-/** What is new in the sites table, in file-name order. */
+/** What is new in the sites table, in the order of the names. */
 export interface SiteChanges {
   added: SiteConfig[]
   changed: SiteConfig[]
@@ -62,6 +62,8 @@ const PASSED_ON = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LC_ALL',
 
 export class Hosting {
   readonly #sites = new Map<string, Site>()
+  /** Those that could not be put in service, through a fault of the machine or of ours. */
+  readonly #unserved = new Map<string, { config: SiteConfig; why: string }>()
   readonly #bySite = new Map<PoolSite, Site>()
   readonly #context: RequestContext
   readonly #pool: Pool
@@ -132,9 +134,13 @@ export class Hosting {
 
   statuses(ports: FrontPorts): SiteStatus[] {
     const { certificates } = this.#services
-    return [...this.#sites.values()].map((site) =>
+    const served = [...this.#sites.values()].map((site) =>
       statusOf(site, urlsOf(site.config, ports, certificates.of(site) !== undefined), this.#isolation),
     )
+    const unserved = [...this.#unserved.values()].map(({ config, why }) =>
+      refusedStatus(config.name, config.file, [`it cannot be put in service: ${why}`]),
+    )
+    return [...served, ...unserved]
   }
 
   /**
@@ -146,11 +152,30 @@ export class Hosting {
   async apply(changes: SiteChanges, defaultSite: string | undefined, prove: boolean): Promise<void> {
     this.#defaultSite = defaultSite
     for (const name of changes.removed) this.#remove(name)
-    for (const config of changes.added) this.#add(config)
+    const changed = changes.changed.filter(({ name }) => this.#sites.has(name))
+    // A site that could not be put in service before is tried again with each reading of the files.
+    const missing = new Map(this.#unserved)
+    for (const name of changes.removed) missing.delete(name)
+    for (const config of [...changes.added, ...changes.changed]) missing.delete(config.name)
+    const late = changes.changed.filter(({ name }) => !this.#sites.has(name))
+    this.#unserved.clear()
+    const all = [...changes.added, ...late, ...[...missing.values()].map(({ config }) => config)]
+    for (const config of all) this.#tryToAdd(config)
     this.#rebuild()
     const few = changes.added.length + changes.changed.length <= MAX_PROVED_AT_ONCE
     const added = prove && few ? changes.added.map((config) => this.reloadCode(config.name)) : []
-    await Promise.all([...added, ...changes.changed.map((config) => this.#change(config, few))])
+    await Promise.all([...added, ...changed.map((config) => this.#change(config, few))])
+  }
+
+  /** What goes wrong with one site is no reason to leave the others out. */
+  #tryToAdd(config: SiteConfig): void {
+    try {
+      this.#add(config)
+    } catch (error) {
+      const why = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error)
+      this.#unserved.set(config.name, { config, why })
+      this.#log.error({ site: config.name, err: error }, 'site cannot be put in service; it is tried again')
+    }
   }
 
   /** Loads a new generation of a site with the settings that are wanted; what became of it shows in its status. */

@@ -7,9 +7,10 @@ import { chmodSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { CertificateManager } from '../acme/manager.ts'
 import { startAdmin } from '../admin/api.ts'
+import { ADMIN_SOCKET } from '../admin/client.ts'
 import type { AdminActions, ReloadReport, SiteStatus, StatusReport } from '../admin/reports.ts'
 import { Recorder } from '../advice/recorder.ts'
-import { watchCode } from '../config/code-watch.ts'
+import { CodeWatch } from '../config/code-watch.ts'
 import type { PoolConfig } from '../config/server-schema.ts'
 import { watchSites } from '../config/watch.ts'
 import type { Log } from '../core/log.ts'
@@ -87,8 +88,7 @@ const CLOSE_GRACE_MS = 30_000
  * Starts a server; resolves when it serves.
  *
  * @throws VHOSTEL_CONFIG_INVALID, VHOSTEL_ADDRESS_IN_USE, VHOSTEL_SOCKET_PATH_TOO_LONG, VHOSTEL_POOL_NOT_STARTED,
- *   VHOSTEL_LOG_NOT_OPENED, or what
- *   the system says; everything that was started is stopped then
+ *   VHOSTEL_LOG_NOT_OPENED, or what the system says; everything that was started is stopped then
  */
 export async function startServer({ configFile, env = process.env }: ServerOptions): Promise<RunningServer> {
   const inherited = InheritedSockets.take(env)
@@ -113,7 +113,7 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   const pool = stack.adopt(await Pool.start(settings, poolHandlers(late, log, errorLog), log), (it) => it.close())
   const renewal = stack.adopt(new Renewal(pool, log), (it) => it.close())
   const context: RequestContext = { log, hosts: buildHostTable<Site>([]) }
-  const isolation = stack.adopt(new Isolation(pool, log), (it) => it.close())
+  const isolation = stack.adopt(new Isolation(pool, log, () => renewal.noteHarm()), (it) => it.close())
   const services: ServiceParts = {
     access: new AccessLogs(files, access),
     modules: new ModuleAnswers(pool, log),
@@ -141,7 +141,7 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   // Not before the front is up: that is where the ACME server looks.
   stack.adopt(issuance, (it) => it.close()).start()
   const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, caches, concurrency, issuance }
-  hosting.codeWatch = stack.use(watchCode((site) => hosting.codeChanged(site), log))
+  hosting.codeWatch = stack.use(new CodeWatch((site) => hosting.codeChanged(site), log))
   const watch = stack.use(
     watchSites(
       () => configuration.paths,
@@ -151,7 +151,7 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   )
   configuration.onRead = () => watch.update()
   const actions = adminActions(parts, context)
-  stack.use(await startAdmin(actions, join(config.run, 'admin.sock')))
+  stack.use(await startAdmin(actions, join(config.run, ADMIN_SOCKET)))
 
   const running = stack.move()
   return { actions, log, reopenLogs: () => files.reopen(), close: () => running.disposeAsync() }
@@ -243,6 +243,7 @@ function statusReport(parts: Parts): Omit<StatusReport, 'startedAt'> {
     },
     sites: siteStatuses(parts),
     problems: configuration.problems,
+    awaitsRestart: configuration.awaitsRestart,
   }
 }
 
@@ -265,5 +266,5 @@ async function reload(parts: Parts, name?: string): Promise<ReloadReport> {
   const untouched = wanted.filter((site) => now.get(site) === before.get(site))
   await Promise.all(untouched.map((site) => hosting.reloadCode(site)))
   const sites = siteStatuses(parts).filter((site) => name === undefined || site.name === name)
-  return { sites, problems: configuration.problems }
+  return { sites, problems: configuration.problems, awaitsRestart: configuration.awaitsRestart }
 }

@@ -9,6 +9,9 @@ import type { PoolSite } from '../pool/pool-site.ts'
 import type { PoolThread } from '../pool/pool-thread.ts'
 import { thisMachine } from '../pool/sizing.ts'
 
+/** Utilisation from which a thread without a request is at work all the same: on timers, as a rule. */
+const AT_WORK = 0.1
+
 export function groupStatuses({ workforce }: Pool): GroupStatus[] {
   return [...workforce.groups.values()].map((group) => ({
     name: group.name,
@@ -39,13 +42,18 @@ function threadStatus(thread: PoolThread): ThreadStatus {
 
 /** What runs in the threads that have the site loaded; none for a site that is loaded nowhere. */
 export async function stackReport(pool: Pool, name: string, site: PoolSite | undefined): Promise<StackReport> {
-  const stacks = site === undefined ? new Map<number, string | undefined>() : await pool.stacks(site)
-  const threads = [...stacks].map(([thread, stack]) => ({
-    thread,
-    pid: pool.workforce.threads.get(thread)?.process.pid,
-    stack,
-  }))
-  return { site: name, threads }
+  const threads = [...pool.workforce.threads.values()].filter((one) => site !== undefined && one.sites().has(site))
+  const stackOf = async (thread: PoolThread): Promise<StackReport['threads'][number]> => ({
+    thread: thread.id,
+    pid: thread.process.pid,
+    stack: isIdle(thread) ? '' : await pool.stack(thread),
+  })
+  return { site: name, threads: await Promise.all(threads.map(stackOf)) }
+}
+
+/** One that has nothing to do is not disturbed. */
+function isIdle({ late, link, slot }: PoolThread): boolean {
+  return late === undefined && link?.open.size === 0 && slot !== undefined && slot.utilisation < AT_WORK
 }
 
 /** What was recorded of the last `windowMs`, and the processes as they are now. */

@@ -11,6 +11,7 @@ import { readdir, readFile } from 'node:fs/promises'
 import { setPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { backOffMs } from '../core/back-off.ts'
+import { failureText, readLimit } from '../core/descriptors.ts'
 import { entryUrl } from '../core/entry.ts'
 import type { Log } from '../core/log.ts'
 import { VERSION } from '../core/version.ts'
@@ -33,11 +34,17 @@ export const SHARED_BRAKE: Brake = { free: 1, firstMs: 200, lastMs: 1_000, healt
 /** A process of one site's own hurts nobody else. */
 export const OWN_BRAKE: Brake = { free: 0, firstMs: 1_000, lastMs: 180_000, healthyMs: 60_000 }
 
+/** The longest wait for a process that cannot even be started: its folder is away, or there is no memory or descriptor left. */
+const LONGEST_UNSTARTED_MS = 5_000
+
 /**
  * Where processes are that sites share: what native code opens by a relative path would be one file for all of them, so not even
  * root can make one there. Where there is no such folder, that of the server.
  */
 const NOWHERE = existsSync('/proc/self') ? '/proc' : undefined
+
+/** The Node that runs this, also once its file is gone: who updates Node may have taken the one away that runs. */
+const OWN_PROGRAM = '/proc/self/exe'
 
 export interface ProcessOptions {
   /** The environment of the process itself; sites see only their own. */
@@ -66,6 +73,8 @@ export interface ProcessEnd {
   signal: NodeJS.Signals | null
   /** Whether the kernel killed it for want of memory. */
   isOutOfMemory: boolean
+  /** Whether it never ran, so that nobody's code ended it. */
+  neverRan: boolean
   waitMs: number
 }
 
@@ -138,7 +147,7 @@ export class WorkerProcess {
     const { pid } = this
     if (pid === undefined) return
     try {
-      const most = mostDescriptors(await readFile(`/proc/${pid}/limits`, 'latin1'))
+      const most = readLimit(await readFile(`/proc/${pid}/limits`, 'latin1'))
       this.descriptorShare = (await readdir(`/proc/${pid}/fd`)).length / most
     } catch {
       // It has ended, or there is no /proc.
@@ -152,18 +161,39 @@ export class WorkerProcess {
 
   #start(): void {
     this.#startedAt = performance.now()
+    try {
+      this.#attend(this.#fork())
+    } catch (error) {
+      // Some of what the kernel refuses (no memory) is thrown, and the rest emitted: later than now, either way.
+      process.nextTick(() => this.#notStarted(error as Error))
+    }
+  }
+
+  #notStarted(error: Error): void {
+    const { cwd } = this.#options
+    // For the kernel it is the program that is not there.
+    const isLost = cwd !== undefined && !existsSync(cwd)
+    this.#down(`it could not be started: ${isLost ? `${cwd} is not there` : failureText(error)}`, null, true)
+  }
+
+  #fork(): ChildProcess {
     const entry = fileURLToPath(entryUrl(import.meta, '../worker/supervisor'))
     // Without it glibc keeps an arena for each thread: 205 MB became 190 MB with fifty sites.
-    const { cwd = NOWHERE, uid, gid, nice = 0 } = this.#options
+    const { cwd = NOWHERE, uid, gid } = this.#options
     const env = { MALLOC_ARENA_MAX: '2', ...this.#options.env }
-    const child = fork(entry, [], {
+    return fork(entry, [], {
       env,
       execArgv: [],
+      ...(existsSync(process.execPath) ? {} : { execPath: OWN_PROGRAM }),
       serialization: 'json',
       ...(cwd === undefined ? {} : { cwd }),
       ...(uid === undefined ? {} : { uid }),
       ...(gid === undefined ? {} : { gid }),
     })
+  }
+
+  #attend(child: ChildProcess): void {
+    const { nice = 0 } = this.#options
     this.#child = child
     if (child.pid !== undefined) this.#options.cage?.admit(child.pid)
     // Before it has threads: Linux keeps it for each thread, and new ones take it over.
@@ -173,8 +203,8 @@ export class WorkerProcess {
       this.#handlers.onReport(this, report)
     })
     child.on('error', (error) => {
-      this.#log.error({ process: this.index, err: error }, 'worker process failed')
-      if (child.pid === undefined) this.#down(`it could not be started: ${error.message}`, null)
+      if (child.pid === undefined) this.#notStarted(error)
+      else this.#log.error({ process: this.index, err: error }, 'worker process failed')
     })
     child.on('exit', (code, signal) => this.#down(signal ?? `exit code ${code}`, signal))
   }
@@ -188,7 +218,7 @@ export class WorkerProcess {
     this.#handlers.onUp(this)
   }
 
-  #down(reason: string, signal: NodeJS.Signals | null): void {
+  #down(reason: string, signal: NodeJS.Signals | null, neverRan = false): void {
     this.#child = undefined
     const isOutOfMemory = this.#options.cage?.takeKilled() === true
     const why = isOutOfMemory ? `${reason}: the kernel had no memory left for it` : reason
@@ -198,12 +228,14 @@ export class WorkerProcess {
     this.#quickEnds = livedMs >= healthyMs ? 0 : this.#quickEnds + 1
     // To be killed once is no fault of what runs in it.
     const allowed = signal === 'SIGKILL' && !isOutOfMemory ? Math.max(1, free) : free
-    const waitMs = this.#quickEnds <= allowed ? 0 : backOffMs(this.#quickEnds - allowed, firstMs, lastMs)
+    // What keeps it from running may be over at any moment, and to try costs little.
+    const most = neverRan ? Math.min(lastMs, LONGEST_UNSTARTED_MS) : lastMs
+    const waitMs = this.#quickEnds <= allowed ? 0 : backOffMs(this.#quickEnds - allowed, firstMs, most)
     if (!this.#closing) {
       this.#log.error({ process: this.index, why, livedMs, waitMs }, 'worker process ended')
       this.#restart = setTimeout(() => this.#start(), waitMs)
     }
-    this.#handlers.onDown(this, { why, signal, isOutOfMemory, waitMs })
+    this.#handlers.onDown(this, { why, signal, isOutOfMemory, neverRan, waitMs })
     this.#ended?.()
   }
 }
@@ -218,7 +250,3 @@ function standBack(pid: number, nice: number): void {
 
 /** The process ended between the check and the write; its end is reported on its own. */
 function ignoreClosedPipe(): void {}
-
-function mostDescriptors(limits: string): number {
-  return Number(/^Max open files\s+(\d+)/m.exec(limits)?.[1] ?? Number.POSITIVE_INFINITY)
-}

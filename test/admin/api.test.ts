@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict'
-import { mkdtempSync, renameSync, rmSync, statSync } from 'node:fs'
+import { renameSync, statSync } from 'node:fs'
 import { createServer } from 'node:http'
 import { createServer as createNetServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
@@ -11,6 +10,7 @@ import { ADMIN_SOCKET, adminClient, ifRunning } from '../../src/admin/client.ts'
 import type { AdminActions, SiteStatus, StatusReport } from '../../src/admin/reports.ts'
 import { listenUnix } from '../../src/core/listen-unix.ts'
 import { send } from '../helpers/box.ts'
+import { makeFolder } from '../helpers/folder.ts'
 
 const BLOG: SiteStatus = {
   name: 'blog',
@@ -40,6 +40,7 @@ const STATUS: StatusReport = {
   pool: { processes: 1, threadsPerProcess: 1, concurrency: 1, reason: '', ready: 1, groups: [] },
   sites: [BLOG],
   problems: [],
+  awaitsRestart: [],
 }
 
 const ACTIONS: AdminActions = {
@@ -47,6 +48,7 @@ const ACTIONS: AdminActions = {
   reload: async (site) => ({
     sites: STATUS.sites.filter(({ name }) => site === undefined || name === site),
     problems: [],
+    awaitsRestart: [],
   }),
   match: (url) => ({ url, host: undefined, site: undefined, captures: {}, rules: [] }),
   advice: (windowMs) => ({
@@ -68,14 +70,8 @@ function plain<T>(value: T): unknown {
   return JSON.parse(JSON.stringify(value))
 }
 
-function runFolder(t: TestContext): string {
-  const dir = mkdtempSync(join(tmpdir(), 'vh-admin-'))
-  t.after(() => rmSync(dir, { recursive: true, force: true }))
-  return dir
-}
-
 async function open(t: TestContext, actions = ACTIONS): Promise<string> {
-  const dir = runFolder(t)
+  const dir = makeFolder(t)
   const admin = await startAdmin(actions, join(dir, ADMIN_SOCKET))
   t.after(() => admin[Symbol.asyncDispose]())
   return dir
@@ -142,7 +138,7 @@ test('a question that is not known, or badly asked, is answered with code and me
 })
 
 test('a socket that an ended server left behind is replaced; one on which somebody answers is not', async (t) => {
-  const dir = runFolder(t)
+  const dir = makeFolder(t)
   const path = join(dir, ADMIN_SOCKET)
   await leaveStale(path)
 
@@ -154,7 +150,7 @@ test('a socket that an ended server left behind is replaced; one on which somebo
 })
 
 test('a path that is too long for a socket is refused with the limit', async (t) => {
-  const path = join(runFolder(t), 'x'.repeat(100), ADMIN_SOCKET)
+  const path = join(makeFolder(t), 'x'.repeat(100), ADMIN_SOCKET)
 
   await assert.rejects(startAdmin(ACTIONS, path), { code: 'VHOSTEL_SOCKET_PATH_TOO_LONG', message: /107/ })
 })
@@ -168,7 +164,7 @@ test('after it is closed nobody answers, and a question that is open then is not
       return new Promise(() => {})
     },
   }
-  const dir = runFolder(t)
+  const dir = makeFolder(t)
   const admin = await startAdmin(stuck, join(dir, ADMIN_SOCKET))
   const question = adminClient(dir).reload()
   question.catch(() => {})
@@ -181,7 +177,7 @@ test('after it is closed nobody answers, and a question that is open then is not
 })
 
 test('that no server runs is one code, whether its socket is missing, stale, or its folder is', async (t) => {
-  const dir = runFolder(t)
+  const dir = makeFolder(t)
   const client = adminClient(dir)
 
   await assert.rejects(client.status(), { code: 'VHOSTEL_NOT_RUNNING' })
@@ -200,7 +196,7 @@ test('a server that does not answer in time is told from one that is not there',
 })
 
 test('an answer that is none of ours is told as such', async (t) => {
-  const dir = runFolder(t)
+  const dir = makeFolder(t)
   const other = createServer((_req, res) => res.end('<html>'))
   await listenUnix(other, join(dir, ADMIN_SOCKET))
   t.after(() => other.close())

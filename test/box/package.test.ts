@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import type { ChildProcess } from 'node:child_process'
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -43,6 +43,13 @@ before(
 
 after(() => rmSync(dir, { recursive: true, force: true }))
 
+/** A fresh configuration, as the package writes it, at any free port. */
+async function init(site: string): Promise<void> {
+  await run(command, ['init', site], { env })
+  const fresh = readFileSync(join(site, 'vhostel.ini'), 'utf8')
+  writeFileSync(join(site, 'vhostel.ini'), fresh.replace('127.0.0.1:8080', '127.0.0.1:0'))
+}
+
 test('the package is JavaScript without its sources, and brings no Node of its own', () => {
   const installed = join(dir, 'home/node_modules/vhostel')
 
@@ -67,9 +74,7 @@ test('the installed command explains itself, writes a configuration, checks it a
   const site = join(dir, 'site')
 
   const help = await run(command, ['--help'], { env })
-  await run(command, ['init', site], { env })
-  const fresh = readFileSync(join(site, 'vhostel.ini'), 'utf8')
-  writeFileSync(join(site, 'vhostel.ini'), fresh.replace('127.0.0.1:8080', '127.0.0.1:0'))
+  await init(site)
   const check = await run(command, ['check', '--config', site], { env })
   const server = spawn(command, ['serve', '--config', site], { env, stdio: ['ignore', 'pipe', 'inherit'] })
   t.after(() => server.kill('SIGKILL'))
@@ -89,9 +94,7 @@ test('the installed command explains itself, writes a configuration, checks it a
 
 test('a package that was installed over the one that runs is spoken of when a process of it starts', async (t) => {
   const site = join(dir, 'upgraded')
-  await run(command, ['init', site], { env })
-  const fresh = readFileSync(join(site, 'vhostel.ini'), 'utf8')
-  writeFileSync(join(site, 'vhostel.ini'), fresh.replace('127.0.0.1:8080', '127.0.0.1:0'))
+  await init(site)
   const server = spawn(command, ['serve', '--config', site], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   t.after(() => server.kill('SIGKILL'))
   const spoken = lineOf(server, /worker process runs another version/)
@@ -108,6 +111,37 @@ test('a package that was installed over the one that runs is spoken of when a pr
   assert.equal(reply.status, 200)
   const { version, server: running } = JSON.parse(await spoken)
   assert.deepEqual([version, running], ['99.0.0', VERSION])
+})
+
+test('what a server could not load while its package was away is loaded once that is back', async (t) => {
+  const site = join(dir, 'away')
+  const packages = join(dir, 'home/node_modules')
+  await init(site)
+  const server = spawn(command, ['serve', '--config', site], { env, stdio: ['ignore', 'pipe', 'pipe'] })
+  t.after(() => server.kill('SIGKILL'))
+  const said = lineOf(server, /cannot be put in service/)
+  await portOf(server)
+  const question = { socketPath: join(site, 'run/admin.sock'), path: '/status', agent: false }
+
+  renameSync(packages, `${packages}.away`)
+  try {
+    writeFileSync(
+      join(site, 'sites-enabled/front.ini'),
+      '[site]\ndomains = front.test\nupstream = http://127.0.0.1:1\n',
+    )
+    assert.equal(JSON.parse(await said).site, 'front')
+    await assert.rejects(send(question))
+  } finally {
+    renameSync(`${packages}.away`, packages)
+  }
+  const before = JSON.parse((await send(question)).text).sites
+  await run(command, ['reload', '--config', site], { env })
+  const after = JSON.parse((await send(question)).text).sites
+
+  const states = (sites: { name: string; state: string }[]) => sites.map(({ name, state }) => `${name} ${state}`)
+  assert.deepEqual(states(before), ['front refused', 'hello idle'])
+  assert.match(before[0].problems[0], /^it cannot be put in service: Cannot find module/)
+  assert.deepEqual(states(after), ['front live', 'hello idle'])
 })
 
 test('what plain npm pack makes in a checkout works too, and brings its own Node where it can', async () => {

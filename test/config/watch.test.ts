@@ -193,6 +193,20 @@ test('a link that a file takes the place of is seen, and then the file', async (
   await config.untilShown('x:a.com')
 })
 
+test('what is written in place behind a link that a site names is seen', async (t) => {
+  const folder = configFolder(t, {
+    'archive/one.env': 'NAME=1\n',
+    'live/site.env': { link: '../archive/one.env' },
+    'sites-enabled/x.ini': `${A}env_file = ../live/site.env\n`,
+  })
+  const config = await live(t, folder)
+  assert.equal(config.shown, 'x:a.com')
+
+  folder.put({ 'archive/one.env': 'NAME=\0\n' })
+
+  await config.untilShown('x:a.com!')
+})
+
 test('a dangling link is a site once its target is there, in a folder that was not there either', async (t) => {
   const folder = configFolder(t, { 'sites-enabled/x.ini': { link: '../not/yet/x.ini' } })
   const config = await live(t, folder)

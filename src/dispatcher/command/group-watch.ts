@@ -8,6 +8,7 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
+import { failureText } from '../../core/descriptors.ts'
 import type { Log } from '../../core/log.ts'
 
 const SCRIPT = `
@@ -66,28 +67,44 @@ export class GroupWatch {
   #start(): void {
     const startedAt = performance.now()
     this.#restart = undefined
-    // A session of its own: what a terminal sends to the server's group is not for it.
-    const shell = spawn('/bin/sh', ['-c', SCRIPT], {
-      stdio: ['pipe', 'ignore', 'ignore'],
-      detached: true,
-      env: { PATH: '/usr/bin:/bin' },
-    })
+    let shell: ChildProcess
+    try {
+      shell = spawnShell()
+    } catch (error) {
+      // Some of what the kernel refuses (no memory) is thrown, and the rest emitted.
+      this.#startLater(failureText(error as Error), startedAt)
+      return
+    }
     this.#shell = shell
-    shell.stdin.on('error', () => {})
     const ended = (why: string): void => {
       if (this.#shell !== shell) return
       this.#shell = undefined
-      this.#log.warn({ why }, 'the watcher of commands ended; it is started again')
-      const waitMs = performance.now() - startedAt < LIVED_MS ? LIVED_MS : 0
-      this.#restart = setTimeout(() => this.#start(), waitMs)
-      this.#restart.unref()
+      this.#startLater(why, startedAt)
     }
-    shell.on('error', (error) => ended(error.message))
+    shell.on('error', (error) => ended(failureText(error)))
     shell.on('exit', (code, signal) => ended(signal ?? `exit code ${code}`))
+    // Without descriptors there is none.
+    shell.stdin?.on('error', () => {})
     for (const group of this.#groups) this.#tell('+', group)
+  }
+
+  #startLater(why: string, startedAt: number): void {
+    this.#log.warn({ why }, 'the watcher of commands ended; it is started again')
+    const waitMs = performance.now() - startedAt < LIVED_MS ? LIVED_MS : 0
+    this.#restart = setTimeout(() => this.#start(), waitMs)
+    this.#restart.unref()
   }
 
   #tell(what: '+' | '-', group: number): void {
     this.#shell?.stdin?.write(`${what} ${group}\n`)
   }
+}
+
+function spawnShell(): ChildProcess {
+  // A session of its own: what a terminal sends to the server's group is not for it.
+  return spawn('/bin/sh', ['-c', SCRIPT], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true,
+    env: { PATH: '/usr/bin:/bin' },
+  })
 }

@@ -6,12 +6,13 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
-import { connect } from 'node:net'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CommandLine } from '../../config/command-line.ts'
 import { fillCommand } from '../../config/command-line.ts'
 import type { Identity } from '../../config/identity.ts'
 import type { Upstream } from '../../config/site-backend.ts'
+import { failureText } from '../../core/descriptors.ts'
+import { probe } from '../../core/probe.ts'
 import type { GroupWatch } from './group-watch.ts'
 import type { ListenPlace } from './listen-place.ts'
 import { LineRate, readLines } from './output-lines.ts'
@@ -56,8 +57,9 @@ export class Program {
       ...(order.identity === undefined ? {} : { uid: order.identity.uid, gid: order.identity.gid }),
     })
     if (this.pid !== undefined) watch.add(this.pid)
-    this.#read(output)
+    // First: what could not be started says so, and has no outputs where descriptors have run out.
     this.ended = this.#untilEnded(file, watch)
+    this.#read(output)
   }
 
   get pid(): number | undefined {
@@ -96,8 +98,9 @@ export class Program {
 
   async #look(timeoutMs: number, signal: AbortSignal): Promise<string | undefined> {
     const { upstream } = this
+    const address = upstream.kind === 'unix' ? { path: upstream.path } : { host: upstream.host, port: upstream.port }
     for (let pauseMs = FIRST_LOOK_MS; !signal.aborted; pauseMs = Math.min(LAST_LOOK_MS, pauseMs * 2)) {
-      if (await accepts(upstream)) return undefined
+      if ((await probe(address, LOOK_TIMEOUT_MS)) === 'accepted') return undefined
       if (this.livedMs >= timeoutMs) {
         const where = upstream.kind === 'unix' ? upstream.path : `127.0.0.1:${upstream.port}`
         return `did not listen on ${where} within ${timeoutMs} ms`
@@ -109,9 +112,10 @@ export class Program {
 
   #read(output: OutputSink): void {
     const rate = new LineRate((count) => output('warn', `${count} more lines in the same second were dropped`))
-    const { stdout, stderr } = this.#child
-    if (stdout !== null) readLines(stdout, rate, (line) => output('out', line))
-    if (stderr !== null) readLines(stderr, rate, (line) => output('err', line))
+    // Node makes neither where there is no descriptor left, which is told by an error event later.
+    const { stdout, stderr } = this.#child as Partial<ChildProcess>
+    if (stdout) readLines(stdout, rate, (line) => output('out', line))
+    if (stderr) readLines(stderr, rate, (line) => output('err', line))
   }
 
   async #untilEnded(file: string, watch: GroupWatch): Promise<string> {
@@ -119,7 +123,7 @@ export class Program {
     const why = await new Promise<string>((resolve) => {
       child.on('error', (error: NodeJS.ErrnoException) => {
         const known = { ENOENT: 'there is no such program', EACCES: 'it may not be run' } as Record<string, string>
-        if (child.pid === undefined) resolve(`${file}: ${known[error.code ?? ''] ?? error.message}`)
+        if (child.pid === undefined) resolve(`${file}: ${known[error.code ?? ''] ?? failureText(error)}`)
       })
       child.on('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
     })
@@ -145,18 +149,4 @@ export class Program {
       // None of it is left.
     }
   }
-}
-
-/** Whether somebody accepts a connection there. */
-function accepts(upstream: Upstream): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = upstream.kind === 'unix' ? connect(upstream.path) : connect(upstream.port, upstream.host)
-    const done = (isAccepted: boolean): void => {
-      socket.destroy()
-      resolve(isAccepted)
-    }
-    socket.setTimeout(LOOK_TIMEOUT_MS, () => done(false))
-    socket.once('connect', () => done(true))
-    socket.once('error', () => done(false))
-  })
 }
