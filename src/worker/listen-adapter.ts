@@ -7,8 +7,8 @@
  * replace its server's methods as it likes. TLS ends at the front, so an https server is taken as an http one.
  *
  * A server of another protocol listens too, because many a program looks whether its port is free by opening one and
- * closing it again. No connection can come to it: one that still waits for some after `PROBE_MS` is refused, in the
- * site's log and as its 'error'. Invariant: a server outside every site listens as ever.
+ * closing it again. Connections come to it only from the site itself (own-connections.ts): one that still waits for some
+ * after `PROBE_MS` is refused, in the site's log and as its 'error'. Invariant: a server outside every site listens as ever.
  */
 import cluster from 'node:cluster'
 import { Server as HttpServer } from 'node:http'
@@ -16,8 +16,9 @@ import { Server as HttpsServer } from 'node:https'
 import { isIPv6, Server as NetServer } from 'node:net'
 import { PortRefused } from '../core/errors.ts'
 import type { Place } from './listen-arguments.ts'
-import { describePlace, isSamePlace, withoutLookup } from './listen-arguments.ts'
+import { describePlace, isSamePlace, reaches, withoutLookup } from './listen-arguments.ts'
 import { getInternal } from './node-internals.ts'
+import { Entrance, installOwnConnections } from './own-connections.ts'
 import { currentSite, runIn } from './request-context.ts'
 import type { ListeningServer, Site } from './site.ts'
 
@@ -69,7 +70,7 @@ const captured = new WeakMap<NetServer, VirtualHandle>()
 /** The handles of each site that are open. */
 const openHandles = new WeakMap<Site, Set<VirtualHandle>>()
 
-/** Takes over `listen`, and what goes with it, for the code of sites. Once a thread. */
+/** Takes over `listen` and `connect`, and what goes with them, for the code of sites. Once a thread. */
 export function installListenCapture(): void {
   replace(NetServer.prototype, 'listen', (original, server, args) =>
     original.apply(server, currentSite() === undefined ? args : withoutLookup(args)),
@@ -79,10 +80,15 @@ export function installListenCapture(): void {
       const handle = captured.get(server)
       if (handle === undefined) return original.apply(server, args)
       cutRequestsOf(server, handle.site)
-      return undefined
+      return original.apply(server, args)
     })
   }
   replaceListen2()
+  installOwnConnections((target) => {
+    const site = currentSite()
+    if (site === undefined) return undefined
+    return [...(openHandles.get(site) ?? [])].find(({ place }) => reaches(target, place))?.entrance
+  })
 }
 
 /**
@@ -197,6 +203,8 @@ class VirtualHandle implements ListeningServer {
   readonly getsockname: ((out: object) => number) | undefined
   /** For a server of another protocol. */
   readonly refusal: Error | undefined
+  /** Where the site's own code comes in. */
+  readonly entrance: Entrance
   #isOpen = false
   #probeTimer: NodeJS.Timeout | undefined
 
@@ -206,6 +214,7 @@ class VirtualHandle implements ListeningServer {
     this.site = site
     this.place = place
     this.isHttp = isHttpServer(server)
+    this.entrance = new Entrance(server, site, this.isHttp)
     this.refusal = this.isHttp ? undefined : new PortRefused(site.name, describePlace(place))
     this.port = place.port === undefined ? undefined : (port ?? 0)
     if (place.path !== undefined) return
@@ -239,6 +248,7 @@ class VirtualHandle implements ListeningServer {
     this.#isOpen = false
     clearTimeout(this.#probeTimer)
     openHandles.get(this.site)?.delete(this)
+    this.entrance.close()
     if (!this.isHttp) return
     this.site.servers.splice(this.site.servers.indexOf(this), 1)
     this.site.closedServer()

@@ -1,10 +1,12 @@
 /**
- * What a call of `server.listen(…)` asks for, and which places exclude each other, as the kernel would say. Pure.
+ * What a call of `server.listen(…)` asks for, which places exclude each other, and which connections come to one, as the
+ * kernel would say. Knows nothing but the addresses of this machine.
  *
  * Node itself takes the call's arguments apart and checks them; only a host that no port will be opened on is taken out
  * of them first. Invariant: a `listen` that fails in plain Node for its arguments fails with the same error here.
  */
 import { isIP } from 'node:net'
+import { networkInterfaces } from 'node:os'
 
 /** Where a server listens: an address and a port, a path of a unix socket, or neither (a handle, a descriptor). */
 export interface Place {
@@ -17,9 +19,19 @@ export interface Place {
   readonly isShared: boolean
 }
 
+/** Where a socket wants to connect to, as `net.Socket.prototype.connect` is told. */
+export interface Target {
+  readonly host: string | undefined
+  /** Text too, as Node takes it. */
+  readonly port: number | string | undefined
+  /** Of a unix socket: there is no port then. */
+  readonly path: string | undefined
+}
+
 /** In place of a name that is not looked up. */
 const ANY_IPV4 = '0.0.0.0'
 const LOOPBACK = '127.0.0.1'
+const LOOPBACK_IPV6 = '::1'
 
 /**
  * The arguments of a `listen`, without a name to look up: none is needed where no port is opened, and a site that names
@@ -63,6 +75,28 @@ function covers(one: Place, other: Place): boolean {
   if (one.address === other.address) return true
   if (one.address === '::') return !one.isIpv6Only || isIP(other.address ?? '') === 6
   return one.address === ANY_IPV4 && isIP(other.address ?? '') === 4
+}
+
+/** Whether a connection from this machine itself to `target` comes to a server at `place`. */
+export function reaches(target: Target, place: Place): boolean {
+  if (target.path !== undefined || place.path !== undefined) return target.path === place.path
+  if (place.port === undefined || Number(target.port) !== place.port) return false
+  return ownAddresses(target.host).some((address) => covers(place, { ...place, address, isIpv6Only: false }))
+}
+
+/** The addresses of this machine that a host stands for; none for other machines. */
+function ownAddresses(host = 'localhost'): string[] {
+  const name = host.toLowerCase()
+  if (name === 'localhost' || name.endsWith('.localhost')) return [LOOPBACK, LOOPBACK_IPV6]
+  // Linux takes the unspecified address of a target for loopback.
+  if (name === ANY_IPV4) return [LOOPBACK]
+  if (name === '::') return [LOOPBACK_IPV6]
+  return name.startsWith('127.') || name === LOOPBACK_IPV6 || isOfThisMachine(name) ? [name] : []
+}
+
+function isOfThisMachine(address: string): boolean {
+  if (isIP(address) === 0) return false
+  return Object.values(networkInterfaces()).some((found) => found?.some((it) => it.address === address))
 }
 
 /** For messages: `port 3000`, `127.0.0.1:3000` or a path. */

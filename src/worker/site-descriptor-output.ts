@@ -13,7 +13,8 @@ type AnyFunction = (...args: unknown[]) => unknown
 type Method = 'write' | 'writeSync' | 'writev' | 'writevSync'
 type Route = (name: StreamName, args: unknown[]) => unknown
 
-const DESCRIPTORS = new Map<unknown, StreamName>([
+/** The numbers of standard output and error. */
+export const DESCRIPTORS: ReadonlyMap<unknown, StreamName> = new Map<unknown, StreamName>([
   [1, 'stdout'],
   [2, 'stderr'],
 ])

@@ -287,24 +287,16 @@ function ownEmit(): void {
   Object.defineProperty(process, 'emit', { value: emit, configurable: true, writable: true })
 }
 
-type Capture = (error: Error) => void
-
-/** A callback for all uncaught errors of a process is one for those of the site. */
+/** A callback for all uncaught errors of a process is one for those of the site: crash.ts calls it. */
 function ownCapture(): void {
-  const captures = new WeakMap<Site, Capture>()
   const { setUncaughtExceptionCaptureCallback: setCapture, hasUncaughtExceptionCaptureCallback: hasCapture } = process
   process.hasUncaughtExceptionCaptureCallback = () => {
     const site = currentSite()
-    return site === undefined ? hasCapture() : captures.has(site)
+    return site === undefined ? hasCapture() : site.captureError !== undefined
   }
   process.setUncaughtExceptionCaptureCallback = (capture) => {
     const site = currentSite()
     if (site === undefined) return setCapture(capture)
-    const former = captures.get(site)
-    if (former !== undefined) site.processEvents.off('uncaughtException', former)
-    captures.delete(site)
-    if (capture === null) return
-    captures.set(site, capture)
-    site.processEvents.on('uncaughtException', capture)
+    site.captureError = capture ?? undefined
   }
 }
