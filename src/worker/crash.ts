@@ -1,10 +1,13 @@
 /**
  * What happens with an error that a site's code did not catch: the site's own handlers on `process` hear of it, or it is
  * logged for that site; the request it belongs to is ended; the thread goes on.
+ *
+ * A site that hears of its errors goes on after them in a process of its own, and so does the request here, unless it was
+ * its handler that failed. Limit: one that is not being answered `UNANSWERED_MS` later is ended, as nobody will.
  */
 import { inspect } from 'node:util'
 import type { Context } from './request-context.ts'
-import { runIn } from './request-context.ts'
+import { runIn, runOutside } from './request-context.ts'
 import type { Site } from './site.ts'
 
 /** Thrown by `process.exit` in a site's code, so that it stops there. Not for a site to catch. */
@@ -18,8 +21,12 @@ export class SiteExit extends Error {
   }
 }
 
+const UNANSWERED_MS = 2_000
+/** What is looked at once more after that time. */
+const suspects = new WeakSet<Context>()
+
 /**
- * Takes an error that nothing in `context` caught. While the site is loading it is why the load failed.
+ * Takes an error that what was called for `context` threw. While the site is loading it is why the load failed.
  */
 export function reportCrash(context: Context, error: unknown): void {
   if (!(error instanceof SiteExit) && tell(context, 'uncaughtException', error, 'uncaughtException')) {
@@ -29,14 +36,31 @@ export function reportCrash(context: Context, error: unknown): void {
   crash(context, error)
 }
 
+/** Takes an error that came up in what `context` has started: a timer, an event. */
+export function reportUncaught(context: Context, error: unknown): void {
+  if (!(error instanceof SiteExit) && tell(context, 'uncaughtException', error, 'uncaughtException')) suspect(context)
+  else crash(context, error)
+}
+
 /** Takes a rejection that nothing in `context` handled. */
 export function reportRejection(context: Context, reason: unknown, promise: Promise<unknown>): void {
   const isTold =
     !(reason instanceof SiteExit) &&
     (tell(context, 'unhandledRejection', reason, promise) ||
       tell(context, 'uncaughtException', reason, 'unhandledRejection'))
-  if (isTold) context.fail?.()
+  if (isTold) suspect(context)
   else crash(context, reason)
+}
+
+/** The request may well be answered by what else it has under way: the site knows of the error. */
+function suspect(context: Context): void {
+  if (context.fail === undefined || suspects.has(context)) return
+  suspects.add(context)
+  const look = (): void => {
+    suspects.delete(context)
+    if (!context.isAnswering) context.fail?.()
+  }
+  runOutside(() => setTimeout(look, UNANSWERED_MS).unref())
 }
 
 function crash(context: Context, error: unknown): void {
@@ -64,12 +88,15 @@ export function exitSite(site: Site, exitCode: number): never {
 /** Lets the site's own listeners have it. @returns whether it has any */
 function tell(context: Context, event: string, ...args: unknown[]): boolean {
   const { site } = context
-  if (site.processEvents.listenerCount(event) === 0) return false
-  const { onLoadCrash } = site
+  const { captureError, onLoadCrash } = site
+  const isCaptured = event === 'uncaughtException' && captureError !== undefined
+  if (!isCaptured && site.processEvents.listenerCount(event) === 0) return false
   // As a rule a handler ends with `process.exit(1)`: the error itself is what should be read then.
   if (onLoadCrash !== undefined) site.onLoadCrash = () => onLoadCrash(args[0])
   try {
-    runIn(context, () => site.processEvents.emit(event, ...args))
+    // As in Node, what captures an error keeps it from the listeners: `domain` does, whose own one would forget whose it is.
+    if (isCaptured) runIn(context, captureError, args[0] as Error)
+    else runIn(context, () => site.processEvents.emit(event, ...args))
   } catch (error) {
     crash(context, error instanceof SiteExit ? args[0] : error)
   } finally {

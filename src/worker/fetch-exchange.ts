@@ -107,6 +107,10 @@ export class FetchExchange implements Exchange {
     this.#drop(reason)
   }
 
+  get isAnswering(): boolean {
+    return this.#isHeadSent
+  }
+
   fail(): void {
     if (this.#isOver || this.#isEnded) return
     if (this.#isHeadSent) this.cut('its code failed in the middle of the answer')

@@ -3,16 +3,23 @@
  * Tells the loader what to reload for, and keeps generations apart that share files.
  *
  * A thread's modules are one for all: a second site (or generation) over the same files would get the first one's
- * instances, with the first one's environment. So as soon as a site's files were loaded before, its graph gets module
- * URLs of its own (`?vhostel=GENERATION`), and its CommonJS files are taken out of the cache first. Packages in
- * `node_modules` stay shared. Nothing is freed by that: only the thread's end frees modules.
+ * instances, with the first one's environment. So what was loaded before for another is loaded once more for a site:
+ * as an ES module by a URL of its own (`?vhostel=GENERATION`), as CommonJS by a cache of its own (module-cache.ts).
+ *
+ * Own files are those in the site's folders, and whatever else its graph has outside of `node_modules`: packages of a
+ * workspace, which are links there. Packages in the site's own folders are each site's, but one for its generations;
+ * those in folders above are shared by the sites below. Nothing is freed: only the thread's end frees modules.
+ *
+ * Limit: ES modules that `require` loads are one for all; Node knows them by their paths alone.
  */
 import { realpathSync } from 'node:fs'
+import type Module from 'node:module'
 import type { LoadHookContext, ResolveHookContext } from 'node:module'
-import Module, { registerHooks } from 'node:module'
-import { dirname, sep } from 'node:path'
+import { registerHooks } from 'node:module'
+import { dirname, join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { markOf, withMark } from './graph-mark.ts'
+import type { LoadOrder } from '../protocol/frames.ts'
+import { markOf, withMark, withoutMarks } from './graph-mark.ts'
 import { currentSite } from './request-context.ts'
 
 /** Thrown through an `import()` of a site's entry that is CommonJS: it has to be loaded another way. */
@@ -24,32 +31,55 @@ export interface SiteFiles {
   readonly all: Set<string>
   /** The last one, which is the one in which a syntax error is. */
   last: string | undefined
+  readonly site: string
+  readonly generation: number
   /** Folders whose files are the site's own, with links resolved and a separator at the end. */
   readonly folders: readonly string[]
+  /** Folders in which packages are the site's own too. */
+  readonly packageFolders: readonly string[]
   /** Set while the entry is tried as an ES module. */
   probedUrl: string | undefined
-  /** Whether its modules have URLs of their own. */
-  hasOwnGraph: boolean
+  /** Whether the files in its folders were loaded for another generation before, of whichever site. */
+  readonly hasOwnGraph: boolean
+  /** Whether they were for another site. */
+  readonly hasOwnPackages: boolean
+  /** What it has loaded once more by `require`, by path. */
+  readonly modules: Record<string, unknown>
   /** Called with each own file that is read for the first time. */
   onFile: ((file: string) => void) | undefined
 }
 
-/** Own files of all sites that were loaded in this thread. */
-const loadedFiles = new Set<string>()
+const PACKAGES = `${sep}node_modules${sep}`
+/** vhostel's own code, which runs in the context of sites too. */
+const OWN_CODE = join(import.meta.dirname, '..', sep)
 
-/** The files of a site that is about to be loaded. @param module absolute path of its entry */
-export function traceSite(root: string, module: string): SiteFiles {
-  const folders = [...new Set([withSeparator(root), withSeparator(dirname(realPath(module)))])]
-  const files: SiteFiles = {
+/** For whom the own files of all sites in this thread were loaded first. */
+const loaders = new Map<string, { site: string; generation: number }>()
+
+/** The files of a site that is about to be loaded. */
+export function traceSite({ root, module, site, generation }: LoadOrder): SiteFiles {
+  const place = dirname(realPath(module))
+  const folders = [...new Set([root, place].map(withSeparator))]
+  const before = [...loaders].filter(([file]) => isUnder(folders, file)).map(([, loader]) => loader)
+  return {
+    site,
+    generation,
     all: new Set(),
     last: undefined,
     folders,
+    packageFolders: [...folders, ...packagesAround(place)],
     probedUrl: undefined,
-    hasOwnGraph: [...loadedFiles].some((file) => isUnder(folders, file)),
+    hasOwnGraph: before.length > 0,
+    hasOwnPackages: before.some((loader) => loader.site !== site),
+    modules: Object.create(null) as SiteFiles['modules'],
     onFile: undefined,
   }
-  if (files.hasOwnGraph) forgetCommonJs(folders)
-  return files
+}
+
+/** A command of a package: what is installed beside it is the program. */
+function packagesAround(place: string): string[] {
+  const at = place.indexOf(PACKAGES)
+  return at < 0 ? [] : [place.slice(0, at + PACKAGES.length)]
 }
 
 /** The URL under which a site's entry is imported. */
@@ -57,9 +87,26 @@ export function entryUrlOf(files: SiteFiles, url: URL, generation: number): stri
   return files.hasOwnGraph ? withMark(url.href, generation) : url.href
 }
 
-/** Whether a path is a site's own file: in one of its folders, outside `node_modules`. */
+/** Whether a path is a site's own file: in one of its folders, or reached from there, outside `node_modules`. */
 export function isOwnFile(files: SiteFiles, path: string): boolean {
-  return isUnder(files.folders, path)
+  return isUnder(files.folders, path) || isLinked(path)
+}
+
+/** Whether a site has to have an instance of its own of this file, because there is one of another's. */
+export function isApart(files: SiteFiles, path: string): boolean {
+  if (isUnder(files.folders, path)) return files.hasOwnGraph
+  if (isLinked(path)) return (loaders.get(path)?.generation ?? files.generation) !== files.generation
+  return files.hasOwnPackages && files.packageFolders.some((folder) => path.startsWith(folder))
+}
+
+/** The site is about to load this file. */
+export function claim(files: SiteFiles, path: string): void {
+  if (!loaders.has(path) && isOwnFile(files, path))
+    loaders.set(path, { site: files.site, generation: files.generation })
+}
+
+function isLinked(path: string): boolean {
+  return !path.includes(PACKAGES) && !path.startsWith(OWN_CODE)
 }
 
 /** Begins to watch. Once a thread. */
@@ -73,46 +120,53 @@ type NextLoad = (url: string, context?: Partial<LoadHookContext>) => Module.Load
 function resolve(specifier: string, context: ResolveHookContext, next: NextResolve): Module.ResolveFnOutput {
   const resolved = next(specifier, context)
   const files = currentSite()?.files
-  if (!files?.hasOwnGraph || !resolved.url.startsWith('file:') || resolved.url.includes('?')) return resolved
-  // `require` knows files by their paths: its cache was cleared instead.
-  const mark = markOf(context.parentURL)
-  if (mark === undefined || !context.conditions.includes('import')) return resolved
-  if (!isOwnFile(files, fileURLToPath(resolved.url))) return resolved
-  return { ...resolved, url: withMark(resolved.url, mark) }
+  if (files === undefined || !resolved.url.startsWith('file:') || resolved.url.includes('?')) return resolved
+  // `require` knows files by their paths: it has a cache of its own instead.
+  if (!context.conditions.includes('import')) return resolved
+  const path = fileURLToPath(resolved.url)
+  claim(files, path)
+  if (!isApart(files, path)) return resolved
+  return { ...resolved, url: withMark(resolved.url, markOf(context.parentURL) ?? files.generation) }
 }
 
 function load(url: string, context: LoadHookContext, next: NextLoad): Module.LoadFnOutput {
   const files = currentSite()?.files
   if (files !== undefined && url.startsWith('file:')) note(files, fileURLToPath(url))
   const loaded = next(url, context)
-  if (files?.probedUrl === url) {
+  const isEntry = files?.probedUrl === url
+  if (isEntry) {
     files.probedUrl = undefined
     if (loaded.format?.startsWith('commonjs')) throw new CommonJsEntry()
-    return asMain(loaded)
   }
-  return loaded
+  return withMeta(loaded, `${isEntry ? SETS_MAIN : ''}${markOf(url) === undefined ? '' : setsUrl(url)}`)
 }
 
-const SETS_MAIN = Buffer.from('import.meta.main=true;')
+const SETS_MAIN = 'import.meta.main=true;'
 const BYTE_ORDER_MARK = Buffer.from('\u{feff}')
 const HASHBANG = Buffer.from('#!')
 const LINE_FEED = 10
 
+/** A module that compares its URL with `process.argv[1]` is to find itself. */
+function setsUrl(url: string): string {
+  return `import.meta.url=${JSON.stringify(withoutMarks(url))};`
+}
+
 /**
- * Makes a site's entry the main module for itself: `import.meta.main` is true, as it would be in a process of its own.
- * Node knows only the module that a process was started with, and has no hook for the object; so the source says it, in
+ * Has a module see in `import.meta` what it would in a process of its own: in a site's entry `main` is true, and no URL has a
+ * mark. Node knows only the module that a process was started with, and has no hook for the object; so the source says it, in
  * front of its first line (or its second, after `#!`), which moves no line. A module that does not ask stays as it is.
  */
-function asMain(loaded: Module.LoadFnOutput): Module.LoadFnOutput {
+function withMeta(loaded: Module.LoadFnOutput, statements: string): Module.LoadFnOutput {
   const { source } = loaded
-  if (!loaded.format?.startsWith('module') || source === undefined || source === null) return loaded
+  if (statements === '' || !loaded.format?.startsWith('module') || source === undefined || source === null)
+    return loaded
   const bytes = typeof source === 'string' ? Buffer.from(source) : bytesOf(source)
-  if (!bytes.includes('import.meta') || !bytes.includes('main')) return loaded
+  if (!bytes.includes('import.meta')) return loaded
   const text = bytes.subarray(bytes.indexOf(BYTE_ORDER_MARK) === 0 ? BYTE_ORDER_MARK.byteLength : 0)
   const hasHashbang = text.indexOf(HASHBANG) === 0
   const at = hasHashbang ? text.indexOf(LINE_FEED) + 1 : 0
   if (hasHashbang && at === 0) return loaded
-  return { ...loaded, source: Buffer.concat([text.subarray(0, at), SETS_MAIN, text.subarray(at)]) }
+  return { ...loaded, source: Buffer.concat([text.subarray(0, at), Buffer.from(statements), text.subarray(at)]) }
 }
 
 function bytesOf(source: ArrayBuffer | SharedArrayBuffer | ArrayBufferView): Buffer {
@@ -124,7 +178,7 @@ function bytesOf(source: ArrayBuffer | SharedArrayBuffer | ArrayBufferView): Buf
 function note(files: SiteFiles, path: string): void {
   if (!isOwnFile(files, path)) return
   files.last = path
-  loadedFiles.add(path)
+  claim(files, path)
   if (files.all.has(path)) return
   files.all.add(path)
   files.onFile?.(path)
@@ -132,12 +186,7 @@ function note(files: SiteFiles, path: string): void {
 
 function isUnder(folders: readonly string[], path: string): boolean {
   const folder = folders.find((one) => path.startsWith(one))
-  return folder !== undefined && !path.slice(folder.length - 1).includes(`${sep}node_modules${sep}`)
-}
-
-function forgetCommonJs(folders: readonly string[]): void {
-  const { _cache: cache } = Module as unknown as { _cache: Record<string, unknown> }
-  for (const path of Object.keys(cache)) if (isUnder(folders, path)) delete cache[path]
+  return folder !== undefined && !path.slice(folder.length - 1).includes(PACKAGES)
 }
 
 function withSeparator(folder: string): string {

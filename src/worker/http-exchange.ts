@@ -147,6 +147,10 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     this.#socket?.destroy()
   }
 
+  get isAnswering(): boolean {
+    return this.#isHeadSent
+  }
+
   fail(): void {
     if (this.#isOver || this.#isEnded) return
     this.#parts = []

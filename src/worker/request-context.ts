@@ -17,6 +17,8 @@ export interface Context {
   rawHeaders?: readonly string[]
   /** Ends the request, if there is one that still waits for its answer. */
   fail?(): void
+  /** Whether its answer has begun. */
+  readonly isAnswering?: boolean
 }
 
 const storage = new AsyncLocalStorage<Context>()

@@ -1,6 +1,6 @@
 /**
  * Native code that is known is at home where the site is whose code calls it: databases (`node:sqlite`, better-sqlite3,
- * sqlite3) and images (sharp) open relative paths by themselves, from the directory of the process. Without this two sites
+ * sqlite3, libsql, lmdb, classic-level) and images (sharp, @napi-rs/canvas) open relative paths by themselves, from the directory of the process. Without this two sites
  * that both open `data.db` would have had one file. Callbacks (sqlite3, sharp, bcrypt) are called as code of the site.
  *
  * Limits: other native code follows the real working directory, in which nothing can be made (pool/worker-process.ts), so
@@ -57,6 +57,10 @@ function changeSqlite(sqlite: Members, folderOf: FolderOf): void {
 const ADDONS: readonly [path: RegExp, change: (addon: Members, folderOf: FolderOf) => void][] = [
   [/[/\\]better-sqlite3[/\\]/, changeBetterSqlite],
   [/[/\\]sqlite3[/\\]/, changeSqlite3],
+  [/[/\\]@libsql[/\\]/, changeLibsql],
+  [/[/\\]@lmdb[/\\]/, changeLmdb],
+  [/[/\\]classic-level[/\\]/, changeLevel],
+  [/[/\\]@napi-rs[/\\]canvas/, changeCanvas],
   [/[/\\](@img[/\\]sharp-[^/\\]+|sharp)[/\\]/, changeSharp],
   [/[/\\]bcrypt[/\\]/, bindAll],
 ]
@@ -85,6 +89,55 @@ function changeSqlite3(addon: Members, folderOf: FolderOf): void {
   }
 }
 
+function changeLibsql(addon: Members, folderOf: FolderOf): void {
+  for (const name of ['databaseOpen', 'databaseOpenWithSync']) replace(addon, name, moving(0, sqliteFile, folderOf))
+}
+
+/** The methods of its class cannot be changed, so each instance gets one in front. */
+function changeLmdb(addon: Members, folderOf: FolderOf): void {
+  const { Env } = addon
+  if (typeof Env !== 'function') return
+  const inFolder = moving(0, optionsInFolder, folderOf)
+  addon.Env = new Proxy(Env as AnyFunction, {
+    construct: (target, args, newTarget) => {
+      const env = Reflect.construct(target, args, newTarget) as Members
+      const open = env.open as AnyFunction
+      const value: AnyFunction = (...given) => Reflect.apply(open, env, inFolder(given))
+      return Object.defineProperty(env, 'open', { value, configurable: true, writable: true })
+    },
+  })
+}
+
+function optionsInFolder(folder: string, options: unknown): unknown {
+  return Object.assign(options as Members, { path: absolutePath(folder, (options as Members).path) })
+}
+
+function changeLevel(addon: Members, folderOf: FolderOf): void {
+  replace(addon, 'db_open', moving(1, absolutePath, folderOf))
+  for (const name of ['destroy_db', 'repair_db']) replace(addon, name, moving(0, absolutePath, folderOf))
+}
+
+function changeCanvas(addon: Members, folderOf: FolderOf): void {
+  const fonts = (addon.GlobalFonts ?? {}) as Members
+  for (const name of ['registerFromPath', 'loadFontsFromDir']) replace(fonts, name, moving(0, absolutePath, folderOf))
+  const image = prototypeOf(addon, 'Image')
+  const source = Object.getOwnPropertyDescriptor(image, 'src')
+  const { set } = source ?? {}
+  if (set === undefined) return
+  Reflect.defineProperty(image, 'src', {
+    ...source,
+    set(value: unknown) {
+      const folder = folderOf()
+      set.call(this, folder === undefined ? value : imageSource(folder, value))
+    },
+  })
+}
+
+/** Where an image is: a file, or the image itself (`data:…`). */
+function imageSource(folder: string, source: unknown): unknown {
+  return typeof source === 'string' && /^\s*data:/i.test(source) ? source : absolutePath(folder, source)
+}
+
 function changeSharp(addon: Members, folderOf: FolderOf): void {
   for (const name of ['pipeline', 'metadata', 'stats']) {
     replace(addon, name, moving(0, imageFiles, folderOf))
@@ -111,7 +164,10 @@ function moving(at: number, move: Move, folderOf: FolderOf): Change {
   }
 }
 
-/** The function, or class, with its arguments changed; in all else the same. One that is not there stays so. */
+/**
+ * The function, or class, with its arguments changed; in all else the same. One that is not there stays so, and so does one
+ * that cannot be changed.
+ */
 function replace(owner: Members, name: string, change: Change): void {
   // Not by reading it: an accessor of a native class throws where it is asked of the prototype.
   const original: unknown = Object.getOwnPropertyDescriptor(owner, name)?.value
@@ -120,7 +176,7 @@ function replace(owner: Members, name: string, change: Change): void {
     apply: (target, self, args) => Reflect.apply(target, self, change(args)),
     construct: (target, args, newTarget) => Reflect.construct(target, change(args), newTarget) as object,
   })
-  Object.defineProperty(owner, name, { value, configurable: true, writable: true, enumerable: true })
+  Reflect.defineProperty(owner, name, { value, configurable: true, writable: true, enumerable: true })
 }
 
 const IN_MEMORY = ':memory:'

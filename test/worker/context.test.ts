@@ -320,7 +320,7 @@ test("a site's own handlers hear of its own errors, and of no other site's", asy
   const listening = await site(t, text)
   const other = await site(t, 'module.exports = () => { throw new Error("not for you") }')
 
-  const replies = [await thread.get(listening), await thread.get(listening, '/reject'), await thread.get(other)]
+  const replies = await Promise.all([thread.get(listening), thread.get(listening, '/reject'), thread.get(other)])
 
   assert.deepEqual(
     replies.map(({ status }) => status),
@@ -330,6 +330,65 @@ test("a site's own handlers hear of its own errors, and of no other site's", asy
   await thread.log(listening, /^rejected b$/)
   const heard = thread.logs.filter((line) => line.generation === listening && line.text.includes('not for you'))
   assert.deepEqual(heard, [])
+})
+
+test('a request goes on after an error of which the site hears, and is ended if nobody answers it', async (t) => {
+  const text = `
+    process.on('unhandledRejection', (reason) => console.log('rejected', reason.message))
+    process.on('uncaughtException', (error) => console.log('heard', error.message))
+    module.exports = (req, res) => {
+      if (req.url === '/stream') res.write('begun, ')
+      Promise.reject(new Error('aside ' + req.url))
+      setTimeout(() => { if (req.url !== '/never') res.end('answered') }, 50)
+      setTimeout(() => { throw new Error('late ' + req.url) }, 10)
+    }`
+  const of = await site(t, text)
+
+  const replies = await Promise.all(['/', '/stream', '/never'].map((path) => thread.get(of, path)))
+
+  assert.deepEqual(
+    replies.map(({ status, text: got }) => [status, got.trim()]),
+    [
+      [200, 'answered'],
+      [200, 'begun, answered'],
+      [500, 'Internal Server Error'],
+    ],
+  )
+  await thread.log(of, /^rejected aside \/$/)
+  await thread.log(of, /^heard late \/$/)
+})
+
+test('what captures uncaught errors has them in place of the listeners, and is none of them', async (t) => {
+  const text = `
+    process.on('newListener', (name) => console.log('listener', name))
+    process.on('uncaughtException', (error) => console.log('heard', error.message))
+    process.setUncaughtExceptionCaptureCallback((error) => { error.response.end('captured ' + error.message) })
+    module.exports = (req, response) => {
+      if (req.url === '/later') process.setUncaughtExceptionCaptureCallback(null)
+      setTimeout(() => { throw Object.assign(new Error(req.url), { response }) })
+    }`
+  const of = await site(t, text)
+
+  const texts = [await thread.get(of, '/first'), await thread.get(of, '/later')].map(({ text: got }) => got)
+
+  assert.equal(texts[0], 'captured /first')
+  await thread.log(of, /^heard \/later$/)
+  const lines = thread.logs.filter(({ generation: from }) => from === of).map(({ text: line }) => line)
+  assert.deepEqual(lines, ['listener uncaughtException', 'heard /later'])
+})
+
+test('domains of Node catch what they are there for', async (t) => {
+  const text = `
+    const domain = require('node:domain')
+    module.exports = (req, res) => {
+      const one = domain.create()
+      one.on('error', (error) => res.end('caught ' + error.message))
+      one.run(() => setTimeout(() => { throw new Error(req.url) }))
+    }`
+  const of = await site(t, text)
+
+  assert.equal((await thread.get(of, '/a')).text, 'caught /a')
+  assert.equal((await thread.get(of, '/b')).text, 'caught /b')
 })
 
 test('a warning of Node in a site does not end the thread', async (t) => {
@@ -352,6 +411,30 @@ test('a site that would start a process for each core listens at once', async (t
   const of = await site(t, text)
 
   assert.equal((await thread.get(of)).text, 'worker 1')
+})
+
+test('a worker of a cluster may send to its primary process, which is nowhere', async (t) => {
+  const text = `
+    const cluster = require('cluster')
+    if (cluster.isMaster) cluster.fork()
+    else require('http').createServer((req, res) => {
+      const isSent = process.send({ cmd: 'notify' }, () => res.end(String(isSent)))
+    }).listen(3000)`
+  const of = await site(t, text)
+
+  assert.equal((await thread.get(of)).text, 'true')
+})
+
+test('what would only send to the primary process does it by itself, and has nothing to send by', async (t) => {
+  const folder = writeSite(t, {
+    'main.cjs': `const log = require('logger')
+      module.exports = (req, res) => res.end(JSON.stringify([log(), typeof process['send'], require('cluster').isPrimary]))`,
+    'node_modules/logger/index.js': `const cluster = require('cluster')
+      module.exports = () => (cluster.isMaster && !cluster.isWorker ? 'written' : process.send('to be written'))`,
+  })
+  await thread.loadWell({ generation: ++generation, module: join(folder, 'main.cjs') })
+
+  assert.deepEqual((await thread.get(generation)).json, ['written', 'undefined', false])
 })
 
 test('a signal that a site sends to its process reaches the site alone', async (t) => {

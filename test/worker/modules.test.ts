@@ -2,7 +2,7 @@
  * Module graphs in one thread: packages in two versions, sites and generations over the same files, files that are read.
  */
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { writeSite } from '../helpers/site-files.ts'
@@ -69,6 +69,125 @@ for (const kind of ['mjs', 'cjs'] as const) {
     assert.equal((await thread.get(second)).text, 'second')
   })
 }
+
+/** A handler that answers with what this expression gives, and a module that remembers for whom it was made. */
+const HANDLES = 'module.exports = async (req, res) => res.end(JSON.stringify'
+const REMEMBERS = 'exports.name = process.env.NAME'
+
+test('what sites over the same files require or import late is their own', async (t) => {
+  const folder = writeSite(t, {
+    'main.cjs': `${HANDLES}([require('./late.cjs').name, (await import('./late.mjs')).name]))`,
+    'late.cjs': REMEMBERS,
+    'late.mjs': 'export const name = process.env.NAME',
+  })
+  const one = await load(join(folder, 'main.cjs'), { NAME: 'one' })
+  const two = await load(join(folder, 'main.cjs'), { NAME: 'two' })
+
+  const replies = [await thread.get(one), await thread.get(two), await thread.get(one)]
+
+  assert.deepEqual(
+    replies.map(({ json }) => json),
+    [
+      ['one', 'one'],
+      ['two', 'two'],
+      ['one', 'one'],
+    ],
+  )
+})
+
+test('packages in the folder of two sites are those of each, and one for the generations of a site', async (t) => {
+  const counts = 'let n = 0; module.exports = () => ++n'
+  const folder = writeSite(t, {
+    'main.cjs': `const dep = require('dep'); ${HANDLES}([dep(), (await import('esm')).default()]))`,
+    'node_modules/dep/index.js': counts,
+    'node_modules/esm/index.mjs': 'let n = 0; export default () => ++n',
+    'node_modules/esm/package.json': '{"exports":"./index.mjs"}',
+  })
+  const module = join(folder, 'main.cjs')
+  const [one, two, three] = [++generation, ++generation, ++generation]
+  await thread.loadWell({ generation: one, site: 'shop', module })
+  await thread.loadWell({ generation: two, site: 'shop', module })
+  await thread.loadWell({ generation: three, site: 'blog', module })
+
+  const replies = [await thread.get(one), await thread.get(two), await thread.get(three)]
+
+  assert.deepEqual(
+    replies.map(({ json }) => json),
+    [
+      [1, 1],
+      [2, 2],
+      [1, 1],
+    ],
+  )
+})
+
+test('a package that passes on what it requires is whole in a second site', async (t) => {
+  const folder = writeSite(t, {
+    'main.mjs':
+      "import dep from 'dep'\nimport own from './own.cjs'\nexport default (req, res) => res.end(dep('x') + own('y'))",
+    'own.cjs': "module.exports = require('./inner.cjs')",
+    'inner.cjs': "exports.mark = 1; module.exports = require('./core.cjs')(exports)",
+    'core.cjs': 'module.exports = ({ mark }) => (text) => text + mark',
+    'node_modules/dep/package.json': '{"main":"./src/index.js"}',
+    'node_modules/dep/src/index.js': "module.exports = require('./node.js')",
+    'node_modules/dep/src/node.js': "exports.mark = 1; module.exports = require('./common')(exports)",
+    'node_modules/dep/src/common.js': 'module.exports = ({ mark }) => (text) => text + mark',
+  })
+  const main = join(folder, 'main.mjs')
+  const sites = [await load(main), await load(main), await load(main)]
+
+  const texts = sites.map(async (of) => (await thread.get(of)).text)
+
+  assert.deepEqual(await Promise.all(texts), ['x1y1', 'x1y1', 'x1y1'])
+})
+
+test('packages in a folder above two sites are one for both', async (t) => {
+  const folder = writeSite(t, {
+    'one/main.cjs': `${HANDLES}([require('dep').name]))`,
+    'two/main.cjs': `${HANDLES}([require('dep').name]))`,
+    'node_modules/dep/index.js': REMEMBERS,
+  })
+  const one = await load(join(folder, 'one/main.cjs'), { NAME: 'one' })
+  const two = await load(join(folder, 'two/main.cjs'), { NAME: 'two' })
+
+  assert.deepEqual([(await thread.get(one)).json, (await thread.get(two)).json], [['one'], ['one']])
+})
+
+for (const kind of ['mjs', 'cjs'] as const) {
+  test(`the packages of a workspace are each site's own files (${kind})`, async (t) => {
+    const main =
+      kind === 'mjs'
+        ? "import { name } from '@acme/lib'\nexport default (req, res) => res.end(name)"
+        : "const { name } = require('@acme/lib')\nmodule.exports = (req, res) => res.end(name)"
+    const folder = writeSite(t, {
+      [`apps/one/main.${kind}`]: main,
+      [`apps/two/main.${kind}`]: main,
+      [`packages/lib/index.${kind}`]: kind === 'mjs' ? 'export const name = process.env.NAME' : REMEMBERS,
+      'packages/lib/package.json': JSON.stringify({ name: '@acme/lib', exports: `./index.${kind}` }),
+    })
+    const file = join(folder, `packages/lib/index.${kind}`)
+    for (const name of ['one', 'two']) {
+      mkdirSync(join(folder, 'apps', name, 'node_modules/@acme'), { recursive: true })
+      symlinkSync('../../../../packages/lib', join(folder, 'apps', name, 'node_modules/@acme/lib'))
+      const module = join(folder, 'apps', name, `main.${kind}`)
+
+      const { files } = await thread.loadWell({ generation: ++generation, module, env: { NAME: name } })
+
+      assert.equal((await thread.get(generation)).text, name)
+      assert.deepEqual([...files].sort(), [module, file])
+    }
+  })
+}
+
+test('a module of a second site finds itself by its URL', async (t) => {
+  const text = `import { pathToFileURL } from 'node:url'
+export default (req, res) => res.end(String(import.meta.url === pathToFileURL(process.argv[1]).href))`
+  const main = join(writeSite(t, { 'main.mjs': text }), 'main.mjs')
+
+  const texts = [await load(main), await load(main)].map(async (of) => (await thread.get(of)).text)
+
+  assert.deepEqual(await Promise.all(texts), ['true', 'true'])
+})
 
 test('an unmodified server listens again in a second generation', async (t) => {
   const folder = writeSite(t, {
@@ -186,3 +305,36 @@ for (const [index, [main, lib, text]] of mains.entries()) {
     }
   })
 }
+
+test('module hooks of a site see its own modules alone', async (t) => {
+  const folder = writeSite(t, {
+    'hooks.mjs': `import { registerHooks } from 'node:module'
+      registerHooks({
+        resolve: (name, context, next) => name === 'virtual' ? { url: 'file:///virtual.mjs', shortCircuit: true } : next(name, context),
+        load: (url, context, next) => url === 'file:///virtual.mjs' ? { format: 'module', source: 'export default "hooked"', shortCircuit: true } : next(url, context),
+      })
+      export default async (req, res) => res.end((await import('virtual')).default)`,
+    'other.mjs':
+      "export default async (req, res) => res.end(await import('virtual').then(() => 'hooked', (error) => error.code))",
+  })
+  const hooked = await load(join(folder, 'hooks.mjs'))
+  const other = await load(join(folder, 'other.mjs'))
+
+  assert.equal((await thread.get(hooked)).text, 'hooked')
+  assert.equal((await thread.get(other)).text, 'ERR_MODULE_NOT_FOUND')
+})
+
+test('a site that registers module hooks for all sites of the thread is told of', async (t) => {
+  const folder = writeSite(t, {
+    'main.mjs': `import { register } from 'node:module'
+      register('data:text/javascript,export const resolve = (name, context, next) => next(name, context)')
+      export default (req, res) => res.end('ok')`,
+  })
+  const of = await load(join(folder, 'main.mjs'))
+
+  await thread.wait(
+    () => thread.offences.some((one) => one.generation === of && /module\.register/.test(one.text)),
+    'an offence',
+  )
+  assert.equal((await thread.get(of)).text, 'ok')
+})

@@ -139,7 +139,77 @@ test('images are read and written in the folder of the site', () => {
   ])
 })
 
+test('libsql opens its files in the folder of the site', () => {
+  const { databaseOpen, databaseOpenWithSync } = load('/app/node_modules/@libsql/linux-x64-gnu/index.node', {
+    databaseOpen: (...args: unknown[]) => args,
+    databaseOpenWithSync: (...args: unknown[]) => args,
+  }) as Record<string, (...args: unknown[]) => unknown[]>
+
+  assert.deepEqual(databaseOpen?.('local.db', 'token'), ['/srv/site/local.db', 'token'])
+  assert.deepEqual(databaseOpen?.(':memory:'), [':memory:'])
+  assert.deepEqual(databaseOpenWithSync?.('replica.db', 'libsql://host'), ['/srv/site/replica.db', 'libsql://host'])
+})
+
+test('a canvas finds images and fonts in the folder of the site', () => {
+  class Image {
+    #from: unknown
+    get src(): unknown {
+      return this.#from
+    }
+    set src(from: unknown) {
+      this.#from = from
+    }
+  }
+  const addon = load('/app/node_modules/@napi-rs/canvas-linux-x64-gnu/skia.linux-x64-gnu.node', {
+    Image,
+    GlobalFonts: { registerFromPath: (...args: unknown[]) => args, loadFontsFromDir: (...args: unknown[]) => args },
+  }) as unknown as { Image: typeof Image; GlobalFonts: Record<string, (...args: unknown[]) => unknown[]> }
+  const bytes = Buffer.from('image')
+
+  const sources = ['logo.png', '/srv/logo.png', 'data:image/png;base64,AA==', bytes].map((source) => {
+    const image = new addon.Image()
+    image.src = source
+    return image.src
+  })
+
+  assert.deepEqual(sources, ['/srv/site/logo.png', '/srv/logo.png', 'data:image/png;base64,AA==', bytes])
+  assert.deepEqual(addon.GlobalFonts.registerFromPath?.('a.ttf', 'A'), ['/srv/site/a.ttf', 'A'])
+  assert.deepEqual(addon.GlobalFonts.loadFontsFromDir?.('fonts'), ['/srv/site/fonts'])
+})
+
+test('key-value stores are opened in the folder of the site', () => {
+  class Env {
+    open(...args: unknown[]): unknown[] {
+      return args
+    }
+  }
+  Object.freeze(Env.prototype)
+  const lmdb = load('/app/node_modules/@lmdb/lmdb-linux-x64/node.napi.glibc.node', { Env }) as { Env: typeof Env }
+  const give = (...args: unknown[]): unknown[] => args
+  const level = load('/app/node_modules/classic-level/prebuilds/linux-x64/classic-level.node', {
+    db_open: give,
+    destroy_db: give,
+  }) as Record<string, typeof give>
+
+  assert.deepEqual(new lmdb.Env().open({ path: 'data', maxDbs: 2 }, 1), [{ path: '/srv/site/data', maxDbs: 2 }, 1])
+  assert.deepEqual(level.db_open?.('context', 'data', {}), ['context', '/srv/site/data', {}])
+  assert.deepEqual(level.destroy_db?.('data'), ['/srv/site/data'])
+})
+
 test('an add-on that is not known is left alone', () => {
   const hash = (): void => {}
   assert.equal(load('/app/node_modules/argon2/x.node', { hash }).hash, hash)
+})
+
+test('what a known add-on does not let be changed stays as it is', () => {
+  const addon = Object.freeze({ databaseOpen: (name: string): string => name })
+  process.dlopen = ((module: { exports: unknown }) => {
+    module.exports = addon
+  }) as unknown as typeof process.dlopen
+  installSiteNatives(() => FOLDER)
+  const module = { exports: {} as typeof addon }
+
+  process.dlopen(module, '/app/node_modules/@libsql/linux-x64-gnu/index.node')
+
+  assert.equal(module.exports.databaseOpen('data.db'), 'data.db')
 })
