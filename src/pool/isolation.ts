@@ -42,14 +42,17 @@ const MAX_TIMER_MS = 0x7fffffff
 export class Isolation {
   readonly #pool: Pool
   readonly #log: Log
+  readonly #onGoingOn: () => void
   readonly #quarantine = new Quarantine<PoolSite>()
   readonly #residencies = new Map<PoolSite, Residency>()
   #timer: NodeJS.Timeout | undefined
   #closed = false
 
-  constructor(pool: Pool, log: Log) {
+  /** @param onGoingOn a site was just taken from threads that it shares, in which it goes on with what it did */
+  constructor(pool: Pool, log: Log, onGoingOn: () => void) {
     this.#pool = pool
     this.#log = log
+    this.#onGoingOn = onGoingOn
   }
 
   /** What a site's settings say; to be told before its first request, and whenever they change. */
@@ -62,7 +65,7 @@ export class Isolation {
   forget(site: PoolSite): void {
     this.#residencies.delete(site)
     this.#quarantine.forget(site)
-    this.#closeOwn(site)
+    this.closeOwn(site, site.limits.stopTimeoutMs)
   }
 
   /** A site did something that it may not, and is known to be the one. */
@@ -81,6 +84,7 @@ export class Isolation {
       this.#log.warn({ site: site.name, offence: kind, why: text, verdict }, 'site did harm')
     }
     this.#place(site)
+    if (verdict === 'convicted' && offence.goesOn) this.#onGoingOn()
     this.#arm()
   }
 
@@ -112,6 +116,17 @@ export class Isolation {
       const message = error instanceof Error ? error.message : String(error)
       if (site.order !== undefined) this.#pool.loadFailed(site, site.order, failedReport(message))
     }
+  }
+
+  /** Ends the process of the site's own, if it has one. Who comes meanwhile gets another. */
+  closeOwn(site: PoolSite, graceMs: number): void {
+    const { workforce } = this.#pool
+    const group = workforce.groups.get(ownGroup(site))
+    if (group === undefined) return
+    workforce
+      .closeGroup(group, graceMs)
+      .catch((error: unknown) => this.#log.error({ err: error }, 'closing a process failed'))
+    this.#pool.seekThread(site)
   }
 
   isAlone(site: PoolSite): boolean {
@@ -150,7 +165,7 @@ export class Isolation {
     // A site that does harm leaves at once; its requests wait for its own process.
     this.#pool.moveSite(site, group)
     if (this.isAlone(site)) this.open(site)
-    else if (wasAlone) this.#closeOwn(site)
+    else if (wasAlone) this.closeOwn(site, site.limits.stopTimeoutMs)
   }
 
   #ownSettings(site: PoolSite, { isolation, pool, uid, gid, environment, root }: Residency): GroupSettings {
@@ -176,15 +191,6 @@ export class Isolation {
       reason: byChoice ? 'isolation = process' : 'in quarantine',
       isOwn: true,
     }
-  }
-
-  #closeOwn(site: PoolSite): void {
-    const group = this.#pool.workforce.groups.get(ownGroup(site))
-    if (group === undefined) return
-    this.#pool.workforce
-      .closeGroup(group, site.limits.stopTimeoutMs)
-      .then(() => this.#pool.seekThread(site))
-      .catch((error: unknown) => this.#log.error({ err: error }, 'closing a process failed'))
   }
 
   #arm(): void {

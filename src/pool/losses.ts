@@ -168,7 +168,8 @@ function sitesOf(threads: readonly PoolThread[]): Set<PoolSite> {
   return new Set(threads.flatMap((thread) => [...thread.sites()]))
 }
 
-function isFromOutside({ signal, isOutOfMemory }: ProcessEnd): boolean {
+function isFromOutside({ signal, isOutOfMemory, neverRan }: ProcessEnd): boolean {
+  if (neverRan) return true
   return !isOutOfMemory && signal !== null && OUTSIDE_SIGNALS.has(signal)
 }
 

@@ -113,6 +113,8 @@ export class PoolThread {
   memoryBytes = 0
   /** Processor time since it began when it was last measured, in ms. */
   cpuMs = 0
+  /** The same with the time for which it waited for a processor. */
+  wantedMs = 0
   /** `performance.now()` of the order to start it. */
   readonly startedAt = performance.now()
   /** What was open when its socket closed. */
@@ -127,6 +129,8 @@ export class PoolThread {
   readonly loading = new Set<PoolSite>()
   /** Generations that were loaded here, or failed to, and are of no use: their code stays until the thread ends. */
   readonly stale = new Map<number, PoolSite>()
+  /** Generations whose first block was seen. */
+  readonly #warm = new Set<number>()
   /** Resolves with whether the thread came up. */
   readonly started: Promise<boolean>
   readonly ended: Promise<void>
@@ -189,11 +193,23 @@ export class PoolThread {
     return report
   }
 
+  /**
+   * Whether a block of the site is the first of its generation here: many programs load the rest of themselves at their
+   * first request, once in each thread.
+   */
+  warmsUp(site: PoolSite): boolean {
+    const generation = [...this.live].findLast(([, owner]) => owner === site)?.[0]
+    if (generation === undefined || this.#warm.has(generation)) return false
+    this.#warm.add(generation)
+    return true
+  }
+
   /** The generation is of no use any more. */
   spoil(generation: number): void {
     const site = this.live.get(generation)
     if (site === undefined) return
     this.live.delete(generation)
+    this.#warm.delete(generation)
     this.stale.set(generation, site)
     this.slot?.spoiled.add(site.lane)
   }

@@ -247,16 +247,9 @@ export class Pool {
     return (await group?.whenReady()) ? group : undefined
   }
 
-  /** What runs in the threads of a site now, by thread; undefined where that cannot be told. */
-  async stacks(site: PoolSite): Promise<Map<number, string | undefined>> {
-    const threads = [...this.workforce.threads.values()].filter((thread) => thread.sites().has(site))
-    // One that has nothing to do is not disturbed.
-    const isIdle = (thread: PoolThread): boolean => thread.late === undefined && thread.link?.open.size === 0
-    const stackOf = async (thread: PoolThread): Promise<[number, string | undefined]> => [
-      thread.id,
-      isIdle(thread) ? '' : await this.#watch.stack(thread),
-    ]
-    return new Map(await Promise.all(threads.map(stackOf)))
+  /** What runs in a thread now, one frame a line. @returns undefined where that cannot be told */
+  stack(thread: PoolThread): Promise<string | undefined> {
+    return this.#watch.stack(thread)
   }
 
   /** A generation that is of no use any more is in this thread until the thread ends. */

@@ -28,6 +28,8 @@ export interface Offence {
   text: string
   /** Whether it cost others so much that one is enough. */
   severe: boolean
+  /** Whether it was done without a request, by timers as a rule: these go on in the threads that the site leaves. */
+  goesOn?: boolean
 }
 
 /** What is known against a site. */

@@ -21,6 +21,8 @@ import { failedReport } from './thread-link.ts'
 
 /** How long no generation may have changed before threads are tidied, in ms: edits come in bursts. */
 const CALM_MS = 2_000
+/** The same after a site did harm without being asked, in ms: it goes on in the threads that it has left, for as long as these live. */
+const HARM_MS = 100
 /** With edits that never calm down, threads are tidied after this long all the same, in ms. */
 const LONGEST_WAIT_MS = 30_000
 /** How often a generation is begun whose threads end for no fault that is known to be its own. */
@@ -34,6 +36,7 @@ export class Renewal {
   #atWork = 0
   readonly #queue: (() => void)[] = []
   #timer: NodeJS.Timeout | undefined
+  #harmTimer: NodeJS.Timeout | undefined
   #waitingSince = 0
   #tidying = false
   #closed = false
@@ -73,6 +76,12 @@ export class Renewal {
     this.#endEmptyThreads()
   }
 
+  /** A site that does harm without being asked has left threads: they are replaced without waiting for calm. */
+  noteHarm(): void {
+    if (this.#closed) return
+    this.#harmTimer ??= setTimeout(() => this.#tidyHarm(), HARM_MS).unref()
+  }
+
   /**
    * Replaces a thread: its sites are loaded in another first, but for those that `drop` says, then it finishes and ends.
    *
@@ -106,6 +115,7 @@ export class Renewal {
   close(): void {
     this.#closed = true
     clearTimeout(this.#timer)
+    clearTimeout(this.#harmTimer)
   }
 
   /** As many at once as the pool has threads: each may start one. */
@@ -177,8 +187,22 @@ export class Renewal {
 
   #tidy(): void {
     this.#timer = undefined
-    if (this.#tidying || this.#closed) return
-    this.#alone(() => this.#tidyAll()).catch((error: unknown) =>
+    if (this.#tidying) this.noteStale()
+    else this.#startTidying(() => true)
+  }
+
+  /** A thread that does not come round is the watch's: it is looked at again once it does. */
+  #tidyHarm(): void {
+    this.#harmTimer = undefined
+    const isLeft = ({ state, stale }: PoolThread): boolean => state === 'ready' && stale.size > 0
+    const left = [...this.#pool.workforce.threads.values()].filter(isLeft)
+    if (this.#tidying || left.some(({ late }) => late !== undefined)) this.noteHarm()
+    if (!this.#tidying && left.length > 0) this.#startTidying(({ late }) => late === undefined)
+  }
+
+  #startTidying(mayEnd: (thread: PoolThread) => boolean): void {
+    if (this.#closed) return
+    this.#alone(() => this.#tidyAll(mayEnd)).catch((error: unknown) =>
       this.#log.error({ err: error }, 'tidying threads failed'),
     )
   }
@@ -193,9 +217,10 @@ export class Renewal {
     }
   }
 
-  async #tidyAll(): Promise<void> {
+  /** @param mayEnd is asked of each thread as its turn comes */
+  async #tidyAll(mayEnd: (thread: PoolThread) => boolean): Promise<void> {
     for (const thread of [...this.#pool.workforce.threads.values()]) {
-      if (this.#closed || thread.state !== 'ready' || thread.stale.size === 0) continue
+      if (this.#closed || thread.state !== 'ready' || thread.stale.size === 0 || !mayEnd(thread)) continue
       if (await this.#moveSites(thread, neverDrop)) await this.#retire(thread)
     }
     await this.#restoreSize()
@@ -234,7 +259,7 @@ export class Renewal {
 
   /** A thread without anything stale for a site that has to leave `from`. */
   async #shelter(site: PoolSite, from: PoolThread): Promise<PoolThread | undefined> {
-    const group = this.#pool.workforce.groups.get(from.group)
+    const group = this.#pool.workforce.homeOf(from)
     if (group === undefined) return undefined
     const clean = this.#clean(site, from)
     if (clean.length > 0 && group.ready > group.size) return clean.sort(byAge)[0]
@@ -243,7 +268,7 @@ export class Renewal {
 
   /** Threads beside `from` that hold nothing stale, and never had the site. */
   #clean(site: PoolSite, from: PoolThread): PoolThread[] {
-    return [...(this.#pool.workforce.groups.get(from.group)?.threads ?? [])].filter(
+    return [...(this.#pool.workforce.homeOf(from)?.threads ?? [])].filter(
       (thread) => thread !== from && thread.state === 'ready' && thread.stale.size === 0 && !isKnownIn(site, thread),
     )
   }
@@ -258,7 +283,7 @@ export class Renewal {
   #endEmptyThreads(): void {
     for (const thread of this.#pool.workforce.threads.values()) {
       if (thread.state !== 'ready' || thread.stale.size === 0 || thread.live.size > 0) continue
-      const group = this.#pool.workforce.groups.get(thread.group)
+      const group = this.#pool.workforce.homeOf(thread)
       if (group === undefined || group.ready <= group.size) continue
       this.#retire(thread).catch((error: unknown) => this.#log.error({ err: error }, 'retiring a thread failed'))
     }

@@ -1,7 +1,7 @@
 /**
  * Keeps the pool in shape while it serves: measures threads and processes, lets groups grow and shrink (elastic.ts),
- * replaces threads that have grown too large or too old (recycling.ts), drops sites that nobody uses, and has what is calm
- * give back memory (trimming.ts).
+ * replaces threads that have grown too large or too old (recycling.ts), drops sites that nobody uses, finds those that work
+ * without being asked (background-work.ts), and has what is calm give back memory (trimming.ts).
  *
  * It looks often while there are requests and seldom while there are none. Limits: one thread is replaced at a time, its
  * replacement loaded first; a group replaces at most one thread in `RECYCLE_EVERY_MS`. Invariant: what is decided here is
@@ -9,6 +9,7 @@
  */
 import { readPss, THREAD_BYTES } from '../core/footprint.ts'
 import type { Log } from '../core/log.ts'
+import { BackgroundWork } from './background-work.ts'
 import { Elastic } from './elastic.ts'
 import type { Isolation } from './isolation.ts'
 import type { Pool } from './pool.ts'
@@ -37,6 +38,7 @@ export class Upkeep {
   readonly #log: Log
   readonly #elastic = new Map<ProcessGroup, Elastic>()
   readonly #trimming = new Trimming()
+  readonly #background: BackgroundWork
   readonly #recycledAt = new Map<ProcessGroup, number>()
   #timer: NodeJS.Timeout | undefined
   #isAwake = false
@@ -45,6 +47,12 @@ export class Upkeep {
   constructor(parts: UpkeepParts, log: Log) {
     this.#parts = parts
     this.#log = log
+    const { pool, isolation } = parts
+    this.#background = new BackgroundWork({
+      stack: (thread) => pool.stack(thread),
+      isSuspicious: (thread) => isShared(thread) && !pool.workforce.isOwn(thread) && !pool.workforce.isFull(thread),
+      offence: (site, offence) => isolation.offence(site, offence),
+    })
     this.#arm(IDLE_LOOK_MS)
   }
 
@@ -74,6 +82,7 @@ export class Upkeep {
       const processes = [...pool.workforce.groups.values()].flatMap((group) => group.processes)
       await Promise.all([pool.workforce.measure(), ...processes.map((process) => process.countDescriptors())])
       this.#trimming.look(pool.workforce.threads.values(), performance.now())
+      this.#background.look(pool.workforce.threads.values(), performance.now())
       for (const group of [...pool.workforce.groups.values()]) await this.#lookAt(group)
     } finally {
       if (!this.#closed) this.#arm(this.#isAwake ? LOOK_MS : IDLE_LOOK_MS)
@@ -100,7 +109,8 @@ export class Upkeep {
     if (sites.size === 0 || ![...sites].every((site) => site.isIdle(now))) return false
     const [site] = sites
     this.#log.info({ site: site?.name }, 'process of a site that nobody uses ends')
-    void this.#parts.pool.workforce.closeGroup(group, 0)
+    // It has one site only.
+    if (site !== undefined) this.#parts.isolation.closeOwn(site, 0)
     return true
   }
 
@@ -142,6 +152,11 @@ export class Upkeep {
     if (suspects.length > 0)
       isolation.suspects(suspects, { kind: 'memory', text: `filled its thread: ${why}`, severe: true })
   }
+}
+
+/** A load takes as much of a processor as it can. */
+function isShared(thread: PoolThread): boolean {
+  return thread.state === 'ready' && thread.loading.size === 0 && thread.sites().size > 1
 }
 
 function figuresOf(thread: PoolThread, now: number): ThreadFigures {

@@ -54,15 +54,14 @@ const LATE_MS = 40
 const STACK_MS = 400
 /** A look holds its thread up for some ms: one that is often still for a moment is looked at so early only this often. */
 const EARLY_LOOK_EVERY_MS = 10_000
-/** How long a supervisor may take to answer before its process counts as stopped. */
+/** How long a supervisor may take to answer, in ms, before the kernel is asked whether its process was stopped; and before nothing goes on without it. */
+const STOPPED_MS = 200
 const SUPERVISOR_MS = 1_000
 const AVOID_MS = 10_000
 /** How often it is seen which sites of a thread that stands still are better off elsewhere. */
 const SEEK_EVERY_MS = 50
 /** A thread that was late for so long without counting that it had no processor is late by its own doing. */
 const OWN_MS = 200
-/** Share of `thread_memory` from which a thread counts as full. */
-const FULL = 0.5
 /** How long the other requests of a process get that is to be killed. */
 const MOVE_GRACE_MS = 3_000
 
@@ -240,7 +239,7 @@ export class Watch {
     late.isLoad = isLoading(thread, site)
     late.exchange = exchange
     thread.blamed = site
-    thread.wasFull = this.#isFull(thread)
+    thread.wasFull = this.#pool.workforce.isFull(thread)
     // In its own process a site may keep as many threads as it likes.
     const isShared = site.lane.group === thread.group && !this.#pool.workforce.isOwn(thread)
     if (slot !== undefined && isShared && site.lane.heldBy === undefined) this.#pool.scheduler.hold(site.lane, slot)
@@ -253,7 +252,8 @@ export class Watch {
     if (late === undefined) return
     const lateMs = now - late.since
     if (thread.slot !== undefined && thread.slot.stalledMs > 0) this.#stillStalled(thread, thread.slot, late, now)
-    if (late.askedAt > 0 && now - late.askedAt > SUPERVISOR_MS) return this.#stopped(thread, lateMs)
+    const silentMs = late.askedAt > 0 ? now - late.askedAt : 0
+    if (silentMs > STOPPED_MS && (this.#killStopped(thread, lateMs) || silentMs > SUPERVISOR_MS)) return
     const step = late.taken
     const next = STEPS[step]
     if (next === undefined || lateMs < this.#dueMs(next, thread)) return
@@ -324,7 +324,7 @@ export class Watch {
     for (const { lane } of loading) this.#pool.scheduler.hold(lane, slot)
     this.#seekCulprit(thread, late)
     // In one that is full nobody loops, most likely: it is the garbage collection that everybody waits for.
-    const mayLoop = late.culprit === undefined && !this.#isFull(thread)
+    const mayLoop = late.culprit === undefined && !this.#pool.workforce.isFull(thread)
     if (mayLoop) await Promise.race([late.whose, this.#ownTime(thread, late, STACK_MS)])
     if (thread.late === late) {
       slot.stalledMs = performance.now() - late.since
@@ -358,7 +358,8 @@ export class Watch {
   /** Not where the supervisor has not said yet what is marked: the next step asks then. */
   #lookEarly(thread: PoolThread): void {
     const isRecent = performance.now() - thread.lookedAt < EARLY_LOOK_EVERY_MS
-    if (thread.late?.askedAt === 0 && !isRecent && !this.#isFull(thread)) this.#seekCulprit(thread, thread.late)
+    if (thread.late?.askedAt === 0 && !isRecent && !this.#pool.workforce.isFull(thread))
+      this.#seekCulprit(thread, thread.late)
   }
 
   #seekCulprit(thread: PoolThread, late: Lateness): void {
@@ -385,8 +386,8 @@ export class Watch {
     const text = stack ?? 'not to be had: the thread is in native code'
     this.#log.warn({ ...this.#evidence(thread, lateMs), stack: text }, 'site keeps its thread')
     const { culprit } = thread.late
-    if (culprit !== undefined && !isLoading(thread, culprit) && !this.#isFull(thread)) {
-      this.#offend(culprit, lateMs, true)
+    if (culprit !== undefined && !isLoading(thread, culprit) && !this.#pool.workforce.isFull(thread)) {
+      this.#offend(thread.late, culprit, lateMs, true)
     }
   }
 
@@ -403,12 +404,6 @@ export class Watch {
     if (sites.size === 1 && only !== undefined) this.#blameSite(thread, only, exchanges[0])
   }
 
-  /** Whoever runs in a thread whose memory another has filled pays for the garbage collection: that is no offence. */
-  #isFull(thread: PoolThread): boolean {
-    const limits = this.#pool.workforce.groups.get(thread.group)?.settings.limits
-    return limits !== undefined && thread.sites().size > 1 && thread.memoryBytes > limits.threadMemoryBytes * FULL
-  }
-
   #retire(thread: PoolThread, lateMs: number): void {
     const [loading, other] = thread.loading
     // It had its time.
@@ -422,7 +417,7 @@ export class Watch {
       void this.#pool.workforce.startThread(thread.group)
     }
     const culprit = thread.late?.culprit
-    if (culprit !== undefined && isLoading(thread, culprit)) this.#offend(culprit, lateMs, true)
+    if (culprit !== undefined && isLoading(thread, culprit)) this.#offend(thread.late, culprit, lateMs, true)
     this.#pool.moveStarted(thread, culprit)
   }
 
@@ -436,26 +431,27 @@ export class Watch {
     if (thread.state !== 'ended') process.kill()
   }
 
-  /** The supervisor runs no site's code: when it is silent, its process was stopped, or gets no processor. */
-  #stopped(thread: PoolThread, lateMs: number): void {
+  /** The supervisor runs no site's code: when it is silent, its process was stopped, or gets no processor. @returns whether it was killed */
+  #killStopped(thread: PoolThread, lateMs: number): boolean {
     const { pid } = thread.process
-    if (pid === undefined) return
-    if (!thread.process.isStopped && lateMs < USUAL_LIMITS.hardLimitMs) return
+    if (pid === undefined) return false
+    if (!thread.process.isStopped && lateMs < USUAL_LIMITS.hardLimitMs) return false
     const what = { process: thread.process.index, pid, forMs: Math.round(lateMs) }
     this.#log.error(what, 'worker process stands still and is killed')
     if (thread.late !== undefined) thread.late.askedAt = 0
     thread.process.kill()
+    return true
   }
 
   /** A short block is an offence, unless the thread had no processor. */
   async #offendIfBusy(thread: PoolThread, late: Lateness, site: PoolSite, forMs: number): Promise<void> {
     const keptMs = forMs - starvedMs(late, await this.#questions.delayMs(thread))
-    if (keptMs >= STALLED_MS) this.#offend(site, keptMs, false)
+    if (keptMs >= STALLED_MS && !thread.warmsUp(site)) this.#offend(late, site, keptMs, false)
   }
 
-  #offend(site: PoolSite, forMs: number, severe: boolean): void {
+  #offend(late: Lateness | undefined, site: PoolSite, forMs: number, severe: boolean): void {
     const text = `kept its thread for ${Math.round(forMs)} ms`
-    this.#pool.offence(site, { kind: 'blocked', text, severe })
+    this.#pool.offence(site, { kind: 'blocked', text, severe, goesOn: late?.exchange === undefined })
   }
 
   #evidence(thread: PoolThread, lateMs: number): object {

@@ -61,6 +61,8 @@ const SAMPLE_EVERY_MS = 250
 const SAMPLE_TIMEOUT_MS = 1_000
 /** How long after a thread's socket its supervisor, or its process' end, may take to be heard of, in ms. */
 const FATE_TIMEOUT_MS = 1_000
+/** Share of `thread_memory` from which a thread counts as full. */
+const FULL = 0.5
 /** A thread that takes so much more than the size at which it is replaced is ended at once. */
 const MEMORY_GUARD = 2
 
@@ -68,6 +70,7 @@ export class Workforce {
   readonly threads = new Map<number, PoolThread>()
   /** Threads that are gone, and why is not known yet. */
   readonly #fallen = new Set<PoolThread>()
+  /** By name, and those that are being closed. */
   readonly groups = new Map<string, ProcessGroup>()
   readonly #settings: WorkforceSettings
   readonly #scheduler: Scheduler<Exchange>
@@ -79,6 +82,7 @@ export class Workforce {
   readonly #server: Server
   #lastThread = 0
   #lastProcess = 0
+  #lastClosing = 0
   readonly #sampleWaiters = new Set<(process: WorkerProcess) => void>()
   #sampler: NodeJS.Timeout | undefined
   #closing = false
@@ -115,7 +119,9 @@ export class Workforce {
    * @throws VHOSTEL_POOL_NOT_STARTED when they are not within 30 s
    */
   async start(): Promise<void> {
-    await listenUnix(this.#server, this.#socketPath)
+    const onRestored = (): void =>
+      this.#log.warn({ socket: this.#socketPath }, 'the sockets in the run folder were taken away, and are made again')
+    await listenUnix(this.#server, this.#socketPath, { onRestored })
     for (const settings of this.#settings.groups) this.openGroup(settings)
     await this.#allReady()
   }
@@ -129,13 +135,16 @@ export class Workforce {
     return group
   }
 
-  /** Ends a group in order: what its threads have, then its processes; at the latest after `graceMs`. */
+  /** Ends a group in order: what its threads have, then its processes; at the latest after `graceMs`. Its name is free at once. */
   async closeGroup(group: ProcessGroup, graceMs: number): Promise<void> {
     if (group.closing) return
     group.closing = true
+    const key = `${group.name}, closing ${++this.#lastClosing}`
+    this.groups.delete(group.name)
+    this.groups.set(key, group)
     await Promise.all([...group.threads].map((thread) => this.retire(thread, graceMs)))
     await Promise.all(group.processes.map((process) => process.close(CLOSE_GRACE_MS)))
-    if (this.groups.get(group.name) === group) this.groups.delete(group.name)
+    this.groups.delete(key)
   }
 
   /**
@@ -158,7 +167,19 @@ export class Workforce {
 
   /** Whether a thread is in a process of one site's own. */
   isOwn(thread: PoolThread): boolean {
-    return this.groups.get(thread.group)?.settings.isOwn === true
+    return this.homeOf(thread)?.settings.isOwn === true
+  }
+
+  /** The group of a thread, which may be closing while another has its name. */
+  homeOf({ process }: PoolThread): ProcessGroup | undefined {
+    for (const group of this.groups.values()) if (group.processes.includes(process)) return group
+    return undefined
+  }
+
+  /** Whether whoever runs there may be paying for the garbage collection of what another has left: that is no offence. */
+  isFull(thread: PoolThread): boolean {
+    const limits = this.homeOf(thread)?.settings.limits
+    return limits !== undefined && thread.sites().size > 1 && thread.memoryBytes > limits.threadMemoryBytes * FULL
   }
 
   /** Ends a thread in order: nothing new, then what it has, then the thread; at the latest after `graceMs`. */
@@ -266,7 +287,7 @@ export class Workforce {
     if (thread === undefined || thread.token !== token || thread.state !== 'starting') return undefined
     thread.connected(link, this.#scheduler.addSlot(id, thread.group))
     const handlers = this.#handlers.onReady(thread)
-    this.groups.get(thread.group)?.becameReady()
+    this.homeOf(thread)?.becameReady()
     this.#onReady()
     return {
       ...handlers,
@@ -283,7 +304,7 @@ export class Workforce {
     const wasRetiring = thread.state === 'retiring'
     thread.end()
     this.threads.delete(thread.id)
-    const group = this.groups.get(thread.group)
+    const group = this.homeOf(thread)
     group?.threads.delete(thread)
     if (thread.slot !== undefined) this.#scheduler.removeSlot(thread.slot)
     thread.link?.close()
@@ -359,6 +380,7 @@ export class Workforce {
       if (thread?.slot === undefined) continue
       thread.memoryBytes = sample.heapUsedBytes + sample.externalBytes
       thread.cpuMs = sample.cpuMs
+      thread.wantedMs = sample.wantedMs
       this.#scheduler.sampled(thread.slot, sample.utilisation, sample.busyMs)
       this.#handlers.onSampled(thread, sample.busyMs)
     }

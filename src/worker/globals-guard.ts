@@ -91,7 +91,7 @@ export class GlobalsGuard {
     const more = changes.length > MAX_NAMED ? ` and ${changes.length - MAX_NAMED} more` : ''
     const text = names.join(', ') + more
     if (site === undefined) this.#ownLog.write('warn', `undone: a site, it is not known which, ${text}`)
-    else this.#tell(site, text)
+    else this.tell(site, text)
   }
 
   #culprit(changes: readonly Change[]): Site | undefined {
@@ -112,7 +112,8 @@ export class GlobalsGuard {
     return [...this.#sites.values()].filter(({ files }) => files.folders.some((folder) => path.startsWith(folder)))
   }
 
-  #tell(site: Site, text: string): void {
+  /** Has the dispatcher know what a site did that concerns all sites of the thread. */
+  tell(site: Site, text: string): void {
     const told = this.#told.get(site) ?? new Set()
     this.#told.set(site, told)
     if (told.has(text) || told.size >= MAX_TOLD) return

@@ -4,9 +4,10 @@
  *
  * A change is a function or an accessor that is another one or gone, a method put in front of an inherited one, anything
  * new in `Object.prototype` (every object has it), and what shows in `for … in` over arrays and functions. New methods
- * that do not show there are let be: polyfills, `reflect-metadata`, what old middleware adds to requests.
+ * that do not show there are let be: polyfills, `reflect-metadata`, what old middleware adds to requests. Stacks may be made
+longer, not shorter: that would take the neighbours' from their logs.
  *
- * Limits: values that are no functions (`EventEmitter.defaultMaxListeners`, `Error.stackTraceLimit`) and classes that Node
+ * Limits: other values that are no functions (`EventEmitter.defaultMaxListeners`) and classes that Node
  * loads only when they are used are not watched; a frozen object is seen, but stays frozen. Invariant: `repair` calls nothing that a site can have changed, so it works in a broken thread.
  */
 import { EventEmitter } from 'node:events'
@@ -62,6 +63,8 @@ export class SharedGlobals {
   repair(): Change[] {
     const changes: Change[] = []
     this.#removeAdditions(changes)
+    // Not held against anybody: many programs set it for themselves.
+    if (!(errorClass.stackTraceLimit >= STACK_DEPTH)) assign(errorClass, 'stackTraceLimit', STACK_DEPTH)
     for (let at = 0; at < this.#values.length; at++) {
       const member = this.#values[at] as Member
       const now = member.owner[member.key]
@@ -131,6 +134,9 @@ export class SharedGlobals {
   }
 }
 
+const errorClass = Error
+/** Node's own. */
+const STACK_DEPTH = 10
 const EMPTY_ARRAY: unknown[] = []
 const emptyFunction = (): void => {}
 

@@ -1,20 +1,20 @@
 /**
- * A site in a thread that it shares may close only descriptors of files. A socket, a pipe or one of the kernel's event
- * queues with a number is a neighbour's, or the event loop's: sites have theirs as objects, never as numbers.
+ * A site in a thread that it shares may close only descriptors of files that sites of the thread have opened. Any other
+ * number is a neighbour's in another thread, or the event loop's: sites have sockets and pipes as objects, never as numbers.
  *
- * What a number is, the kernel says (`/proc/self/fd`, 5 µs; where there is none, nothing is refused). Limits: a file that a
- * neighbour has open by its number can be closed still; so can anything by native code. Invariant: vhostel's own code closes
- * what it likes.
+ * What the kernel says of a number (`/proc/self/fd`) was not enough: one that is free, or a file, at the look can be another
+ * thread's socket at the close. Limits: a file that a neighbour in the same thread has open by its number can be closed still;
+ * so can anything by native code. Invariant: vhostel's own code closes what it likes.
  */
 import fs from 'node:fs'
 import { currentSite } from './request-context.ts'
 
 type AnyFunction = (...args: unknown[]) => unknown
 
-const { readlinkSync } = fs
 /** `EBADF`: what close(2) says of a number that is not open. */
 const BAD_DESCRIPTOR = -9
-const LAST_STANDARD = 2
+/** What sites have opened by number, and not closed. */
+const opened = new Set<number>()
 
 /** Once a thread, before any site is loaded; `syncBuiltinESMExports` afterwards. */
 export function installSiteDescriptors(): void {
@@ -32,21 +32,31 @@ export function installSiteDescriptors(): void {
   replace('closeSync', closeSync, guardedSync as AnyFunction)
   replace('close', close, guarded as AnyFunction)
   guardBinding()
-  noteSinks()
+  noteOpened()
 }
 
-/** Every thread has some of its own for its standard streams: only those that a site has opened itself may it close. */
-const SINK = '/dev/null'
-const ownSinks = new Set<number>()
-
-function noteSinks(): void {
-  const { openSync } = fs
-  const noting: AnyFunction = (path, ...rest) => {
-    const fd = (openSync as AnyFunction)(path, ...rest)
-    if (path === SINK && typeof fd === 'number') ownSinks.add(fd)
+function noteOpened(): void {
+  const { open, openSync } = fs
+  const noteIt = (fd: unknown): void => {
+    if (currentSite() !== undefined && typeof fd === 'number') opened.add(fd)
+  }
+  const notingSync: AnyFunction = (...args) => {
+    const fd = (openSync as AnyFunction)(...args)
+    noteIt(fd)
     return fd
   }
-  replace('openSync', openSync, noting)
+  const noting: AnyFunction = (...args) => {
+    const at = args.findLastIndex((arg) => typeof arg === 'function')
+    const callback = args[at] as AnyFunction | undefined
+    if (callback === undefined) return (open as AnyFunction)(...args)
+    args[at] = (error: unknown, fd: unknown): unknown => {
+      noteIt(fd)
+      return callback(error, fd)
+    }
+    return (open as AnyFunction)(...args)
+  }
+  replace('openSync', openSync, notingSync)
+  replace('open', open, noting)
 }
 
 /** The old way to what is below `node:fs`: deprecated, and still there. */
@@ -65,21 +75,15 @@ function guardBinding(): void {
   }
 }
 
-function replace(name: 'close' | 'closeSync' | 'openSync', original: object, replacement: AnyFunction): void {
+function replace(name: 'close' | 'closeSync' | 'open' | 'openSync', original: object, replacement: AnyFunction): void {
   Object.defineProperties(replacement, Object.getOwnPropertyDescriptors(original))
   Object.defineProperty(fs, name, { value: replacement, configurable: true, writable: true, enumerable: true })
 }
 
-/** Whether a site asks for a number that it cannot have by itself. */
+/** Whether a site asks for a number that it cannot have by itself. What is no number, Node refuses. */
 function isForeign(fd: unknown): boolean {
   if (currentSite() === undefined || typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0) return false
-  if (fd <= LAST_STANDARD) return true
-  try {
-    const target = readlinkSync(`/proc/self/fd/${fd}`)
-    return target === SINK ? !ownSinks.delete(fd) : !target.startsWith('/')
-  } catch {
-    return false
-  }
+  return !opened.delete(fd)
 }
 
 function badDescriptor(syscall: string): Error {

@@ -2,7 +2,8 @@
  * `Error.prepareStackTrace` as each site in a thread sees it: what one sets there makes the stacks of its own errors, and
  * of no other site's. Node asks for it whenever a stack is read for the first time, so whose code reads it decides.
  *
- * Limit: `Error.stackTraceLimit` stays the thread's; V8 reads it only where it is a plain number.
+ * Limit: `Error.stackTraceLimit` stays the thread's (shared-globals.ts keeps it from being lowered); V8 reads it only
+ * where it is a plain number.
  */
 import { currentSite } from './request-context.ts'
 import type { Site } from './site.ts'

@@ -7,6 +7,7 @@
  */
 import { EventEmitter } from 'node:events'
 import type { Server } from 'node:http'
+import type { Socket } from 'node:net'
 import type { Channel } from '../protocol/channel.ts'
 import type { LoadOrder, LogLevel, ModuleType } from '../protocol/frames.ts'
 import type { Exchange, RequestFrame, Wire } from './exchange.ts'
@@ -73,8 +74,12 @@ export class Site implements Context {
   readonly exits: () => void
   /** Called with what nothing in the site caught while it was loading. */
   onLoadCrash: ((error: unknown) => void) | undefined
+  /** Gets what nothing in the site caught, in place of its listeners on `process`. */
+  captureError: ((error: Error) => void) | undefined
   /** The site's requests that are under way. */
   readonly open = new Set<Exchange>()
+  /** Connections of the site to servers of its own (own-connections.ts). */
+  readonly #ownSockets = new Set<Socket>()
   readonly #channel: Channel
   #hasNative = false
   #idleWaiters: (() => void)[] = []
@@ -87,7 +92,7 @@ export class Site implements Context {
     this.stderr = new LineBuffer((level, text) => this.log.write(level, text))
     this.env = createSiteEnv(order.env)
     this.cwd = order.root
-    this.files = traceSite(order.root, order.module)
+    this.files = traceSite(order)
     this.argv = [process.execPath, order.module, ...order.args]
     const { promise, resolve } = Promise.withResolvers<void>()
     this.exited = promise
@@ -123,6 +128,13 @@ export class Site implements Context {
   /** Closes the connections of all requests that are under way. */
   cutOpen(): void {
     for (const exchange of [...this.open]) runIn(exchange, () => exchange.cut())
+    for (const socket of this.#ownSockets) socket.destroy()
+  }
+
+  /** A connection that a server of the site got from the site itself. */
+  addOwnSocket(socket: Socket): void {
+    this.#ownSockets.add(socket)
+    socket.once('close', () => this.#ownSockets.delete(socket))
   }
 
   /** Calls back, as code of the site, as soon as no request of it is under way. */

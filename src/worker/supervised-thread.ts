@@ -1,7 +1,7 @@
 /**
  * One thread as its supervisor sees it: measured, stopped and relieved of requests from outside, without its help.
  *
- * Limits: `isStuck` needs the event loop to have been busy through a whole interval of the caller's; a thread in native
+ * Limits: `stuckMs` needs the event loop to have been busy through a whole interval of the caller's; a thread in native
  * code tells no heap size within `HEAP_TIMEOUT_MS`, and keeps the last one.
  */
 import { constants, setPriority } from 'node:os'
@@ -188,7 +188,7 @@ export class SupervisedThread {
   }
 
   /** What the event loop was busy with since the last call, without the time that it waited for a processor. */
-  #loadSince(): { busyMs: number; utilisation: number; cpuMs: number } {
+  #loadSince(): Pick<ThreadSample, 'busyMs' | 'utilisation' | 'cpuMs' | 'wantedMs'> {
     const now = this.worker.performance.eventLoopUtilization()
     const { ranMs, delayedMs } = kernelTimes(this.#board.kernelId)
     const { active, idle } = this.worker.performance.eventLoopUtilization(now, this.#lastLoad)
@@ -198,7 +198,8 @@ export class SupervisedThread {
     this.#lastLoad = now
     this.#lastDelayMs = delayedMs
     this.#lastRanMs = ranMs
-    return { busyMs, utilisation: active + idle === 0 ? 0 : busyMs / (active + idle), cpuMs: ranMs }
+    const utilisation = active + idle === 0 ? 0 : busyMs / (active + idle)
+    return { busyMs, utilisation, cpuMs: ranMs, wantedMs: ranMs + delayedMs }
   }
 
   /** The sizes of now, or those of the last time when the thread does not answer. */

@@ -114,7 +114,8 @@ function watch(): void {
   }
 }
 
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => {})
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const)
+  process.on(signal, () => {})
 // An exit in order waits for its threads, and one in native code may never come back.
 process.on('disconnect', () => (threads.size === 0 ? process.exit(0) : process.kill(process.pid, 'SIGKILL')))
 process.on('message', (order: SupervisorOrder) => obey(order))

@@ -13,20 +13,23 @@ import type { Channel } from '../protocol/channel.ts'
 import { openChannel } from '../protocol/channel.ts'
 import type { Frame, LoadOrder } from '../protocol/frames.ts'
 import { assertNever } from '../protocol/frames.ts'
-import { reportCrash, reportRejection } from './crash.ts'
+import { reportRejection, reportUncaught } from './crash.ts'
 import { installFetchClasses } from './fetch-classes.ts'
 import { installFileTrace } from './file-trace.ts'
 import { GlobalsGuard } from './globals-guard.ts'
 import { kernelThreadId } from './kernel-thread.ts'
 import { installListenCapture } from './listen-adapter.ts'
 import { LoadTurns } from './load-turns.ts'
+import { installModuleCache } from './module-cache.ts'
 import { installNativeTrace } from './native-trace.ts'
 import { askSupervisor } from './own-process.ts'
 import { currentContext, currentSite } from './request-context.ts'
 import { Requests } from './requests.ts'
 import { Site } from './site.ts'
+import { installSiteChildren } from './site-children.ts'
 import { installSiteCluster } from './site-cluster.ts'
 import { installSiteDescriptors } from './site-descriptors.ts'
+import { installSiteHooks } from './site-hooks.ts'
 import { closeSite, loadSite } from './site-loader.ts'
 import { SiteLog } from './site-log.ts'
 import { installSiteNatives } from './site-natives.ts'
@@ -86,7 +89,7 @@ function main(): void {
     }
   }
 
-  installGlobals()
+  installGlobals(guard)
   catchErrors(ownLog)
   obeySupervisor(board)
   channel.send({ type: 'hello', id: 0, thread: options.thread, token: options.token })
@@ -95,7 +98,7 @@ function main(): void {
 }
 
 /** What sites see as their own, before any of them is loaded. */
-function installGlobals(): void {
+function installGlobals(guard: GlobalsGuard | undefined): void {
   installSiteOutput()
   installSiteProcess(options.alone)
   installSiteStacks()
@@ -104,11 +107,14 @@ function installGlobals(): void {
     installSitePaths(folderOf)
   }
   installSiteNatives(options.alone ? () => undefined : folderOf)
+  installSiteChildren()
   installSiteWorkers(() => homeOf(currentSite()))
   installSiteCluster()
   installListenCapture()
   installFetchClasses()
   installFileTrace()
+  installModuleCache()
+  if (guard !== undefined) installSiteHooks((site, text) => guard.tell(site, text))
   installNativeTrace()
   hideSupervisor()
   Module.syncBuiltinESMExports()
@@ -125,7 +131,7 @@ function homeOf(site: Site | undefined): Home | undefined {
 function catchErrors(ownLog: SiteLog): void {
   process.on('uncaughtException', (error) => {
     const context = currentContext()
-    if (context !== undefined) reportCrash(context, error)
+    if (context !== undefined) reportUncaught(context, error)
     else ownLog.write('fatal', inspect(error))
   })
   process.on('unhandledRejection', (reason, promise) => {

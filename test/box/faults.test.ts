@@ -79,6 +79,114 @@ test('a site that is long in loading is loaded in the end, and one with a reques
   assert.equal(loads, 1, 'it was loaded in vain')
 })
 
+test('what a site does once at its first request, after each reload, is not held against it; what it does again is', async (t) => {
+  const app = `let isWarm = false
+    const burn = () => {
+      const now = () => process.threadCpuUsage().user + process.threadCpuUsage().system
+      for (const until = now() + 300_000; now() < until; );
+    }
+    export default (request, response) => {
+      if (!isWarm || request.url === '/burn') burn()
+      isWarm = true
+      response.end('warm')
+    }`
+  const lazy = { files: { 'app.mjs': app }, more: '[limits]\nslow = 5s\nsoft_limit = 6s\noffences = 2\n' }
+  const box = await startBox(t, { lazy, good: GOOD }, { config: '[pool]\nprocesses = 1\nthreads = 1' })
+  for (let round = 0; round < 3; round++) {
+    assert.equal((await box.ask('lazy')).text, 'warm')
+    await box.reload('lazy')
+  }
+  await box.ask('lazy')
+
+  await box.ask('lazy', '/burn')
+  await box.waitFor('the second block to count', async () => (await box.site('lazy'))?.residency?.offences.length !== 0)
+
+  assert.equal((await box.site('lazy'))?.residency?.offences.length, 1, box.output)
+  assert.equal(await whereIs(box, 'lazy'), 'default')
+})
+
+/** Works in small pieces from its first request on, so that its thread comes round after each. */
+const BUSY = (forEver: string) => `const piece = () => {
+    const now = () => process.threadCpuUsage().user + process.threadCpuUsage().system
+    for (const until = now() + 5_000; now() < until; );
+    ${forEver}
+  }
+  export default (request, response) => {
+    piece()
+    response.end('busy')
+  }`
+
+test('a site that keeps its thread busy without a request is quarantined, though no turn of it is long', async (t) => {
+  const sites = { busy: { files: { 'app.mjs': BUSY('setImmediate(piece)') } }, good: GOOD }
+  const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1\nthreads = 1' })
+  await box.ask('good')
+  await box.ask('busy')
+
+  const isAlone = async (): Promise<boolean> => {
+    assert.equal((await box.ask('good')).text, 'good')
+    return (await whereIs(box, 'busy')) === 'site:busy'
+  }
+  await box.waitFor('the site to have a process of its own', isAlone, 60_000)
+
+  assert.match((await box.site('busy'))?.residency?.offences[0]?.text ?? '', /^kept its thread (?:busy )?for \d+ ms/)
+  assert.equal(await whereIs(box, 'good'), 'default')
+  assert.equal((await box.ask('busy')).text, 'busy')
+})
+
+test('a site that is busy with its requests is not quarantined for that', async (t) => {
+  const sites = { busy: { files: { 'app.mjs': BUSY('') } }, good: GOOD }
+  const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1\nthreads = 1' })
+  await box.ask('good')
+  const until = performance.now() + 4_000
+  const visit = async (): Promise<void> => {
+    while (performance.now() < until) await box.ask('busy')
+  }
+
+  await Promise.all(Array.from({ length: 8 }, visit))
+
+  assert.deepEqual((await box.site('busy'))?.residency?.offences, [])
+  assert.equal(await whereIs(box, 'busy'), 'default')
+})
+
+test('the timers of a quarantined site end soon in the thread that it had shared, however much is edited meanwhile', async (t) => {
+  const app = `import { appendFileSync } from 'node:fs'
+    ${BUSY('appendFileSync("ticks", process.pid + "\\n"); setImmediate(piece)')}`
+  // One is edited, and another keeps the thread from being empty.
+  const sites = { bad: { files: { 'app.mjs': app } }, good: GOOD, calm: GOOD }
+  const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1\nthreads = 1' })
+  await box.ask('good')
+  await box.ask('calm')
+  await box.ask('bad')
+  await box.waitFor('it to work', () => isThere(`${box.dir}/sites/bad/ticks`))
+  const shared = readFileSync(`${box.dir}/sites/bad/ticks`, 'utf8').split('\n')[0]
+  const ticks = (): number =>
+    readFileSync(`${box.dir}/sites/bad/ticks`, 'utf8')
+      .split('\n')
+      .filter((pid) => pid === shared).length
+
+  const isAlone = async (): Promise<boolean> => {
+    await box.ask('calm')
+    return (await whereIs(box, 'bad')) === 'site:bad'
+  }
+  await box.waitFor('the site to have a process of its own', isAlone, 60_000)
+  let [before, edits] = [0, 0]
+  await box.waitFor(
+    'the timer to be gone from the shared process',
+    async () => {
+      before = ticks()
+      // Each edit puts off the tidying that edits wait for.
+      box.write('sites/good/app.mjs', `export default () => new Response('edit ${++edits}')`)
+      await box.reload('good')
+      await new Promise((resolve) => setTimeout(resolve, 500))
+      return ticks() === before
+    },
+    15_000,
+  )
+
+  assert.ok(before > 0)
+  assert.equal((await box.ask('good')).text, `edit ${edits}`)
+})
+
 test('a crash in native code is put on the site that brought it, at its load as in a request, and on no neighbour', async (t) => {
   const addon = crashingAddon()
   assert.ok(addon !== undefined, 'Linux on x64 or arm64 is needed')

@@ -1,5 +1,10 @@
 /** What sites that share a thread see: each its own environment, folder and packages, and nothing of the others. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { rmSync, symlinkSync } from 'node:fs'
+import type { IncomingMessage } from 'node:http'
+import { request } from 'node:http'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import WebSocket from 'ws'
 import type { SiteFixture } from '../helpers/box.ts'
@@ -208,4 +213,44 @@ test('what native code opens by a relative path is no file that sites share', as
   const box = await startBox(t, { one: { files: { 'app.mjs': text } } }, ONE_THREAD)
 
   assert.equal((await box.ask('one', '/')).text, 'refused')
+})
+
+test('a request that comes while the process of its site ends, because nobody used it, gets another process', async (t) => {
+  const code = 'export default (request, response) => response.end(String(process.pid))'
+  const more = 'isolation = process\nidle = 300ms'
+  const box = await startBox(t, { own: { files: { 'app.mjs': code }, more } })
+  const pid = Number((await box.ask('own')).text)
+  // It takes its time.
+  process.kill(pid, 'SIGSTOP')
+  const isEnding = (): boolean => box.output.includes('process of a site that nobody uses ends')
+  await box.waitFor('the end to begin', isEnding)
+  const [late, report] = await Promise.all([box.ask('own'), box.reload('own')])
+  assert.equal(late.status, 200)
+  assert.notEqual(Number(late.text), pid)
+  assert.deepEqual(
+    report.sites.map(({ problems }) => problems),
+    [[]],
+  )
+})
+
+test('a site with a process of its own that is disabled and enabled again does not wait for what it had begun', async (t) => {
+  const code = `export default (request, response) => {
+    if (request.url === '/open') response.write('open')
+    else response.end(String(process.pid))
+  }`
+  const box = await startBox(t, { own: { files: { 'app.mjs': code }, more: 'isolation = process' } })
+  const { text: pid } = await box.ask('own')
+  const open = request({ host: '127.0.0.1', port: box.port, path: '/open', headers: { host: 'own.test' } })
+  open.on('error', () => {}).end()
+  const [answer] = (await once(open, 'response')) as [IncomingMessage]
+  answer.on('error', () => {})
+
+  const link = join(box.dir, 'sites-enabled/own.ini')
+  rmSync(link)
+  await box.waitFor('the site to be gone', async () => (await box.ask('own')).status === 421)
+  symlinkSync('../sites-available/own.ini', link)
+  await box.waitFor('the site to be back', async () => (await box.ask('own')).status === 200)
+  assert.notEqual((await box.ask('own')).text, pid)
+  assert.equal(answer.destroyed, false)
+  open.destroy()
 })

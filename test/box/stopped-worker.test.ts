@@ -8,7 +8,7 @@ import { startBox } from '../helpers/box.ts'
 /** As a busy machine has it: so long it has no processor, and so long it has one. */
 const AWAY_MS = 40
 const AT_WORK_MS = 4
-/** A worker that stands still is killed after a second; with a tenth of a processor it takes some more. */
+/** A worker that stands still is killed after 0.3 s; with a tenth of a processor it takes some more. */
 const SEEN_WITHIN_MS = 20_000
 const FILES = { 'app.mjs': 'export default () => new Response(String(process.pid))' }
 const ONE = { config: '[pool]\nprocesses = 1\nthreads = 1' }

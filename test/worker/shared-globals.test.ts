@@ -204,6 +204,26 @@ test('what a site sets as Error.prepareStackTrace makes its own stacks, and nobo
   assert.equal((await thread.get(1)).status, 200)
 })
 
+for (const code of ['Error.stackTraceLimit = 0', 'delete Error.stackTraceLimit', "Error.stackTraceLimit = 'many'"]) {
+  test(`a site cannot take the stacks of its neighbours: ${code}`, async (t) => {
+    const thread = await startThread(t)
+    const deep = 'const down = (n) => (n === 0 ? new Error().stack : down(n - 1))'
+    await site(t, thread, 1, `${deep}; module.exports = (req, res) => res.end(String(down(20).split('\\n').length))`)
+    await site(t, thread, 2, `module.exports = (req, res) => { ${code}; res.end(String(Error.stackTraceLimit)) }`)
+    const before = (await thread.get(1)).text
+
+    const set = (await thread.get(2)).text
+    const deadline = performance.now() + 5_000
+    let after: string
+    do after = (await thread.get(1)).text
+    while (after !== before && performance.now() < deadline)
+
+    assert.notEqual(set, '10')
+    assert.deepEqual([before, after], ['11', '11'])
+    assert.deepEqual(thread.offences, [])
+  })
+}
+
 test('a site that takes Error.prepareStackTrace away, or defines it, changes it for a moment only', async (t) => {
   const thread = await startThread(t)
   await site(t, thread, 1, STACK)
