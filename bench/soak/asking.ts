@@ -12,7 +12,7 @@ import { connect as connectSecond } from 'node:http2'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Question, Result } from './question.ts'
 import { lostBy, signalOf } from './question.ts'
-import { PARTS } from './site-code.ts'
+import { LONG_PARTS, PARTS } from './site-code.ts'
 import type { Ask } from './sites.ts'
 import { pipeline, talk } from './sockets.ts'
 
@@ -29,7 +29,7 @@ const sessions = new Map<string, ClientHttp2Session>()
 
 /** Asks by HTTP/1.1, or by what `ask` says. */
 export function askFirst(question: Question): Promise<Result> {
-  if (question.ask === 'socket') return talk(question)
+  if (question.ask === 'socket' || question.ask === 'hold') return talk(question)
   if (question.ask === 'pipeline') return pipeline(question)
   const { promise, resolve } = Promise.withResolvers<Result>()
   const { port, site } = question
@@ -64,8 +64,9 @@ export function askFirst(question: Question): Promise<Result> {
   return promise
 }
 
-/** Asks by HTTP/2, all of one site over one connection. */
+/** Asks by HTTP/2, all of one site over one connection; a WebSocket over TLS. */
 export function askSecond(question: Question): Promise<Result> {
+  if (question.ask === 'socket' || question.ask === 'hold') return talk(question)
   const { promise, resolve } = Promise.withResolvers<Result>()
   const body = bodyOf(question)
   const signal = signalOf(question)
@@ -124,7 +125,7 @@ function sessionOf({ port, site }: Question): ClientHttp2Session {
 function pathOf({ ask, id, random, site }: Question): string {
   if (ask === 'big') return `/big/${id}/${sizeOf(id)}`
   if (ask === 'cached') return `/cached/key${random.below(20)}?id=${id}`.replace(/\?.*/, '')
-  if (ask === 'file') return site === 'files' ? '/page.txt' : '/files/page.txt'
+  if (ask === 'file') return site.endsWith('files') ? '/page.txt' : '/files/page.txt'
   return `/${ask}/${id}`
 }
 
@@ -186,9 +187,11 @@ function rightOf({ ask, id, site }: Question, { status, mark, location, body }: 
 }
 
 function wantedText(ask: Ask, id: string, mark: string, body: Body | undefined): string | RegExp {
-  const parts = (line: (n: number) => string): string => Array.from({ length: PARTS }, (_, n) => line(n)).join('')
+  const parts = (line: (n: number) => string, length = PARTS): string =>
+    Array.from({ length }, (_, n) => line(n)).join('')
   if (ask === 'big') return `${id}.`.repeat(Math.ceil(sizeOf(id) / (id.length + 1))).slice(0, sizeOf(id))
   if (ask === 'stream') return parts((n) => `${id} ${n}\n`)
+  if (ask === 'long') return parts((n) => `${id} ${n}\n`, LONG_PARTS)
   if (ask === 'sse') return parts((n) => `data: ${id} ${n}\n\n`)
   if (ask === 'cached') return new RegExp(`^${mark} key\\d+$`)
   if (body === undefined) return `${mark} ${id}`

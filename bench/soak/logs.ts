@@ -8,7 +8,7 @@ import { SITES } from './sites.ts'
 /** pino's number of the level. */
 const WARN = 40
 /** What has no id of its own in its path, or no answer. */
-const UNCOUNTED: ReadonlySet<Ask> = new Set(['cached', 'file', 'socket', 'pipeline'])
+const UNCOUNTED: ReadonlySet<Ask> = new Set(['cached', 'file', 'socket', 'hold', 'pipeline'])
 
 interface AccessLine {
   target: string
@@ -46,7 +46,8 @@ const EXPLAINED = [
 export function checkAccessLog(folder: string, record: Record): void {
   const found = new Map<string, number[]>()
   for (const { target, status, site } of lines<AccessLine>(folder, 'access')) {
-    const key = `${site} ${target.split('/')[2] ?? ''}`
+    // A site may have had another name for a while.
+    const key = `${site?.replace(/-renamed$/, '')} ${target.split('/')[2] ?? ''}`
     found.set(key, [...(found.get(key) ?? []), status])
   }
   for (const { id, site, outcome, ask } of record.visits) {

@@ -17,6 +17,8 @@ export interface Question {
   site: string
   ask: Ask
   id: string
+  /** Over TLS: by HTTP/2, but for WebSockets. */
+  isSecond: boolean
   /** After so many ms the visitor leaves; undefined: stays. */
   leavesAfterMs: number | undefined
   random: Random

@@ -40,9 +40,10 @@ export interface Event {
   site: string | undefined
   /**
    * `loss`: threads or processes end; what may not be run again, and what had begun to be answered, may be lost. `down`: the site may
-   * be away. `all`: nothing is promised. `broken`: its code on the disk does not work.
+   * be away. `all`: nothing is promised. `broken`: its code on the disk does not work. `restart`: the server ends, and another is
+   * started: nobody is there meanwhile, and WebSockets and event streams end at once, but what was asked before is answered.
    */
-  cost: 'loss' | 'down' | 'broken' | 'all'
+  cost: 'loss' | 'down' | 'broken' | 'restart' | 'all'
   from: number
   /** Undefined: lasts. */
   to: number | undefined
@@ -51,6 +52,11 @@ export interface Event {
 /** How long after it an event may still be felt. */
 const AFTERMATH_MS = 3_000
 const LOST: ReadonlySet<Outcome> = new Set([502, 503, 'cut', 'reset'])
+/** Of who meets no server, or one that ends. */
+const UNMET: ReadonlySet<Outcome> = new Set(['cut', 'reset', 503])
+const ENDLESS: ReadonlySet<Ask> = new Set(['socket', 'hold', 'sse'])
+/** From when a request is sent until the server has it, at most. */
+const ARRIVES_WITHIN_MS = 1_000
 const AWAY: ReadonlySet<Outcome> = new Set([421, 502, 503, 504, 'cut', 'reset'])
 
 export class Record {
@@ -68,7 +74,9 @@ export class Record {
   }
 
   problem(text: string): void {
-    this.problems.push(`${Math.round(performance.now())} ms: ${text}`)
+    const line = `${Math.round(performance.now())} ms: ${text}`
+    this.problems.push(line)
+    console.log(`PROBLEM ${line}`)
   }
 }
 
@@ -95,7 +103,7 @@ function problemOf(visit: Visit, events: readonly Event[], mayFail: boolean, may
   if (mark !== undefined) {
     const [name, code, ini] = mark.split('/')
     if (name !== site) return 'an answer of another site'
-    const isAside = visit.ask === 'file' && site !== 'files'
+    const isAside = visit.ask === 'file' && !site.endsWith('files')
     if (!isAside && (Number(code) < floor.code || Number(ini) < floor.ini))
       return `older than ${floor.code}/${floor.ini}`
   }
@@ -104,6 +112,7 @@ function problemOf(visit: Visit, events: readonly Event[], mayFail: boolean, may
   if (felt.some(({ cost }) => cost === 'all')) return undefined
   if (outcome === 'none') return 'no end'
   if (mayFail) return undefined
+  if (felt.some((event) => event.cost === 'restart' && mayMeetRestart(visit, event))) return undefined
   if (felt.some(({ cost }) => cost === 'down') && AWAY.has(outcome)) return undefined
   const isLoss = felt.some(({ cost }) => cost === 'loss')
   if (isLoss && felt.some(({ cost }) => cost === 'broken') && AWAY.has(outcome)) return undefined
@@ -113,7 +122,13 @@ function problemOf(visit: Visit, events: readonly Event[], mayFail: boolean, may
 
 /** What may not be run again, or had begun to be answered. */
 function mayBeLost({ ask, outcome }: Visit): boolean {
-  return outcome === 'cut' || ask === 'post' || ask === 'echo' || ask === 'socket'
+  return outcome === 'cut' || ask === 'post' || ask === 'echo' || ask === 'socket' || ask === 'hold'
+}
+
+/** Who comes when it ends, or holds on to what does not end by itself. */
+function mayMeetRestart({ ask, outcome, from }: Visit, event: Event): boolean {
+  if (!UNMET.has(outcome)) return false
+  return ENDLESS.has(ask) || from > event.from - ARRIVES_WITHIN_MS
 }
 
 function isFelt({ site, from, to }: Event, visit: Visit): boolean {

@@ -9,7 +9,7 @@ import { FAULT_NAMES } from './site-code.ts'
 import type { SoakSite } from './sites.ts'
 import { SITES } from './sites.ts'
 import type { Action, Tools } from './tools.ts'
-import { action } from './tools.ts'
+import { action, actionAlone } from './tools.ts'
 
 /** From a fault until the last step against it is taken, with the process that is killed. */
 const FAULT_LASTS_MS = 6_000
@@ -41,6 +41,10 @@ export class ServerActions {
       action('edit vhostel.ini', server, () => this.#editServer()),
       action('kill worker', server, () => this.#signalWorker('SIGKILL'), false),
       action('stop worker', server, () => this.#signalWorker('SIGSTOP'), false),
+      action('pause worker', server, () => this.#pauseWorker(), false),
+      action('pause server', server, () => this.#pauseServer()),
+      action('storm of reloads', server, () => this.#storm()),
+      actionAlone('restart', server, () => this.#restart()),
       action('fault', offenders, (site) => this.#fault(site), false),
       action('fault', offenders, (site) => this.#fault(site), false),
       action('new certificate', server, () => this.#newCertificate()),
@@ -80,6 +84,47 @@ export class ServerActions {
       return over()
     }
     await this.#tools.until(`${pid} to be gone`, async () => !pidsOf(await this.#tools.world.status()).includes(pid))
+    over()
+  }
+
+  /** Stopped for a time that is too short to be killed for. */
+  async #pauseWorker(): Promise<void> {
+    const pids = pidsOf(await this.#tools.world.status())
+    if (pids.length === 0) return
+    const pid = this.#tools.random.pick(pids)
+    const over = this.#tools.record.begin(`pause of ${pid}`, 'loss')
+    try {
+      process.kill(pid, 'SIGSTOP')
+      await delay(this.#tools.random.below(900))
+      process.kill(pid, 'SIGCONT')
+    } catch {
+      // It was killed.
+    }
+    over()
+  }
+
+  /** Costs nobody anything but time. */
+  async #pauseServer(): Promise<void> {
+    const { pid } = this.#tools.world
+    process.kill(pid, 'SIGSTOP')
+    await delay(this.#tools.random.pick([50, 500, 3_000]))
+    process.kill(pid, 'SIGCONT')
+  }
+
+  async #storm(): Promise<void> {
+    const { world, random } = this.#tools
+    const asked = Array.from({ length: 12 }, async () => {
+      await delay(random.below(400))
+      if (random.chance(0.4)) process.kill(world.pid, 'SIGHUP')
+      else await world.admin('/reload', random.chance(0.5) ? {} : { site: random.pick(modules).name })
+    })
+    await Promise.all(asked)
+  }
+
+  async #restart(): Promise<void> {
+    const { world, record } = this.#tools
+    const over = record.begin('restart', 'restart')
+    console.log(`  ended in ${await world.restart()} ms`)
     over()
   }
 

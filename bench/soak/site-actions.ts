@@ -4,12 +4,14 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { genFile } from './site-code.ts'
 import type { SoakSite } from './sites.ts'
-import { SITES } from './sites.ts'
+import { plainAsk, SITES } from './sites.ts'
 import type { Action, Tools } from './tools.ts'
 import { action } from './tools.ts'
 
 const modules = SITES.filter(({ kind }) => kind === 'module')
 const watched = modules.filter(({ isWatched }) => isWatched)
+/** `require` takes no module that awaits. */
+const awaiting = watched.filter(({ shape }) => shape !== 'commonjs')
 const unwatched = modules.filter(({ isWatched }) => !isWatched)
 const withIni = SITES.filter(({ kind }) => kind !== 'proxy' && kind !== 'static')
 const proxies = SITES.filter(({ kind }) => kind === 'proxy')
@@ -28,7 +30,7 @@ export class SiteActions {
       action('edit code', watched, (site) => this.#editCode(site)),
       action('edit code and reload', unwatched, (site) => this.#editCode(site)),
       action('break code', watched, (site) => this.#breakCode(site)),
-      action('load slowly', watched, (site) =>
+      action('load slowly', awaiting, (site) =>
         this.#editCode(site, 'await new Promise((done) => setTimeout(done, 1500))\n'),
       ),
       action('edit INI', withIni, (site) => this.#editIni(site)),
@@ -141,7 +143,7 @@ export class SiteActions {
     this.#tools.world.unlink(name)
     await this.#tools.until(
       'the site to be gone',
-      async () => (await this.#tools.visitors.visit(site, 'get')).outcome === 421,
+      async () => (await this.#tools.visitors.visit(site, plainAsk(site))).outcome === 421,
     )
     await delay(this.#tools.random.below(1_000))
     this.#tools.world.link(name)

@@ -2,12 +2,15 @@
  * The code of the sites: whatever its shape, each answers the same requests, and every answer bears its mark,
  * `SITE/CODE/INI`: the name, the number of its code, and that of its INI file.
  *
- * `GET /get/ID`, `/wait/ID` (after 20 ms), `/big/ID/BYTES`, `/stream/ID` and `/sse/ID` (parts over 100 ms), `/cached/KEY`;
+ * `GET /get/ID`, `/wait/ID` (after 20 ms), `/big/ID/BYTES`, `/stream/ID` and `/sse/ID` (parts over 100 ms),
+ * `/long/ID` (over 4 s), `/cached/KEY`;
  * `POST /post/ID` tells what it got, and notes `ran ID` in the journal as it begins; `POST /echo/ID` sends back what comes.
  * An offender has `/fault/NAME` besides.
  */
 
 export const PARTS = 5
+/** Of `/long/ID`, with pauses of 100 ms. */
+export const LONG_PARTS = 40
 /** The last number of the code that a file `gen.mjs` says. */
 export const genFile = (gen: number): string => `export const GEN = ${gen}\n`
 
@@ -47,7 +50,7 @@ export default function handle(request, response) {
   if (kind === 'big') return response.setHeader('content-type', 'text/plain').end(big(id, Number(size)))
   if (kind === 'cached') return response.setHeader('cache-control', 'max-age=60').end(mark + ' ' + id)
   if (kind === 'fault') return fault(id, request, response)
-  if (kind === 'stream' || kind === 'sse') return stream(kind, id, response)
+  if (kind === 'stream' || kind === 'sse' || kind === 'long') return stream(kind, id, response)
   if (kind === 'echo') return request.pipe(response)
   if (kind !== 'post') return response.writeHead(404).end()
   ran(id)
@@ -65,10 +68,10 @@ function stream(kind, id, response) {
   let n = 0
   const timer = setInterval(() => {
     response.write(part(kind, id, n))
-    if (++n < ${PARTS}) return
+    if (++n < (kind === 'long' ? ${LONG_PARTS} : ${PARTS})) return
     clearInterval(timer)
     response.end()
-  }, 20)
+  }, kind === 'long' ? 100 : 20)
   response.on('close', () => clearInterval(timer))
 }
 `
@@ -85,7 +88,7 @@ async function handle(request) {
   if (kind === 'wait') return delay(20).then(() => answer(mark + ' ' + id))
   if (kind === 'big') return answer(big(id, Number(size)), { 'content-type': 'text/plain' })
   if (kind === 'cached') return answer(mark + ' ' + id, { 'cache-control': 'max-age=60' })
-  if (kind === 'stream') return answer(ReadableStream.from(parts(kind, id)))
+  if (kind === 'stream' || kind === 'long') return answer(ReadableStream.from(parts(kind, id)))
   if (kind === 'sse') return answer(ReadableStream.from(parts(kind, id)), { 'content-type': 'text/event-stream' })
   if (kind === 'echo') return answer(request.body)
   if (kind !== 'post') return new Response('', { status: 404 })
@@ -95,8 +98,8 @@ async function handle(request) {
 }
 
 async function* parts(kind, id) {
-  for (let n = 0; n < ${PARTS}; n++) {
-    await delay(20)
+  for (let n = 0; n < (kind === 'long' ? ${LONG_PARTS} : ${PARTS}); n++) {
+    await delay(kind === 'long' ? 100 : 20)
     yield new TextEncoder().encode(part(kind, id, n))
   }
 }
@@ -113,6 +116,18 @@ const server = createServer(handler)
 new WebSocketServer({ server }).on('connection', (socket) => {
   socket.send(mark)
   socket.on('message', (data, isBinary) => socket.send(data, { binary: isBinary }))
+})
+if (process.env.KEEP !== undefined) server.keepAliveTimeout = 0
+// Closes what is idle after 30 ms.
+if (process.env.KEEP === 'brief') server.on('request', ({ socket }, response) => {
+  socket.requests = (socket.requests ?? 0) + 1
+  const { requests } = socket
+  response.on('finish', () => setTimeout(() => socket.requests === requests && socket.destroy(), 30))
+})
+// Closes what has been idle when the next request comes.
+if (process.env.KEEP === 'fickle') server.on('connection', (socket) => {
+  socket.on('data', () => socket.isFresh ??= true)
+  setTimeout(() => socket.isFresh && socket.prependOnceListener('data', () => socket.destroy()), 1_000)
 })
 server.listen(process.env.SOCKET ?? process.env.PORT ?? 3000)
 for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => server.close(() => process.exit()))
@@ -158,7 +173,14 @@ export function fault(name, request, response) {
   if (name === 'half') return response.write('half', () => request.socket.destroy())
   if (name === 'leak') held.push(Buffer.alloc(20_000_000, 'x'))
   if (name === 'never') return
+  if (name === 'abort') process.abort()
+  if (name === 'segfault') process.dlopen({ exports: {} }, new URL('crash.node', import.meta.url).pathname)
+  if (name === 'kill') process.kill(process.pid, 'SIGKILL')
+  if (name === 'stop') process.kill(process.pid, 'SIGSTOP')
   response.end(name)
 }
 `
-export const FAULT_NAMES = ['loop', 'burn', 'exit', 'throw', 'reject', 'timer', 'destroy', 'half', 'leak', 'never']
+export const FAULT_NAMES = [
+  ...['loop', 'burn', 'exit', 'throw', 'reject', 'timer', 'destroy', 'half', 'leak', 'never'],
+  ...['abort', 'segfault', 'kill', 'stop'],
+]

@@ -16,6 +16,8 @@ export type Ask =
   | 'socket'
   | 'pipeline'
   | 'file'
+  | 'long'
+  | 'hold'
 
 export interface SoakSite {
   name: string
@@ -26,6 +28,8 @@ export interface SoakSite {
   /** Further sections. */
   more: string
   asks: readonly Ask[]
+  /** Of the servers behind it, what they do with connections that are kept; see site-code.ts. */
+  keeps: '' | 'brief' | 'fickle'
   /** Names of the servers behind a site of `kind = proxy`. */
   upstreams: readonly string[]
   /** Has a certificate, and is asked by HTTP/2 as well. */
@@ -38,8 +42,23 @@ export interface SoakSite {
   isWatched: boolean
 }
 
-const ALL: readonly Ask[] = ['get', 'get', 'wait', 'big', 'stream', 'sse', 'post', 'post', 'echo', 'pipeline', 'cached']
-const WITH_SOCKET: readonly Ask[] = [...ALL, 'socket']
+const SHORT: readonly Ask[] = [
+  'get',
+  'get',
+  'wait',
+  'big',
+  'stream',
+  'sse',
+  'post',
+  'post',
+  'echo',
+  'pipeline',
+  'cached',
+]
+const ALL: readonly Ask[] = [...SHORT, 'long']
+const WITH_SOCKET: readonly Ask[] = [...ALL, 'socket', 'hold']
+/** What may be sent to an upstream again. */
+const AGAIN: readonly Ask[] = ['get', 'wait', 'big', 'stream', 'pipeline', 'cached']
 const LIMITS = '[limits]\nslow = 300ms\nsoft_limit = 600ms\nhard_limit = 1500ms\nquarantine = 4s\ntimeout = 5s\n'
 const SAVED = 'cache = on\n'
 
@@ -63,11 +82,18 @@ export const SITES: readonly SoakSite[] = [
   site('files', { kind: 'static', lines: SAVED, asks: ['file'], isSecure: true }),
   site('handed', { kind: 'proxy', upstreams: ['handed-1', 'handed-2'], asks: WITH_SOCKET, isSecure: true }),
   site('handed-stored', { kind: 'proxy', upstreams: ['stored-1'], lines: SAVED }),
+  site('handed-brief', { kind: 'proxy', upstreams: ['brief-1'], keeps: 'brief', asks: AGAIN }),
+  site('handed-fickle', { kind: 'proxy', upstreams: ['fickle-1'], keeps: 'fickle', asks: AGAIN }),
   site('program', { kind: 'command', shape: 'listen', lines: '', asks: WITH_SOCKET }),
   site('program-port', { kind: 'command', shape: 'listen', lines: 'idle = 2s' }),
   site('sent-on', { kind: 'redirect', lines: '', asks: ['get'] }),
   site('rogue', { shape: 'handler', lines: 'watch = yes', more: LIMITS, isOffender: true }),
   site('rogue-shop', { shape: 'listen', lines: 'pool = shop', more: LIMITS, isOffender: true }),
+  site('rogue-alone', { shape: 'handler', lines: 'isolation = process', more: LIMITS, isOffender: true }),
+  site('nomad', { shape: 'handler', lines: 'watch = yes', asks: SHORT }),
+  site('nomad-alone', { shape: 'listen', lines: 'isolation = process', asks: SHORT }),
+  site('nomad-files', { kind: 'static', asks: ['file'] }),
+  site('nomad-handed', { kind: 'proxy', upstreams: ['nomad-1'], asks: SHORT }),
 ]
 
 /** The pools: one that grows, one whose threads are replaced all the time. */
@@ -84,6 +110,11 @@ threads = 2
 max_requests = 150
 `
 
+/** What answers at once, with the mark of the site. */
+export function plainAsk({ kind }: SoakSite): Ask {
+  return kind === 'static' ? 'file' : 'get'
+}
+
 function site(name: string, given: Partial<SoakSite>): SoakSite {
   const { lines = '' } = given
   return {
@@ -93,6 +124,7 @@ function site(name: string, given: Partial<SoakSite>): SoakSite {
     more: '',
     asks: ALL,
     upstreams: [],
+    keeps: '',
     isSecure: false,
     isOffender: false,
     isRated: false,

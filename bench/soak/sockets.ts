@@ -1,5 +1,6 @@
 /** What is asked for by other means than one request and its answer: pipelines, WebSockets. */
 import { connect } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { WebSocket } from 'ws'
 import type { Question, Result } from './question.ts'
 import { lostBy, signalOf } from './question.ts'
@@ -7,6 +8,9 @@ import type { Outcome } from './record.ts'
 
 const PIPELINED = 4
 const MESSAGES = 5
+/** One that is held says one every so many ms. */
+const HELD_MESSAGES = 20
+const HELD_PAUSE_MS = 200
 
 /** Several requests at once on one connection, the last of which ends it. */
 export function pipeline(question: Question): Promise<Result> {
@@ -54,21 +58,22 @@ function pipelineResult(
   return isRight ? { outcome: 'ok', mark } : { outcome: 'wrong', mark, detail: text.slice(0, 800) }
 }
 
-/** A WebSocket that says some things and gets them back, in order. */
+/** A WebSocket that says some things and gets them back, in order: at once, or, where it is to be held, with pauses. */
 export function talk(question: Question): Promise<Result> {
   const { promise, resolve } = Promise.withResolvers<Result>()
-  const { port, site, id } = question
-  const socket = new WebSocket(`ws://127.0.0.1:${port}/socket/${id}`, { headers: { host: `${site}.test` } })
+  const { id, ask } = question
+  const socket = socketOf(question)
   const signal = signalOf(question)
-  const said = Array.from({ length: MESSAGES }, (_, n) => `${id} ${n} `.repeat(n === 2 ? 20_000 : 1))
+  const length = ask === 'hold' ? HELD_MESSAGES : MESSAGES
+  const said = Array.from({ length }, (_, n) => `${id} ${n} `.repeat(n === 2 ? 20_000 : 1))
   const heard: string[] = []
   let failure: Outcome = 'reset'
   let detail = ''
   signal.addEventListener('abort', () => socket.terminate(), { once: true })
   socket.on('message', (data) => {
     heard.push(String(data))
-    if (heard.length === 1) for (const text of said) socket.send(text)
-    if (heard.length > MESSAGES) socket.close()
+    if (heard.length === 1) void say(socket, said, ask === 'hold')
+    if (heard.length > length) socket.close()
   })
   socket.on('open', () => {
     failure = 'cut'
@@ -83,8 +88,22 @@ export function talk(question: Question): Promise<Result> {
   })
   socket.on('close', () => {
     const [mark, ...rest] = heard
-    if (rest.length === MESSAGES) resolve({ outcome: rest.join() === said.join() ? 'ok' : 'wrong', mark })
+    if (rest.length === length) resolve({ outcome: rest.join() === said.join() ? 'ok' : 'wrong', mark })
     else resolve({ outcome: signal.aborted ? lostBy(signal, question, 'cut') : failure, mark, detail })
   })
   return promise
+}
+
+function socketOf({ port, site, id, isSecond }: Question): WebSocket {
+  const where = isSecond ? `wss://127.0.0.1:${port}` : `ws://127.0.0.1:${port}`
+  const tls = { servername: `${site}.test`, rejectUnauthorized: false }
+  return new WebSocket(`${where}/socket/${id}`, { headers: { host: `${site}.test` }, ...tls })
+}
+
+async function say(socket: WebSocket, texts: readonly string[], isHeld: boolean): Promise<void> {
+  for (const text of texts) {
+    if (socket.readyState !== WebSocket.OPEN) return
+    socket.send(text)
+    if (isHeld) await delay(HELD_PAUSE_MS)
+  }
 }

@@ -4,6 +4,7 @@ import type { SiteStatus } from '../../src/admin/reports.ts'
 import type { Random } from './random.ts'
 import type { Record } from './record.ts'
 import type { SoakSite } from './sites.ts'
+import { plainAsk } from './sites.ts'
 import type { Visitors } from './visitors.ts'
 import type { World } from './world.ts'
 
@@ -16,12 +17,19 @@ export interface Action {
   sites: readonly SoakSite[]
   /** Not beside another action with the same site. */
   isExclusive: boolean
+  /** Not beside any other action. */
+  isAlone: boolean
   act(site: SoakSite): Promise<void>
 }
 
 /** @param isExclusive whether nothing else is done to the site meanwhile */
 export function action(name: string, sites: readonly SoakSite[], act: Action['act'], isExclusive = true): Action {
-  return { name, sites, act, isExclusive }
+  return { name, sites, act, isExclusive, isAlone: false }
+}
+
+/** What is done to the whole server while nobody does anything else. */
+export function actionAlone(name: string, sites: readonly SoakSite[], act: Action['act']): Action {
+  return { name, sites, act, isExclusive: true, isAlone: true }
 }
 
 export class Tools {
@@ -29,6 +37,8 @@ export class Tools {
   readonly record: Record
   readonly visitors: Visitors
   readonly random: Random
+  /** Sites to which something is done that nothing else may be done beside. */
+  readonly busy = new Set<SoakSite>()
 
   constructor(world: World, record: Record, visitors: Visitors, random: Random) {
     this.world = world
@@ -44,7 +54,7 @@ export class Tools {
     const code = kind === 'redirect' ? 0 : want.code
     const deadline = performance.now() + SEEN_WITHIN_MS
     for (;;) {
-      const visit = await this.visitors.visit(site, site.asks.includes('file') && kind === 'static' ? 'file' : 'get')
+      const visit = await this.visitors.visit(site, plainAsk(site))
       const [, gotCode, gotIni] = visit.mark?.split('/').map(Number) ?? []
       if (visit.outcome === 'ok' && gotCode === code && (kind === 'static' || gotIni === want.ini)) break
       if (performance.now() > deadline) {

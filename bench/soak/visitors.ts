@@ -18,7 +18,7 @@ const SHARE_OF_LEAVERS = 0.06
 const LEAVES_WITHIN_MS = 120
 const SHARE_OF_SECOND = 0.4
 /** What HTTP/2 is not asked for here. */
-const FIRST_ONLY: ReadonlySet<Ask> = new Set(['socket', 'pipeline'])
+const FIRST_ONLY: ReadonlySet<Ask> = new Set(['pipeline'])
 
 export class Visitors {
   readonly #world: World
@@ -55,7 +55,8 @@ export class Visitors {
     const { port, tlsPort } = this.#world
     const floor = { ...this.#world.floor(site.name) }
     const from = performance.now()
-    const question = { port: isSecond ? tlsPort : port, site: site.name, ask, id, leavesAfterMs, random: this.#random }
+    const where = { port: isSecond ? tlsPort : port, isSecond }
+    const question = { ...where, site: site.name, ask, id, leavesAfterMs, random: this.#random }
     const { outcome, mark, detail = '' } = await (isSecond ? askSecond : askFirst)(question)
     const to = performance.now()
     const visit = { id, site: site.name, ask, isSecond, from, to, outcome, mark, floor, detail }

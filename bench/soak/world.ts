@@ -6,10 +6,13 @@
 import { mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { dirname, join, resolve } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { StatusReport } from '../../src/admin/reports.ts'
 import { makePair } from '../../test/helpers/certificates.ts'
+import { crashingAddon } from '../chaos/crashing-addon.ts'
 import type { Child } from '../children.ts'
 import { startChild, until } from '../children.ts'
+import { freePort } from '../free-port.ts'
 import { temporaryFolder } from '../temporary-folder.ts'
 import { statusOf } from '../vhostel.ts'
 import type { Floor } from './record.ts'
@@ -20,6 +23,7 @@ import { POOLS, SITES } from './sites.ts'
 const REPOSITORY = resolve(import.meta.dirname, '../..')
 const START_DEADLINE_MS = 60_000
 const ADMIN_DEADLINE_MS = 60_000
+const ENDS_WITHIN_MS = 40_000
 /** Names the processes of one run, in their environment. */
 export const RUN_VARIABLE = 'VHOSTEL_SOAK_RUN'
 
@@ -31,9 +35,16 @@ export class World {
   /** What every answer has at the least. */
   readonly floors = new Map<string, Floor>()
   readonly upstreams = new Map<string, Child>()
+  /** Hosts that a site has besides its own, as in its INI file. */
+  readonly domains = new Map<string, readonly string[]>()
   port = 0
   tlsPort = 0
+  #command = ''
   #child: Child | undefined
+  /** Ends that were wanted. */
+  #isToEnd = false
+  /** Is told what a server printed that ended by itself. */
+  onEnd: (output: string) => void = () => {}
 
   get pid(): number {
     return this.#child?.pid ?? 0
@@ -44,10 +55,13 @@ export class World {
     return this.#child
   }
 
-  /** Writes everything, and starts the upstreams and the server. @param command path of a `bin/vhostel.js` */
+  /** Writes everything, and starts the upstreams and the server, on ports of its own. @param command path of a `bin/vhostel.js` */
   async start(command: string): Promise<void> {
     for (const folder of ['sites-available', 'sites-enabled', 'log']) mkdirSync(join(this.folder, folder))
     symlinkSync(join(REPOSITORY, 'node_modules'), join(this.folder, 'node_modules'))
+    this.#command = command
+    this.port = await freePort()
+    this.tlsPort = await freePort()
     this.write('journal', '')
     this.writeServerIni('')
     this.write(
@@ -57,13 +71,38 @@ export class World {
     this.writePair()
     for (const site of SITES) this.#makeSite(site)
     for (const { name, upstreams } of SITES) for (const upstream of upstreams) await this.startUpstream(upstream, name)
-    const args = [command, 'serve', '--config', join(this.folder, 'vhostel.ini')]
-    const env = { [RUN_VARIABLE]: this.run }
-    this.#child = await startChild(process.execPath, args, { cwd: this.folder, env })
-    const { listen } = await until('vhostel to serve', this.#child, START_DEADLINE_MS, () => this.status())
-    const portOf = (scheme: string): number => Number(new URL(listen.find((url) => url.startsWith(scheme)) ?? '').port)
-    this.port = portOf('http:')
-    this.tlsPort = portOf('https:')
+    await this.#serve()
+  }
+
+  /** Ends the server, as systemd does. @returns how long that took, in ms @throws where it does not end as it should */
+  async end(): Promise<number> {
+    const { child } = this
+    this.#isToEnd = true
+    const from = performance.now()
+    process.kill(child.pid, 'SIGTERM')
+    await Promise.race([child.ended, delay(ENDS_WITHIN_MS, undefined, { ref: false })])
+    const tookMs = Math.round(performance.now() - from)
+    if (child.exitCode !== 0)
+      throw new Error(`the server ended with ${child.exitCode} after ${tookMs} ms: ${child.output.slice(-2_000)}`)
+    return tookMs
+  }
+
+  /** Ends the server, and starts another in its place at once. @returns how long the end took, in ms */
+  async restart(): Promise<number> {
+    const tookMs = await this.end()
+    await this.#serve()
+    return tookMs
+  }
+
+  async #serve(): Promise<void> {
+    const args = [this.#command, 'serve', '--config', join(this.folder, 'vhostel.ini')]
+    const child = await startChild(process.execPath, args, { cwd: this.folder, env: { [RUN_VARIABLE]: this.run } })
+    this.#child = child
+    this.#isToEnd = false
+    void child.ended.then(() => {
+      if (!this.#isToEnd) this.onEnd(child.output.slice(-4_000))
+    })
+    await until('vhostel to serve', child, START_DEADLINE_MS, () => this.status())
   }
 
   status(): Promise<StatusReport | undefined> {
@@ -107,8 +146,10 @@ export class World {
     return readFileSync(join(this.folder, path), 'utf8')
   }
 
+  /** @param more lines of `[server]` @param defaults of `[defaults]` */
   writeServerIni(more: string, defaults = ''): void {
-    const server = '[server]\nlisten = 127.0.0.1:0\nlisten_tls = 127.0.0.1:0\nmax_connections_per_address = 0\n'
+    const [host, tlsHost] = [this.port, this.tlsPort].map((port) => `127.0.0.1:${port}`)
+    const server = `[server]\nlisten = ${host}\nlisten_tls = ${tlsHost}\nmax_connections_per_address = 0\n`
     this.write('vhostel.ini', `${server}${more}${POOLS}[defaults]\nqueue_timeout = 60s\n${defaults}`, true)
   }
 
@@ -134,7 +175,8 @@ export class World {
     const ini = this.mark(name).ini
     const env = `[env]\nSITE = ${name}\nINI_GEN = ${ini}\nJOURNAL = ${join(this.folder, 'journal')}\n`
     const to = kind === 'redirect' ? `[redirect]\nto = https://${ini}.test\n` : ''
-    return `[site]\ndomains = ${name}.test\n${what}${tls}${lines}\n${more}${site.more}${kind === 'redirect' ? to : env}`
+    const domains = [`${name}.test`, ...(this.domains.get(name) ?? [])].join(', ')
+    return `[site]\ndomains = ${domains}\n${what}${tls}${lines}\n${more}${site.more}${kind === 'redirect' ? to : env}`
   }
 
   mark(name: string): Floor {
@@ -156,16 +198,34 @@ export class World {
   async startUpstream(name: string, site: string): Promise<void> {
     const socket = join(this.folder, `${name}.sock`)
     rmSync(socket, { force: true })
-    const env = { SITE: site, INI_GEN: '1', SOCKET: socket, JOURNAL: join(this.folder, 'journal') }
+    const { keeps = '' } = SITES.find((each) => each.name === site) ?? {}
+    const env = {
+      SITE: site,
+      INI_GEN: '1',
+      SOCKET: socket,
+      JOURNAL: join(this.folder, 'journal'),
+      ...(keeps !== '' && { KEEP: keeps }),
+    }
     const cwd = join(this.folder, 'sites', site)
     this.upstreams.set(name, await startChild(process.execPath, ['site.mjs'], { cwd, env }))
+  }
+
+  #folderOf(name: string): string {
+    const folder = join(this.folder, 'sites', name)
+    mkdirSync(folder, { recursive: true })
+    return folder
   }
 
   #makeSite(site: SoakSite): void {
     const { name, kind } = site
     this.written.set(name, { code: 1, ini: 1 })
-    if (kind === 'static') this.write(`sites/${name}/page.txt`, `${name}/1/1\n`)
-    else if (kind !== 'redirect') {
+    if (site.isOffender) writeFileSync(join(this.#folderOf(name), 'crash.node'), crashingAddon() ?? '')
+    if (kind === 'static') {
+      this.write(`sites/${name}/page.txt`, `${name}/1/1\n`)
+      // What the others answer to it.
+      this.write(`sites/${name}/get/any`, `${name}/1/1 any`)
+    }
+    if (kind !== 'static' && kind !== 'redirect') {
       const shape = kind === 'module' ? site.shape : 'listen'
       const files = { ...moduleFiles(shape), 'gen.mjs': genFile(1), 'fault.mjs': site.isOffender ? FAULTS : NO_FAULT }
       for (const [file, text] of Object.entries(files)) this.write(`sites/${name}/${file}`, text)
