@@ -191,6 +191,7 @@ function siteLimits(limits: SiteFile['limits']): SiteLimits {
     quarantineMs: limits.quarantine,
     share: limits.share,
     max: limits.max,
+    maxThreads: limits.max_threads,
   }
 }
 

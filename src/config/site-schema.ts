@@ -185,6 +185,11 @@ const limits = section('Limits of one site.', {
     "Guaranteed part of the pool's turns while other sites wait too. Beyond it, all sites are treated alike.",
   ),
   max: setting(percent, '100%', "Largest part of the pool's places and threads that the site may take."),
+  max_threads: optional(
+    integer(1, 256),
+    'Most threads that the site is loaded in at a time. `1`: all requests go to one copy of the module, for modules that keep ' +
+      'state in memory ([sessions, chat rooms](migrating.md#state-in-memory)). Not set: as many as its requests need.',
+  ),
   max_body: setting(size, '1GB', 'Largest request body. A larger one gets 413.'),
   body_wait: setting(
     duration(0),
@@ -306,6 +311,8 @@ export interface SiteLimits {
   /** Parts of its pool, 0 to 1. */
   share: number
   max: number
+  /** Most threads that it is loaded in at a time; undefined: as many as it needs. */
+  maxThreads: number | undefined
 }
 
 /** Sections whose keys can also be set for all sites, in [defaults]. */

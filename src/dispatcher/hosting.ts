@@ -340,6 +340,7 @@ export class Hosting {
     service.close()
     if (site.pooled !== undefined) {
       site.pooled.adopt(siteLimits(config))
+      this.#pool.leaveSurplus(site.pooled)
       this.#isolation.settle(site.pooled, residencyOf(config))
       this.#pool.seekThread(site.pooled)
       this.#watch(site, [config.module ?? '', ...(site.pooled.loaded?.files ?? [])])

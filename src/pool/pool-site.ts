@@ -36,6 +36,8 @@ export interface SiteLimits {
   /** Part of its group's turns that it has in any case, and most of its places and threads, 0 to 1. */
   share: number
   max: number
+  /** Most threads that it is loaded in at a time; undefined: as many as it needs. */
+  maxThreads: number | undefined
 }
 
 const FIRST_RETRY_MS = 1_000
@@ -91,6 +93,7 @@ export class PoolSite {
     this.lane.maxWaiting = limits.queue
     this.lane.share = limits.share
     this.lane.max = limits.max
+    this.lane.maxThreads = limits.maxThreads ?? Number.POSITIVE_INFINITY
   }
 
   foundNative(): void {

@@ -30,6 +30,7 @@ import { Reroute } from './reroute.ts'
 import type { Lane, Slot } from './scheduler.ts'
 import { Scheduler } from './scheduler.ts'
 import type { ThreadLinkHandlers } from './thread-link.ts'
+import { isCrowded, tuned } from './tuning.ts'
 import { Watch } from './watch.ts'
 import type { ProcessEnd } from './worker-process.ts'
 import type { WorkforceHandlers, WorkforceSettings } from './workforce.ts'
@@ -63,17 +64,6 @@ export interface PoolHandlers {
   onStarved(site: PoolSite): void
 }
 
-/** From this many requests in flight on, a busy thread makes a site spread to one more. */
-const SPREAD_AT = 4
-/** Share of time from which an event loop counts as busy. */
-const BUSY_AT = 0.8
-/**
- * Work in hand up to which a thread is as good as an idle one, in ms; a hundred small requests, or one of a slow site.
- * To wake another thread costs up to 0.1 ms of CPU in a virtual machine, and batches half as large (docs/performance.md).
- */
-const PACK_MS = 2
-/** Work that a thread may be handed before it has begun it, in ms: so long at the most a site waits for another's requests. */
-const BACKLOG_MS = 8
 /** A generation that lost its thread while it was loaded so many times in a row is taken as broken. */
 const MAX_LOST_LOADS = 4
 
@@ -94,13 +84,7 @@ export class Pool {
   private constructor(settings: PoolSettings, handlers: PoolHandlers, log: Log) {
     this.#handlers = handlers
     this.#log = log
-    this.scheduler = new Scheduler({
-      concurrency: settings.concurrency,
-      spreadAt: SPREAD_AT,
-      busyAt: BUSY_AT,
-      packMs: PACK_MS,
-      backlogMs: BACKLOG_MS,
-    })
+    this.scheduler = new Scheduler(tuned(settings.concurrency))
     this.#recording = new Recording(settings.recorder, settings.concurrency)
     this.#losses = new Losses(this.#lossHandlers(), this.memorySuspects, log)
     this.workforce = new Workforce(settings, this.scheduler, this.#workforceHandlers(), log)
@@ -186,6 +170,7 @@ export class Pool {
       return this.seekThread(site)
     }
     this.scheduler.setWarm(site.lane, thread.slot)
+    this.leaveSurplus(site)
     if (!site.lane.warm.has(thread.slot)) return this.seekThread(site)
     this.#drain(thread.slot)
   }
@@ -204,10 +189,22 @@ export class Pool {
   leaveAll(site: PoolSite, except?: PoolThread): void {
     for (const slot of [...site.lane.warm]) {
       const thread = this.workforce.threads.get(slot.thread)
-      if (thread === undefined || thread === except) continue
-      this.scheduler.setCold(site.lane, slot)
-      void thread.closeGenerations(site, site.limits.stopTimeoutMs).then(() => this.#handlers.onStale())
+      if (thread !== undefined && thread !== except) this.leave(site, thread)
     }
+  }
+
+  /** The site's requests go to no more threads than it may be in: to those that it was loaded in first. */
+  leaveSurplus(site: PoolSite): void {
+    for (const slot of [...site.lane.warm].slice(site.lane.maxThreads)) {
+      const thread = this.workforce.threads.get(slot.thread)
+      if (thread !== undefined) this.leave(site, thread)
+    }
+  }
+
+  /** As `leaveAll`, for one thread. */
+  leave(site: PoolSite, thread: PoolThread): void {
+    if (thread.slot !== undefined) this.scheduler.setCold(site.lane, thread.slot)
+    void thread.closeGenerations(site, site.limits.stopTimeoutMs).then(() => this.#handlers.onStale())
   }
 
   /** The site's requests go to the threads of another group from now on; what it has begun it finishes where it is. */
@@ -233,6 +230,8 @@ export class Pool {
     let [waiting, busyThreads] = [0, 0]
     for (const { lane } of this.#sites) {
       if (lane.group !== group.name || lane.heldBy !== undefined || lane.loading !== undefined) continue
+      // One thread more is nothing to a site that may not be in it.
+      if (lane.warm.size >= lane.maxThreads) continue
       // A load ends by itself, and with more threads at it the later.
       if (lane.waiting.size > 0 && ![...lane.warm].some(({ loading }) => loading.size > 0)) waiting += lane.waiting.size
     }
@@ -488,5 +487,3 @@ export class Pool {
     this.#finished(thread, exchange)
   }
 }
-
-const isCrowded = (inFlight: number): boolean => inFlight >= SPREAD_AT

@@ -98,13 +98,13 @@ export class Renewal {
   }
 
   /**
-   * A group wants fewer threads than it has: the one with the fewest sites is moved together with another. One in which a site is
-   * being loaded does not count: it is for that site that there is one more.
+   * A group wants fewer threads than it has: the one with the fewest sites is moved together with another, if it can be one without
+   * sites that keep state. One in which a site is being loaded does not count: it is for that site that there is one more.
    */
   shrink(group: ProcessGroup): void {
     const threads = [...group.threads]
       .filter(({ state, loading }) => state === 'ready' && loading.size === 0)
-      .sort(byLoad)
+      .sort((a, b) => stateful(a) - stateful(b) || byLoad(a, b))
     const [least] = threads
     if (this.#tidying || least === undefined || threads.length <= group.size) return
     this.#alone(async () => {
@@ -253,8 +253,11 @@ export class Renewal {
     // Meanwhile a newer generation may have come, or the thread gone.
     if (site.order !== order) return true
     if (report.shape === undefined) return false
+    const { warm, maxThreads } = site.lane
+    // Else its requests would be spread over more copies than it may have until the thread retires.
+    if (warm.size >= maxThreads) this.#pool.leave(site, from)
     this.#pool.warm(site, to)
-    return site.lane.warm.size > 1
+    return from.slot === undefined || !warm.has(from.slot) || warm.size > 1
   }
 
   /** A thread without anything stale for a site that has to leave `from`. */
@@ -316,6 +319,11 @@ function neverDrop(): boolean {
 
 function byLoad(a: PoolThread, b: PoolThread): number {
   return a.live.size + a.stale.size - b.live.size - b.stale.size
+}
+
+/** How many sites are there that may not be in any number of threads: what they have in memory is lost with this one. */
+function stateful({ slot }: PoolThread): number {
+  return [...(slot?.lanes ?? [])].filter(({ maxThreads }) => Number.isFinite(maxThreads)).length
 }
 
 /** Youngest first: the thread of the last edit takes the place of the one that is left. */

@@ -9,7 +9,7 @@
  *
  * Fairness: a thread is handed only some ms of work that it has not begun, so what waits waits here, by site, and not in
  * its socket in the order of arrival. What becomes free goes to the sites that wait in turn; a site with a `share` has that
- * part of the turns, and none has more than `max` of a group's places and threads.
+ * part of the turns, and none has more than `max` of a group's places and threads, nor is in more than `maxThreads`.
  *
  * Threads are in groups (the default pool, named pools, a process of one site's own), and a site is loaded only in
  * threads of its own group. A thread that has not answered for a moment is late: it gets nothing until it does. A site
@@ -76,6 +76,8 @@ export interface Lane<R> {
   share: number
   /** Most of its group's places and threads that it may take, 0 to 1. */
   max: number
+  /** Most threads that it may be warm in; in these it has its state, so it waits for them also while they stand still. */
+  maxThreads: number
   /** Turns it had, weighted: who has the least is next. */
   turns: number
   /** False where the code on disk is not what is loaded: it cannot spread. */
@@ -212,6 +214,7 @@ export class Scheduler<R> {
       lent: 0,
       share: 0,
       max: 1,
+      maxThreads: Number.POSITIVE_INFINITY,
       turns: 0,
       spreadable: true,
     }
@@ -359,8 +362,9 @@ export class Scheduler<R> {
     return lane.inFlight >= lane.max * this.#settings.concurrency * this.#threadsOf(lane.group)
   }
 
-  /** Whether the site is in as many threads as it may be; those that stand still do not count. */
+  /** Whether the site is in as many threads as it may be; of its part of a group, those that stand still do not count. */
   #hasAllThreads(lane: Lane<R>): boolean {
+    if (lane.warm.size >= lane.maxThreads) return true
     if (lane.max >= 1) return false
     let count = 0
     for (const slot of lane.warm) if (!isLost(lane, slot)) count++

@@ -26,7 +26,8 @@ before(
     site('kit', kit, 'index.js', 'GREETING = salut')
     site('files', copyApp('http-server', box.dir), '../../node_modules/http-server/bin/http-server', 'PORT = 8080')
     site('rest', copyApp('json-server', box.dir), 'start.cjs')
-    site('peers', copyApp('peer', box.dir), 'start.cjs')
+    // Who is there it keeps in memory.
+    site('peers', copyApp('peer', box.dir), 'start.cjs', '[limits]\nmax_threads = 1')
     await box.start()
   },
   { timeout: 300_000 },

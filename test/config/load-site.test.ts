@@ -96,6 +96,7 @@ test('a site that says only what it must has every default', (t) => {
       quarantineMs: 600_000,
       share: 0,
       max: 1,
+      maxThreads: undefined,
     },
     compress: true,
     cache: undefined,

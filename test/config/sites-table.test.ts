@@ -55,6 +55,7 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
       quarantineMs: 1,
       share: 0,
       max: 1,
+      maxThreads: undefined,
     },
     compress: true,
     cache: undefined,

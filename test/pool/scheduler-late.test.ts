@@ -168,6 +168,20 @@ test('a site that may use one thread only goes to another when that one is stall
   assert.equal(scheduler.arrive(lane, '1').load, slots[1])
 })
 
+test('a site with a most of threads waits for one that stalls, and goes to another when it retires', () => {
+  const { scheduler, slots } = pool('default', 'default')
+  const lane = warmLane(scheduler, 'a', slots[0])
+  lane.maxThreads = 1
+  scheduler.setLate(slots[0])
+  slots[0].stalledMs = 100_000
+
+  const whileStalled = scheduler.arrive(lane, '1')
+  scheduler.retireSlot(slots[0])
+
+  assert.deepEqual([whileStalled.slot, whileStalled.load], [undefined, undefined])
+  assert.equal(scheduler.loadTarget(lane), slots[1])
+})
+
 test('a site that keeps a thread is started and loaded nowhere else, and goes on when it is released', () => {
   const { scheduler, slots } = pool('default', 'default', 'default')
   const lane = warmLane(scheduler, 'bad', slots[0], slots[1])

@@ -57,8 +57,9 @@ class Player {
   #count = 0
 
   constructor() {
-    const [, shared, , bounded] = this.lanes
+    const [, shared, single, bounded] = this.lanes
     if (shared) shared.share = 0.3
+    if (single) single.maxThreads = 1
     if (bounded) bounded.max = 0.5
   }
 
@@ -145,6 +146,8 @@ class Player {
 
   #load(lane: Lane<string>, slot: Slot<string>): void {
     this.scheduler.setWarm(lane, slot)
+    // As the pool does where an earlier load was slow to come.
+    for (const surplus of [...lane.warm].slice(lane.maxThreads)) this.scheduler.setCold(lane, surplus)
     this.#drain(slot)
   }
 
@@ -211,6 +214,7 @@ class Player {
     assert.equal(lane.lent, runs.filter((run) => run.isLent).length)
     assert.equal(lane.inFlight + lane.lent, runs.length)
     assert.ok(Number.isFinite(lane.turns))
+    assert.ok(lane.warm.size <= lane.maxThreads)
     for (const request of lane.waiting) assert.equal(this.outcome.get(request), 'waiting', 'given out once')
     for (const slot of lane.warm) {
       assert.ok(slot.accepting && slot.lanes.has(lane))

@@ -21,6 +21,7 @@ const LIMITS = {
   preload: false,
   share: 0,
   max: 1,
+  maxThreads: undefined,
 }
 
 /** @param files that it loaded, beside its module */
