@@ -21,11 +21,19 @@ export interface Checked<T> {
   isBad(section: string, key: string): boolean
 }
 
+/** What can be written in another place, for those who write it here. */
+export interface OtherFile {
+  /** As it is called in messages; undefined for another section of the same file. */
+  file: string | undefined
+  schema: FileSchema
+  /** As in `Checker`. */
+  families?: readonly string[]
+}
+
 export interface Checker<S extends FileSchema> {
   readonly schema: S
   readonly sections: Map<string, SectionMeta>
-  /** Sections of other files, and which file that is; `pool NAME` stands for all that begin with that word. */
-  readonly elsewhere: Record<string, string>
+  readonly others: readonly OtherFile[]
   /** Sections of which there can be more, each with a name behind the word. */
   readonly families: readonly string[]
   listMode(section: string, key: string): ListMode
@@ -34,19 +42,19 @@ export interface Checker<S extends FileSchema> {
 /**
  * Prepares a schema for `checkDocument`.
  *
- * @param elsewhere sections of other files, for the message
+ * @param others for messages
  * @param families sections that can have a name, such as [pool shop]; whoever calls takes those out of the document
  */
 export function createChecker<S extends FileSchema>(
   schema: S,
-  elsewhere: Record<string, string>,
+  others: readonly OtherFile[],
   families: readonly string[] = [],
 ): Checker<S> {
   const sections = describeSchema(schema)
   return {
     schema,
     sections,
-    elsewhere,
+    others,
     families,
     listMode(section, key) {
       const known = sections.get(section)
@@ -158,21 +166,34 @@ function unknownNames<S extends FileSchema>(
   return problems
 }
 
-function unknownSectionHint<S extends FileSchema>({ elsewhere, families, sections }: Checker<S>, name: string): string {
+function unknownSectionHint<S extends FileSchema>({ others, families, sections }: Checker<S>, name: string): string {
   const [word = name, ...rest] = name.split(' ')
-  const known = rest.length === 0 ? name : `${word} NAME`
-  if (Object.hasOwn(elsewhere, known)) return ` here; it belongs in ${elsewhere[known]}`
+  const isThere = (other: OtherFile): boolean =>
+    rest.length === 0 ? name in other.schema.shape : other.families?.includes(word) === true
+  const home = others.find(isThere)
+  if (home?.file !== undefined) return ` here; it belongs in ${home.file}`
   const meant = nearest(word, sections.keys())
   const isFamily = meant !== undefined && families.includes(meant)
   return meaning(isFamily ? [meant, ...rest].join(' ') : meant, '[', ']')
 }
 
 function unknownKeyHint<S extends FileSchema>(checker: Checker<S>, meta: SectionMeta, key: string): string {
-  const isPath = key.startsWith('/')
-  const home = [...checker.sections.values()].find((other) => (isPath ? other.pathKeys : other.keys.has(key)))
-  if (home !== undefined) return ` here; it belongs in [${home.name}]`
+  const home = sectionOf(checker.sections, key)
+  if (home !== undefined) return ` here; it belongs in [${home}]`
+  for (const { file, schema } of checker.others) {
+    const there = sectionOf(describeSchema(schema), key)
+    if (there !== undefined) return ` here; it belongs in [${there}]${file === undefined ? '' : ` of ${file}`}`
+  }
   const meant = nearest(key, meta.keys.keys())
   return meant === undefined ? meaningElsewhere(checker, key) : meaning(meant, '', '')
+}
+
+/** The section in which a key is at home; not [defaults], which has those of sites. */
+function sectionOf(sections: ReadonlyMap<string, SectionMeta>, key: string): string | undefined {
+  for (const { name, keys, pathKeys } of sections.values()) {
+    if (name !== 'defaults' && (key.startsWith('/') ? pathKeys !== undefined : keys.has(key))) return name
+  }
+  return undefined
 }
 
 /** A key of another section, misspelt. */

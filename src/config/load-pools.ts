@@ -12,8 +12,8 @@ import type { IniDocument, IniSection } from './ini.ts'
 import { formatSize } from './measures.ts'
 import type { Problem } from './problems.ts'
 import { fileProblem, quote } from './problems.ts'
-import type { PoolConfig, serverSchema } from './server-schema.ts'
-import { namedPoolSchema } from './server-schema.ts'
+import type { PoolConfig } from './server-schema.ts'
+import { namedPoolSchema, serverSchema } from './server-schema.ts'
 import { DEFAULT_POOL } from './site-schema.ts'
 
 export interface PoolsRead {
@@ -25,7 +25,7 @@ type PoolKeys = z.output<typeof namedPoolSchema>['pool']
 
 const HEADER = /^pool (.+)$/
 const NAME = /^[a-z][a-z0-9_-]{0,31}$/
-const checker = createChecker(namedPoolSchema, {})
+const checker = createChecker(namedPoolSchema, [{ file: undefined, schema: serverSchema }])
 
 /** Takes the [pool NAME] sections out of a document. */
 export function splitPools(document: IniDocument): { document: IniDocument; named: Map<string, IniSection> } {

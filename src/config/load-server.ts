@@ -5,7 +5,7 @@ import { existsSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { z } from 'zod'
 import { MAX_SOCKET_PATH_BYTES } from '../core/socket-path.ts'
-import type { Checked, Checker } from './check.ts'
+import type { Checked, Checker, OtherFile } from './check.ts'
 import { checkDocument, createChecker, keyProblem, lineOf } from './check.ts'
 import { checkDefaults } from './check-defaults.ts'
 import type { ErrorPages } from './error-pages.ts'
@@ -41,18 +41,12 @@ export interface ServerLoad {
 const MAX_RUN_PATH_BYTES = 80
 
 const OWN_FILE = "a site's own file"
-const SITE_SECTIONS = Object.fromEntries(Object.keys(siteSchema.shape).map((name) => [name, OWN_FILE]))
-const { errors: _, ...ONLY_OF_SITES } = SITE_SECTIONS
-const LOGGING_SECTIONS = { log: 'logging.ini', access: 'logging.ini', files: 'logging.ini' }
-const serverChecker = createChecker(serverSchema, { ...ONLY_OF_SITES, ...LOGGING_SECTIONS }, ['pool'])
-const loggingChecker = createChecker(loggingSchema, {
-  server: 'vhostel.ini',
-  pool: 'vhostel.ini',
-  'pool NAME': 'vhostel.ini',
-  acme: 'vhostel.ini',
-  defaults: 'vhostel.ini',
-  ...SITE_SECTIONS,
-})
+const SITE: OtherFile = { file: OWN_FILE, schema: siteSchema }
+const LOGGING: OtherFile = { file: 'logging.ini', schema: loggingSchema }
+const SERVER: OtherFile = { file: 'vhostel.ini', schema: serverSchema, families: ['pool'] }
+// What is for logs is in logging.ini for the server, though sites have a section of that name too.
+const serverChecker = createChecker(serverSchema, [LOGGING, SITE], ['pool'])
+const loggingChecker = createChecker(loggingSchema, [SERVER, SITE])
 const siteSections = describeSchema(siteSchema)
 
 /**

@@ -11,6 +11,7 @@ import { linkTargets, realPath } from './links.ts'
 import { readCertificate } from './load-certificate.ts'
 import { siteLogs } from './log-schema.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
+import { loggingSchema, serverSchema } from './server-schema.ts'
 import { checkAcme } from './site-acme.ts'
 import { checkBackend } from './site-backend.ts'
 import { cacheSettings } from './site-cache.ts'
@@ -32,15 +33,10 @@ export type { SiteLoad, SiteSurroundings } from './site-reading.ts'
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]*$/
 const MAX_NAME_LENGTH = 100
-const checker = createChecker(siteSchema, {
-  server: 'vhostel.ini',
-  pool: 'vhostel.ini',
-  'pool NAME': 'vhostel.ini',
-  acme: 'vhostel.ini',
-  defaults: 'vhostel.ini',
-  access: 'logging.ini',
-  files: 'logging.ini',
-})
+const checker = createChecker(siteSchema, [
+  { file: 'vhostel.ini', schema: serverSchema, families: ['pool'] },
+  { file: 'logging.ini', schema: loggingSchema },
+])
 
 /**
  * Reads and checks a site's file.
@@ -96,6 +92,8 @@ function readSite(
     readAnyKey: (section, entry) => (section === 'options' ? readOption(entry) : entry.values[0]?.text),
   })
   load.problems.push(...checked.problems)
+  // What stands above all sections would be said to be missing besides.
+  if (document.problems.some(({ section, key }) => section === undefined && key !== undefined)) return
   const site: SiteBeingRead = { load, document, checked, realFile, defaults: server.defaults }
   const domains = checkDomains(site)
   const place = checkPlace(site, server)

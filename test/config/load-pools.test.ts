@@ -67,7 +67,7 @@ group = root
   assert.deepEqual(serverProblems(folder), [
     'vhostel.ini:2: [pool shop] thread: the key is not known; did you mean threads?',
     'vhostel.ini:3: [pool shop] threads: "4..2" begins above its end: write 2..4',
-    'vhostel.ini:4: [pool shop] concurrency: the key is not known',
+    'vhostel.ini:4: [pool shop] concurrency: the key is not known here; it belongs in [pool]',
     'vhostel.ini:5: [pool default]: "default" is the name of [pool] itself: write [pool]',
     'vhostel.ini:6: [pool Big]: "Big" cannot be the name of a pool: lower-case letters, digits, "-" and "_", beginning with a letter, 32 at most',
     'vhostel.ini:7: [pool shop]: the section already began on line 1: put all its keys in one place',

@@ -162,7 +162,7 @@ level = info
     'vhostel.ini:6: [pool] threads: "many" is not auto, a range such as 1..4, or a whole number from 1 to 256',
     'vhostel.ini:8: [defaults] watch: "maybe" is neither yes nor no (yes, true or on; no, false or off)',
     'vhostel.ini:9: [defaults] timout: the key is not known; did you mean timeout?',
-    'vhostel.ini:10: [defaults] domains: the key is not known',
+    "vhostel.ini:10: [defaults] domains: the key is not known here; it belongs in [site] of a site's own file",
     'vhostel.ini:11: [defaults] listen: the key is not known here; it belongs in [server]',
     'vhostel.ini:12: [log]: the section is not known here; it belongs in logging.ini',
     'logging.ini:2: [log] level: "loud" is not one of debug, info, warn, error',

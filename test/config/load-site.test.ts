@@ -184,6 +184,20 @@ test('a problem of what stands in [defaults] says where that is', (t) => {
   )
 })
 
+test('of keys without a section it is said where they belong, and nothing else', (t) => {
+  const folder = configFolder(t, { 'sites-enabled/x.ini': 'domains = a.com\nroot = .\n' })
+
+  const { problems } = load(folder, 'x.ini')
+
+  assert.deepEqual(
+    problems.map(({ line, key }) => [line, key]),
+    [
+      [1, 'domains'],
+      [2, 'root'],
+    ],
+  )
+})
+
 test('a static site never serves the sites folder, also where its own file is elsewhere', (t) => {
   const folder = configFolder(t, {
     'elsewhere/x.ini': '[site]\ndomains = a.com\nroot = ../sites-enabled\n',

@@ -94,6 +94,11 @@ const STATIC_FAULTS: [text: string, problem: string][] = [
     ':6: [static] /up: the folder (DIR/app/link) holds sites-enabled/site.ini, which would be served: name a folder that holds only what the site is to show',
   ],
   [`${MODULE}timeot = 3s\n`, ':5: [site] timeot: the key is not known; did you mean timeout in [limits]?'],
+  [
+    `${MODULE}concurrency = 5\n`,
+    ':5: [site] concurrency: the key is not known here; it belongs in [pool] of vhostel.ini',
+  ],
+  [`${MODULE}[log]\nlevel = info\n`, ':6: [log] level: the key is not known here; it belongs in [log] of logging.ini'],
   [`${MODULE}/a = public\n`, ':5: [site] /a: the key is not known here; it belongs in [static]'],
   [`${MODULE}[env]\n/a = public\n`, ':6: [env] /a: the key is not known here; it belongs in [static]'],
   [`${MODULE}[static]\ntry = $uri\n`, ':6: [static] try: has no use with kind = module: take the line away'],
