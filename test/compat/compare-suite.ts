@@ -99,9 +99,9 @@ async function startSuiteBox(box: Box, name: string, order: RunOrder): Promise<n
       `module = ${join(HARNESS, 'hosted-run.ts')}`,
       'type = listen',
       'http_port = 80',
-      // Harness and tests patch what all share, so they get a process of their own; of the two threads that it grows to, one.
+      // The outcomes are in memory. Harness and tests patch what all share besides, so they get a process of their own.
       '[limits]',
-      'max = 50%',
+      'max_threads = 1',
       '[env]',
       `NODE_ENV = ${NODE_ENV}`,
       `COMPAT_RUN = ${writeOrder(`${name}-hosted`, { ...order, frontPort: box.port })}`,
