@@ -13,7 +13,7 @@ import { thisMachine } from '../pool/sizing.ts'
 const AT_WORK = 0.1
 
 export function groupStatuses({ workforce }: Pool): GroupStatus[] {
-  return [...workforce.groups.values()].map((group) => ({
+  return workforce.present().map((group) => ({
     name: group.name,
     size: group.size,
     least: group.least,
@@ -58,7 +58,7 @@ function isIdle({ late, link, slot }: PoolThread): boolean {
 
 /** What was recorded of the last `windowMs`, and the processes as they are now. */
 export function adviceSnapshot({ workforce }: Pool, recorder: Recorder, windowMs: number): AdviceSnapshot {
-  const processes = [...workforce.groups.values()].flatMap((group) =>
+  const processes = workforce.present().flatMap((group) =>
     group.processes.flatMap((process) => {
       const threads = group.threadsOf(process).length
       const { pid, residentBytes: rssBytes } = process

@@ -263,7 +263,6 @@ export class Renewal {
   /** A thread without anything stale for a site that has to leave `from`. */
   async #shelter(site: PoolSite, from: PoolThread): Promise<PoolThread | undefined> {
     const group = this.#pool.workforce.homeOf(from)
-    if (group === undefined) return undefined
     const clean = this.#clean(site, from)
     if (clean.length > 0 && group.ready > group.size) return clean.sort(byAge)[0]
     return (await this.#pool.workforce.startThread(group.name)) ?? clean.sort(byLoad)[0]
@@ -271,7 +270,7 @@ export class Renewal {
 
   /** Threads beside `from` that hold nothing stale, and never had the site. */
   #clean(site: PoolSite, from: PoolThread): PoolThread[] {
-    return [...(this.#pool.workforce.homeOf(from)?.threads ?? [])].filter(
+    return [...this.#pool.workforce.homeOf(from).threads].filter(
       (thread) => thread !== from && thread.state === 'ready' && thread.stale.size === 0 && !isKnownIn(site, thread),
     )
   }
@@ -287,7 +286,7 @@ export class Renewal {
     for (const thread of this.#pool.workforce.threads.values()) {
       if (thread.state !== 'ready' || thread.stale.size === 0 || thread.live.size > 0) continue
       const group = this.#pool.workforce.homeOf(thread)
-      if (group === undefined || group.ready <= group.size) continue
+      if (group.ready <= group.size) continue
       this.#retire(thread).catch((error: unknown) => this.#log.error({ err: error }, 'retiring a thread failed'))
     }
   }

@@ -79,7 +79,7 @@ export class Upkeep {
     const { pool } = this.#parts
     try {
       this.#isAwake = pool.takeTraffic()
-      const processes = [...pool.workforce.groups.values()].flatMap((group) => group.processes)
+      const processes = pool.workforce.present().flatMap((group) => group.processes)
       await Promise.all([pool.workforce.measure(), ...processes.map((process) => process.countDescriptors())])
       this.#trimming.look(pool.workforce.threads.values(), performance.now())
       this.#background.look(pool.workforce.threads.values(), performance.now())

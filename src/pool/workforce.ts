@@ -70,8 +70,11 @@ export class Workforce {
   readonly threads = new Map<number, PoolThread>()
   /** Threads that are gone, and why is not known yet. */
   readonly #fallen = new Set<PoolThread>()
-  /** By name, and those that are being closed. */
+  /** By name. */
   readonly groups = new Map<string, ProcessGroup>()
+  /** Those that are being closed, while others may have their names. */
+  readonly #leaving = new Set<ProcessGroup>()
+  readonly #homes = new WeakMap<PoolThread, ProcessGroup>()
   readonly #settings: WorkforceSettings
   readonly #scheduler: Scheduler<Exchange>
   readonly #handlers: WorkforceHandlers
@@ -82,7 +85,6 @@ export class Workforce {
   readonly #server: Server
   #lastThread = 0
   #lastProcess = 0
-  #lastClosing = 0
   readonly #sampleWaiters = new Set<(process: WorkerProcess) => void>()
   #sampler: NodeJS.Timeout | undefined
   #closing = false
@@ -139,12 +141,11 @@ export class Workforce {
   async closeGroup(group: ProcessGroup, graceMs: number): Promise<void> {
     if (group.closing) return
     group.closing = true
-    const key = `${group.name}, closing ${++this.#lastClosing}`
     this.groups.delete(group.name)
-    this.groups.set(key, group)
+    this.#leaving.add(group)
     await Promise.all([...group.threads].map((thread) => this.retire(thread, graceMs)))
     await Promise.all(group.processes.map((process) => process.close(CLOSE_GRACE_MS)))
-    this.groups.delete(key)
+    this.#leaving.delete(group)
   }
 
   /**
@@ -167,19 +168,18 @@ export class Workforce {
 
   /** Whether a thread is in a process of one site's own. */
   isOwn(thread: PoolThread): boolean {
-    return this.homeOf(thread)?.settings.isOwn === true
+    return this.homeOf(thread).settings.isOwn
   }
 
   /** The group of a thread, which may be closing while another has its name. */
-  homeOf({ process }: PoolThread): ProcessGroup | undefined {
-    for (const group of this.groups.values()) if (group.processes.includes(process)) return group
-    return undefined
+  homeOf(thread: PoolThread): ProcessGroup {
+    return this.#homes.get(thread) as ProcessGroup
   }
 
   /** Whether whoever runs there may be paying for the garbage collection of what another has left: that is no offence. */
   isFull(thread: PoolThread): boolean {
-    const limits = this.homeOf(thread)?.settings.limits
-    return limits !== undefined && thread.sites().size > 1 && thread.memoryBytes > limits.threadMemoryBytes * FULL
+    const { limits } = this.homeOf(thread).settings
+    return thread.sites().size > 1 && thread.memoryBytes > limits.threadMemoryBytes * FULL
   }
 
   /** Ends a thread in order: nothing new, then what it has, then the thread; at the latest after `graceMs`. */
@@ -236,9 +236,14 @@ export class Workforce {
     }
   }
 
+  /** All groups that have processes, also those that are being closed. */
+  present(): ProcessGroup[] {
+    return [...this.groups.values(), ...this.#leaving]
+  }
+
   /** @returns the processes that were asked */
   #sample(): WorkerProcess[] {
-    const processes = [...this.groups.values()].flatMap((group) => group.processes).filter((process) => process.up)
+    const processes = this.present().flatMap((group) => group.processes.filter(({ up }) => up))
     for (const process of processes) process.order({ type: 'sample' })
     return processes
   }
@@ -252,7 +257,7 @@ export class Workforce {
     for (const thread of threads) this.endThread(thread, CLOSE_GRACE_MS)
     const allEnded = Promise.all(threads.map((thread) => thread.ended))
     await Promise.race([allEnded, delay(CLOSE_GRACE_MS * 2, undefined, { ref: false })])
-    const processes = [...this.groups.values()].flatMap((group) => group.processes)
+    const processes = this.present().flatMap((group) => group.processes)
     await Promise.all(processes.map((process) => process.close(CLOSE_GRACE_MS)))
   }
 
@@ -262,6 +267,7 @@ export class Workforce {
     const id = ++this.#lastThread
     const thread = new PoolThread(id, randomUUID(), process, group.name)
     this.threads.set(id, thread)
+    this.#homes.set(thread, group)
     group.threads.add(thread)
     process.order({
       type: 'start',
@@ -287,7 +293,7 @@ export class Workforce {
     if (thread === undefined || thread.token !== token || thread.state !== 'starting') return undefined
     thread.connected(link, this.#scheduler.addSlot(id, thread.group))
     const handlers = this.#handlers.onReady(thread)
-    this.homeOf(thread)?.becameReady()
+    this.homeOf(thread).becameReady()
     this.#onReady()
     return {
       ...handlers,
@@ -305,12 +311,12 @@ export class Workforce {
     thread.end()
     this.threads.delete(thread.id)
     const group = this.homeOf(thread)
-    group?.threads.delete(thread)
+    group.threads.delete(thread)
     if (thread.slot !== undefined) this.#scheduler.removeSlot(thread.slot)
     thread.link?.close()
     this.#awaitFate(thread, why)
     if (this.#closing) return
-    if (!wasRetiring && group !== undefined) this.#replace(group, thread, why)
+    if (!wasRetiring) this.#replace(group, thread, why)
     this.#handlers.onGone(thread)
   }
 
