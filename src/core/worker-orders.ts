@@ -51,6 +51,16 @@ export interface ThreadSample {
   externalBytes: number
 }
 
+/** What ran in a thread at one moment. */
+export interface ThreadLook {
+  /** One frame a line, as V8 prints them; empty where nothing ran. */
+  stack: string
+  /** The generation whose code it was, as far as its async context says; 0 for none. */
+  generation: number
+  /** Whether it ran for a request that is open. */
+  forRequest: boolean
+}
+
 /** From a supervisor to the dispatcher. */
 export type SupervisorReport =
   /** `version`: of the program that the process runs. */
@@ -64,7 +74,7 @@ export type SupervisorReport =
   | { type: 'revoked'; thread: number; ids: number[]; running: Running; delayedMs: number }
   /** `delayedMs`: time since its beginning in which the thread was ready to run and got no processor; 0 where unknown. */
   | { type: 'delay'; thread: number; question: number; delayedMs: number }
-  /** `stack` is undefined where the thread did not say. */
-  | { type: 'stack'; thread: number; question: number; stack: string | undefined }
+  /** `look` is undefined where the thread did not say. */
+  | { type: 'stack'; thread: number; question: number; look: ThreadLook | undefined }
   /** The event loop of this thread has not come round for so long, in ms, though nothing may wait for it. */
   | { type: 'stuck'; thread: number; forMs: number; running: Running }

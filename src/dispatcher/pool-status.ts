@@ -46,7 +46,7 @@ export async function stackReport(pool: Pool, name: string, site: PoolSite | und
   const stackOf = async (thread: PoolThread): Promise<StackReport['threads'][number]> => ({
     thread: thread.id,
     pid: thread.process.pid,
-    stack: isIdle(thread) ? '' : await pool.stack(thread),
+    stack: isIdle(thread) ? '' : (await pool.lookAt(thread))?.stack,
   })
   return { site: name, threads: await Promise.all(threads.map(stackOf)) }
 }

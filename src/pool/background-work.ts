@@ -3,20 +3,21 @@
  * turn of such a thread is long enough for it to be late (watch.ts), but everything else in it is slow for good.
  *
  * A thread that wants much of a processor is looked at every `EVERY_MS`. The site is convicted when the looks, for as long as
- * its `slow`, mostly found its code at work without a request of it, and no other's. Limits: a site that is asked all the time is
- * not found, since nobody can tell its requests' work from other; a thread is looked at again after `PAUSE_MS` at the
- * earliest, for a look holds it up for some ms. Invariant: nothing of this runs while no thread is busy.
+ * its `slow`, mostly found its code at work for no open request, and no other's. Limits: of code that has no async context nobody
+ * knows what it is for, so it counts only while the site has no request; a thread is looked at again after `PAUSE_MS` at the
+ * earliest. Invariant: nothing of this runs while no thread is busy.
  */
 import { setTimeout as delay } from 'node:timers/promises'
+import type { ThreadLook } from '../core/worker-orders.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { PoolThread } from './pool-thread.ts'
 import type { Offence } from './quarantine.ts'
-import { culpritOf } from './stack-owner.ts'
+import { ownerOf } from './stack-owner.ts'
 
 /** What this asks and tells. */
 export interface BackgroundHandlers {
   /** What runs in a thread now; undefined when that cannot be told. */
-  stack(thread: PoolThread): Promise<string | undefined>
+  lookAt(thread: PoolThread): Promise<ThreadLook | undefined>
   /** Whether sites share the thread, and nothing explains that it is busy. */
   isSuspicious(thread: PoolThread): boolean
   offence(site: PoolSite, offence: Offence): void
@@ -94,11 +95,13 @@ export class BackgroundWork {
     }
   }
 
-  /** The site whose code runs there without a request; undefined where the stack does not say, or it may be for one. */
+  /** The site whose code runs there without a request; undefined where nothing says so, or it may be for one. */
   async #atWork(thread: PoolThread): Promise<PoolSite | undefined> {
-    const stack = await this.#handlers.stack(thread)
-    const site = stack ? culpritOf(stack, thread.sites()) : undefined
-    return site === undefined || thread.isServing(site) ? undefined : site
+    const look = await this.#handlers.lookAt(thread)
+    const site = look && ownerOf(look, thread)
+    if (look === undefined || site === undefined || look.forRequest) return undefined
+    // Without a context nobody knows what it is for.
+    return look.generation === 0 && thread.isServing(site) ? undefined : site
   }
 }
 

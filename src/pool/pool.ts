@@ -11,6 +11,7 @@
 import { QueueFull, QueueTimeout, SiteAborted, SiteGone, SiteTimeout, SiteUnavailable } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { PoolRecorder } from '../core/pool-recorder.ts'
+import type { ThreadLook } from '../core/worker-orders.ts'
 import type { LoadOrder, LoadReport, LogLevel } from '../protocol/frames.ts'
 import { endedByItself } from './ended-by-itself.ts'
 import type { Exchange } from './exchange.ts'
@@ -246,9 +247,9 @@ export class Pool {
     return (await group?.whenReady()) ? group : undefined
   }
 
-  /** What runs in a thread now, one frame a line. @returns undefined where that cannot be told */
-  stack(thread: PoolThread): Promise<string | undefined> {
-    return this.#watch.stack(thread)
+  /** What runs in a thread now. @returns undefined where that cannot be told */
+  lookAt(thread: PoolThread): Promise<ThreadLook | undefined> {
+    return this.#watch.lookAt(thread)
   }
 
   /** A generation that is of no use any more is in this thread until the thread ends. */

@@ -1,15 +1,23 @@
 /**
- * Whose code a stack shows: the innermost frame that belongs to exactly one site. Pure.
+ * Whose code ran in a thread when it was looked at. Its async context says so; where it has none, the stack: the innermost frame
+ * that belongs to exactly one site. Pure.
  *
  * A file is of the site whose folder it is in, or that loaded it; where one site's folder is inside another's, of the inner
  * one. Limits: a file that several sites share (loaded by both, or in a `node_modules` that both find) belongs to none of
  * them, and the frames that called it decide.
  */
+import type { ThreadLook } from '../core/worker-orders.ts'
 import type { PoolSite } from './pool-site.ts'
+import type { PoolThread } from './pool-thread.ts'
 
 /** A frame as V8 prints it: `at call (/path:line:column)` or `at /path:line:column`; a path may have any characters. */
 const FRAME = /^\s*at (?:.*? \()?(?:async )?(?:file:\/\/)?(\/.*?):\d+(?::\d+)?\)?$/
 const PACKAGES = '/node_modules/'
+
+/** The site whose code a look found in `thread`; undefined where nothing says whose it is. */
+export function ownerOf({ generation, stack }: ThreadLook, thread: PoolThread): PoolSite | undefined {
+  return thread.siteOf(generation) ?? culpritOf(stack, thread.sites())
+}
 
 /** @param stack one frame a line, each with the path of its file */
 export function culpritOf(stack: string, sites: Iterable<PoolSite>): PoolSite | undefined {

@@ -4,13 +4,14 @@
  *
  * Limits: a supervisor that does not answer within `ANSWER_MS` has not answered. Invariant: every question is settled once.
  */
+import type { ThreadLook } from '../core/worker-orders.ts'
 import type { PoolThread } from './pool-thread.ts'
 import type { ThreadReport } from './workforce.ts'
 
 /** What a supervisor answers to a question. */
 export type Answer = Extract<ThreadReport, { type: 'stack' | 'delay' }>
 
-/** How long a supervisor may take to answer a question, in ms: a stack that is deep takes most of a second. */
+/** How long a supervisor may take to answer a question, in ms: it waits most of a second for a thread in native code. */
 const ANSWER_MS = 1_500
 
 export class ThreadQuestions {
@@ -19,9 +20,9 @@ export class ThreadQuestions {
   readonly #open = new Map<number, (answer: Answer | undefined) => void>()
 
   /** What runs in a thread now. @returns undefined when it cannot be told */
-  async stack(thread: PoolThread): Promise<string | undefined> {
+  async look(thread: PoolThread): Promise<ThreadLook | undefined> {
     const answer = await this.#ask('stack', thread)
-    return answer?.type === 'stack' ? answer.stack : undefined
+    return answer?.type === 'stack' ? answer.look : undefined
   }
 
   /** How long a thread had no processor since it began, in ms. @returns undefined when its supervisor does not answer */

@@ -49,7 +49,7 @@ export class Upkeep {
     this.#log = log
     const { pool, isolation } = parts
     this.#background = new BackgroundWork({
-      stack: (thread) => pool.stack(thread),
+      lookAt: (thread) => pool.lookAt(thread),
       isSuspicious: (thread) => isShared(thread) && !pool.workforce.isOwn(thread) && !pool.workforce.isFull(thread),
       offence: (site, offence) => isolation.offence(site, offence),
     })

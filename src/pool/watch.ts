@@ -11,14 +11,14 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../core/log.ts'
 import type { Running } from '../core/thread-board.ts'
-import type { SupervisorReport } from '../core/worker-orders.ts'
+import type { SupervisorReport, ThreadLook } from '../core/worker-orders.ts'
 import type { Exchange } from './exchange.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { Lateness, PoolThread } from './pool-thread.ts'
 import { newLateness, ownMs, starvedMs } from './pool-thread.ts'
 import type { Offence } from './quarantine.ts'
 import type { Scheduler, Slot } from './scheduler.ts'
-import { culpritOf } from './stack-owner.ts'
+import { ownerOf } from './stack-owner.ts'
 import { ThreadQuestions } from './thread-questions.ts'
 import type { Step } from './watch-steps.ts'
 import { dueMs, FIRST_GRAVE_STEP, STALLED_MS, STEPS, TERMINATE_GRACE_MS, USUAL_LIMITS } from './watch-steps.ts'
@@ -52,8 +52,8 @@ const LATE_MS = 40
  * another. On a machine that is overloaded the stack takes longer, so only the thread's own time counts.
  */
 const STACK_MS = 400
-/** A look holds its thread up for some ms: one that is often still for a moment is looked at so early only this often. */
-const EARLY_LOOK_EVERY_MS = 10_000
+/** One that is often still for a moment is looked at so early only this often. */
+const EARLY_LOOK_EVERY_MS = 1_000
 /** How long a supervisor may take to answer, in ms, before the kernel is asked whether its process was stopped; and before nothing goes on without it. */
 const STOPPED_MS = 200
 const SUPERVISOR_MS = 1_000
@@ -103,8 +103,8 @@ export class Watch {
   }
 
   /** What runs in a thread now. @returns undefined when it cannot be told */
-  stack(thread: PoolThread): Promise<string | undefined> {
-    return this.#questions.stack(thread)
+  lookAt(thread: PoolThread): Promise<ThreadLook | undefined> {
+    return this.#questions.look(thread)
   }
 
   // ---- the clock -----------------------------------------------------------------------------------------------
@@ -366,13 +366,13 @@ export class Watch {
     if (late.culprit === undefined) late.whose ??= this.#askWhose(thread)
   }
 
-  /** Finds the culprit by what is on the thread's stack, where no mark says it. */
+  /** Finds the culprit by what runs in the thread, where no mark says it. @returns the stack */
   async #askWhose(thread: PoolThread): Promise<string | undefined> {
     thread.lookedAt = performance.now()
-    const stack = await this.stack(thread)
-    const site = stack === undefined ? undefined : culpritOf(stack, thread.sites())
+    const look = await this.lookAt(thread)
+    const site = look && ownerOf(look, thread)
     if (site !== undefined) this.#blameSite(thread, site, undefined)
-    return stack
+    return look?.stack
   }
 
   async #slow(thread: PoolThread, lateMs: number): Promise<void> {

@@ -10,7 +10,7 @@ import { Worker } from 'node:worker_threads'
 import { entryUrl } from '../core/entry.ts'
 import type { Running } from '../core/thread-board.ts'
 import { boardMemory, ThreadBoard } from '../core/thread-board.ts'
-import type { SupervisorOrder, ThreadSample } from '../core/worker-orders.ts'
+import type { SupervisorOrder, ThreadLook, ThreadSample } from '../core/worker-orders.ts'
 import { kernelTimes } from './kernel-thread.ts'
 import type { ProcessQuestion, ThreadMessage, ThreadOptions } from './thread-options.ts'
 
@@ -38,7 +38,8 @@ export class SupervisedThread {
   #lastTurn: EventLoopUtilization
   readonly #memoryBytes: number | undefined
   #guard: NodeJS.Timeout | undefined
-  #look: Promise<unknown> | undefined
+  /** Those that are on their way, and earlier ones. */
+  #looks: Promise<unknown> | undefined
   /** It was told to end: the inspector must not be attached to it any more, which crashes the process (Node 24.21). */
   #isEnding = false
   /** Why it was ended by its supervisor. */
@@ -93,19 +94,20 @@ export class SupervisedThread {
   }
 
   /** What runs in it now. @returns undefined when it does not tell, or is about to end */
-  async stack(timeoutMs: number): Promise<string | undefined> {
+  async look(timeoutMs: number): Promise<ThreadLook | undefined> {
     // The inspector costs memory, and most supervisors never need it.
     const { stackOf } = await import('./thread-stack.ts')
     if (this.#isEnding) return undefined
-    const look = stackOf(this.worker, { timeoutMs })
-    this.#look = look
-    return (await look)?.text
+    const looking = stackOf(this.worker, { timeoutMs })
+    this.#looks = Promise.all([this.#looks, looking])
+    const found = await looking
+    return found && { stack: found.text, generation: found.generation, forRequest: found.forRequest }
   }
 
-  /** Ends it at once; only after a look at its stack, which would leave it paused. */
+  /** Ends it at once; only after the looks at it, in which the order would be lost. */
   async #terminate(): Promise<void> {
     this.#isEnding = true
-    await this.#look
+    await this.#looks
     await this.worker.terminate()
   }
 

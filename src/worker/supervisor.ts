@@ -17,7 +17,7 @@ import { SupervisedThread } from './supervised-thread.ts'
  */
 const WATCH_EVERY_MS = 1_000
 /** A thread that is in native code does not tell its stack at all. */
-const STACK_TIMEOUT_MS = 900
+const LOOK_TIMEOUT_MS = 900
 
 const threads = new Map<number, SupervisedThread>()
 /** Those that were reported as stuck and have not come round since. */
@@ -45,7 +45,7 @@ function obey(order: SupervisorOrder): void {
     case 'trim':
       return trim(order.threads)
     case 'stack':
-      return void tellStack(order.thread, order.question).catch(() => {})
+      return void tellLook(order.thread, order.question).catch(() => {})
     default:
       return order satisfies never
   }
@@ -90,9 +90,9 @@ function tellDelay(number: number, question: number): void {
   report({ type: 'delay', thread: number, question, delayedMs: threads.get(number)?.delayedMs ?? 0 })
 }
 
-async function tellStack(number: number, question: number): Promise<void> {
-  const stack = await threads.get(number)?.stack(STACK_TIMEOUT_MS)
-  report({ type: 'stack', thread: number, question, stack })
+async function tellLook(number: number, question: number): Promise<void> {
+  const look = await threads.get(number)?.look(LOOK_TIMEOUT_MS)
+  report({ type: 'stack', thread: number, question, look })
 }
 
 function trim(numbers: readonly number[]): void {

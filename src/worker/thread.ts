@@ -20,6 +20,7 @@ import { GlobalsGuard } from './globals-guard.ts'
 import { kernelThreadId } from './kernel-thread.ts'
 import { installListenCapture } from './listen-adapter.ts'
 import { LoadTurns } from './load-turns.ts'
+import { installLook } from './look.ts'
 import { installModuleCache } from './module-cache.ts'
 import { installNativeTrace } from './native-trace.ts'
 import { askSupervisor } from './own-process.ts'
@@ -99,6 +100,7 @@ function main(): void {
 
 /** What sites see as their own, before any of them is loaded. */
 function installGlobals(guard: GlobalsGuard | undefined): void {
+  installLook()
   installSiteOutput()
   installSiteProcess(options.alone)
   installSiteStacks()

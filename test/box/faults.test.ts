@@ -133,6 +133,31 @@ test('a site that keeps its thread busy without a request is quarantined, though
   assert.equal((await box.ask('busy')).text, 'busy')
 })
 
+test('a site that works in the background is told from its requests, and quarantined though it is asked all the time', async (t) => {
+  const app = `setInterval(() => {
+      const until = performance.now() + 12
+      while (performance.now() < until);
+    }, 14)
+    export default (request, response) => response.end('busy')`
+  const sites = { busy: { files: { 'app.mjs': app } }, good: GOOD }
+  const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1\nthreads = 1' })
+  await box.ask('good')
+  let isAlone = false
+  const visit = async (): Promise<void> => {
+    while (!isAlone) assert.equal((await box.ask('busy')).status, 200)
+  }
+
+  const visitors = Promise.all([visit(), visit(), visit()])
+  const look = async (): Promise<boolean> => (await whereIs(box, 'busy')) === 'site:busy'
+  await box.waitFor('the site to have a process of its own', look, 60_000).finally(() => {
+    isAlone = true
+  })
+  await visitors
+
+  assert.match((await box.site('busy'))?.residency?.offences[0]?.text ?? '', /without a request$/)
+  assert.equal(await whereIs(box, 'good'), 'default')
+})
+
 test('a site that is busy with its requests is not quarantined for that', async (t) => {
   const sites = { busy: { files: { 'app.mjs': BUSY('') } }, good: GOOD }
   const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1\nthreads = 1' })

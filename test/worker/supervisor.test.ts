@@ -7,7 +7,7 @@ import { readdirSync, statSync, watch } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { VERSION } from '../../src/core/version.ts'
-import type { SupervisorReport } from '../../src/core/worker-orders.ts'
+import type { SupervisorReport, ThreadLook } from '../../src/core/worker-orders.ts'
 import { writeSite } from '../helpers/site-files.ts'
 import { until, WorkerDriver } from '../helpers/thread-driver.ts'
 
@@ -72,6 +72,72 @@ test('a thread that never comes back is terminated when its grace is over', asyn
 
   assert.equal((await endOf(worker, 1)).code, 1)
   assert.equal((await calm.get(1)).text, 'calm')
+})
+
+/** In one turn of the event loop, or in a promise that gives it back. */
+const LOOPING = 'function looping() { do Math.sqrt(2); while (this !== false) }\n'
+/** Modules that loop once they are asked. */
+const LOOPS = [
+  {
+    what: 'a handler',
+    code: 'module.exports = () => looping()',
+    forRequest: true,
+  },
+  {
+    what: 'a promise of a request',
+    code: 'module.exports = async () => { for (;;) await looping.call(false) }',
+    forRequest: true,
+  },
+  {
+    what: 'a timer of a request that is answered',
+    code: 'module.exports = (req, res) => { setTimeout(looping, 50); res.end() }',
+    forRequest: false,
+  },
+  {
+    what: 'a timer of the module',
+    code: 'setTimeout(looping, 50); module.exports = () => {}',
+    forRequest: false,
+  },
+]
+
+for (const { what, code, forRequest } of LOOPS) {
+  test(`a look tells whose code loops in ${what}, where, and whether it is for a request`, async (t) => {
+    const worker = await WorkerDriver.start(t)
+    const thread = await worker.startThread()
+    const folder = writeSite(t, { 'main.cjs': `${LOOPING}${code}` })
+    await thread.loadWell({ generation: 7, module: join(folder, 'main.cjs') })
+    thread.request(7, { method: 'POST' })
+
+    const look = await lookUntil(worker, ({ stack }) => /at looping \(.*main\.cjs:1:\d+\)/.test(stack))
+
+    assert.deepEqual([look.generation, look.forRequest], [7, forRequest])
+  })
+}
+
+/** Looks at the first thread until it shows what is waited for. */
+async function lookUntil(worker: WorkerDriver, isRight: (look: ThreadLook) => boolean): Promise<ThreadLook> {
+  for (let question = 1; question < 200; question++) {
+    worker.order({ type: 'stack', thread: 1, question })
+    const find = () => worker.reports.find((report) => report.type === 'stack' && report.question === question)
+    const report = await until(worker.news.subscribe, find, 'an answer')
+    if (report.type === 'stack' && report.look !== undefined && isRight(report.look)) return report.look
+  }
+  throw new Error('it never showed what was waited for')
+}
+
+test('a thread that is looked at as it is told to end does end', async (t) => {
+  const worker = await WorkerDriver.start(t)
+  const folder = writeSite(t, { 'main.cjs': 'module.exports = (req, res) => { for (;;); }' })
+  for (let number = 1; number <= 8; number++) {
+    const thread = await worker.startThread()
+    await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs') })
+    await thread.request(1, { method: 'POST' }).frame('started')
+
+    for (let question = 0; question < 4; question++) worker.order({ type: 'stack', thread: number, question })
+    worker.order({ type: 'stop', thread: number, graceMs: number % 3 })
+
+    assert.equal((await endOf(worker, number)).code, 1)
+  }
 })
 
 test('a thread ends when its channel does', async (t) => {

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import { setImmediate as nextTurn } from 'node:timers/promises'
@@ -44,8 +44,10 @@ async function reached(flag: Int32Array, value: number): Promise<void> {
   }
 }
 
-const CJS = `const flag = require('node:worker_threads').workerData;`
-const ESM = `import { workerData as flag } from 'node:worker_threads';`
+const LOOK = resolve(import.meta.dirname, '../../src/worker/look.ts')
+const CONTEXT = resolve(import.meta.dirname, '../../src/worker/request-context.ts')
+const CJS = `require('${LOOK}').installLook(); const flag = require('node:worker_threads').workerData;`
+const ESM = `import { installLook } from '${LOOK}'; import { workerData as flag } from 'node:worker_threads'; installLook();`
 
 /** Each blocks in line 3; `name` is of the innermost function. */
 const BLOCKS = [
@@ -69,7 +71,11 @@ setTimeout(() => site.emit('request'), 1)`,
     what: 'a promise loop',
     file: 'a.mjs',
     name: 'again',
-    source: `${ESM}\nasync function again() { flag[0] = 1; for (;;) {\n  await null\n} }\nagain()`,
+    source: `${ESM} import { runIn } from '${CONTEXT}'
+async function again() { flag[0] = 1; for (;;) {
+  await null
+} }
+runIn({ site: { generation: 7, open: new Set() } }, again)`,
   },
   {
     what: 'an allocating loop',
@@ -138,7 +144,7 @@ test('tells an empty stack of an idle thread', async (t) => {
 
   const stack = await stackOf(worker, options)
 
-  assert.deepEqual(stack, { frames: [], text: '' })
+  assert.deepEqual(stack, { frames: [], text: '', generation: 0, forRequest: false })
 })
 
 test('tells where a thread waits in Atomics.wait, and leaves it waiting', async (t) => {
@@ -198,13 +204,16 @@ test('leaves a thread running whenever the time is over', async (t) => {
   assert.notEqual(Atomics.load(flag, 0), before)
 })
 
-test('answers for a thread that ends meanwhile or has ended', async (t) => {
+test('answers for a thread that has ended, and for one without room on its stack', async (t) => {
   const { worker } = await startThread(t, 'a.cjs', `${CJS}\nsetTimeout(() => { flag[0] = 1; for (;;) {} }, 1)`)
+  const deep = `${CJS}\nconst down = () => { flag[0] = 1; try { down() } catch {} for (;;) {} }; setTimeout(down, 1)`
+  const { worker: full } = await startThread(t, 'b.cjs', deep)
 
-  const asked = stackOf(worker, options)
+  const answers = [await stackOf(full, options), await stackOf(worker, options)]
   await worker.terminate()
 
-  await asked
+  assert.equal(answers[1]?.frames.length, 3)
+  assert.ok(answers[0] === undefined || answers[0].frames[0]?.name === 'down')
   assert.equal(await stackOf(worker, options), undefined)
 })
 
@@ -247,7 +256,7 @@ test('a process that exits in the middle of a look does exit', async () => {
   const script = (turns: number): string => `
     import { Worker } from 'node:worker_threads'
     import { stackOf } from ${JSON.stringify(module)}
-    const worker = new Worker('setTimeout(() => { for (;;) {} }, 1)', { eval: true })
+    const worker = new Worker(${JSON.stringify(`${ESM} setTimeout(() => { for (;;) {} }, 1)`)}, { eval: true })
     await new Promise((resolve) => worker.once('online', resolve))
     await stackOf(worker, { timeoutMs: 5000 })
     stackOf(worker, { timeoutMs: 5000 })
