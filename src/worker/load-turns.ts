@@ -12,26 +12,31 @@ import { setTimeout as delay } from 'node:timers/promises'
  */
 const STEPS = 10
 const STEP_MS = 50
-/** What requests have between two loads, in ms. */
-const PAUSE_MS = 60
+/** Requests have as long between two loads as the first one took, but no longer than this, in ms: then a thread that was late is punctual. */
+const MOST_PAUSE_MS = 60
 
 export class LoadTurns {
   #last: Promise<void> | undefined
+  /** Of the last load that is over. */
+  #tookMs = 0
 
   /** Begins a load when it is its turn. @returns what comes of it */
   async run<T>(load: () => Promise<T>): Promise<T> {
     const before = this.#last
     const { promise: over, resolve: end } = Promise.withResolvers<void>()
     this.#last = over
+    let beganAt = performance.now()
     try {
       if (before !== undefined) {
         await before
-        await delay(PAUSE_MS)
+        await delay(Math.min(MOST_PAUSE_MS, this.#tookMs))
       }
+      beganAt = performance.now()
       const loading = load()
       void turn().then(end)
       return await loading
     } finally {
+      this.#tookMs = performance.now() - beganAt
       end()
       if (this.#last === over) this.#last = undefined
     }
