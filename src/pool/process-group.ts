@@ -110,12 +110,12 @@ export class ProcessGroup {
     return [...this.threads].filter((thread) => thread.process === process)
   }
 
-  /** Where one thread more goes: the process that is up and has the fewest. */
+  /** Where one thread more goes: the process that is up, for longer, and has the fewest. */
   roomiest(): WorkerProcess | undefined {
     let best: { process: WorkerProcess; threads: number } | undefined
     for (const process of this.processes) {
       const threads = this.threadsOf(process).length
-      if (process.up && (best === undefined || threads < best.threads)) best = { process, threads }
+      if (process.up && !process.isDoomed && (best === undefined || threads < best.threads)) best = { process, threads }
     }
     return best?.process
   }

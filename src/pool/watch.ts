@@ -62,7 +62,8 @@ const AVOID_MS = 10_000
 const SEEK_EVERY_MS = 50
 /** A thread that was late for so long without counting that it had no processor is late by its own doing. */
 const OWN_MS = 200
-/** How long the other requests of a process get that is to be killed. */
+/** How long the threads that take over from a process that is to be killed may take to start, and its other requests to end. */
+const START_GRACE_MS = 1_000
 const MOVE_GRACE_MS = 3_000
 
 export class Watch {
@@ -424,10 +425,16 @@ export class Watch {
   async #kill(thread: PoolThread, lateMs: number): Promise<void> {
     const { process } = thread
     this.#log.error(this.#evidence(thread, lateMs), 'worker process is replaced: a thread of it cannot be ended')
-    const others = [...this.#pool.workforce.threads.values()].filter((one) => one.process === process && one !== thread)
-    for (const other of others) this.#pool.workforce.noNewRequests(other)
-    for (const _ of others) void this.#pool.workforce.startThread(thread.group)
-    await Promise.all(others.map((other) => other.idle(MOVE_GRACE_MS)))
+    const { workforce } = this.#pool
+    const others = [...workforce.threads.values()].filter((one) => one.process === process && one !== thread)
+    process.isDoomed = true
+    // Threads in which their sites are loaded have to be there before they go.
+    await Promise.race([
+      Promise.all(others.map(() => workforce.startThread(thread.group))),
+      delay(START_GRACE_MS, undefined, { ref: false }),
+    ])
+    await Promise.all(others.map((other) => workforce.retire(other, MOVE_GRACE_MS)))
+    process.isDoomed = false
     if (thread.state !== 'ended') process.kill()
   }
 

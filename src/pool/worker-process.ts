@@ -84,6 +84,8 @@ export class WorkerProcess {
   residentBytes = 0
   /** Open descriptors when they were last counted, as a share of those that it may have; see `countDescriptors`. */
   descriptorShare = 0
+  /** It is about to be killed: no thread is started in it. */
+  isDoomed = false
   readonly #handlers: WorkerProcessHandlers
   readonly #log: Log
   readonly #options: ProcessOptions
@@ -220,6 +222,7 @@ export class WorkerProcess {
 
   #down(reason: string, signal: NodeJS.Signals | null, neverRan = false): void {
     this.#child = undefined
+    this.isDoomed = false
     const isOutOfMemory = this.#options.cage?.takeKilled() === true
     const why = isOutOfMemory ? `${reason}: the kernel had no memory left for it` : reason
     this.descriptorShare = 0

@@ -34,6 +34,34 @@ async function isWhole(box: Box, threads: number): Promise<boolean> {
   return (await box.status()).pool.ready >= threads
 }
 
+test('no thread is started in a process that is to be killed, and its other sites go on', async (t) => {
+  const blocking = `import { execSync } from 'node:child_process'
+    export default () => { execSync('sleep 20') }`
+  const more = '[limits]\nslow = 100ms\nsoft_limit = 200ms\nhard_limit = 400ms\ntimeout = 2s\nquarantine = 0s'
+  const good = Array.from({ length: 6 }, (_, index) => `good${index}`)
+  const hello = { files: { 'app.mjs': "export default () => new Response('hello')" } }
+  const sites = {
+    bad: { files: { 'app.mjs': blocking }, more },
+    ...Object.fromEntries(good.map((name) => [name, hello])),
+  }
+  const box = await startBox(t, sites, FOUR)
+  for (const name of good) await box.ask(name)
+  const visited = new AbortController()
+  const visit = async (name: string): Promise<void> => {
+    while (!visited.signal.aborted) assert.equal((await box.ask(name)).text, 'hello')
+  }
+
+  const visits = Promise.all(good.map(visit))
+  await box.ask('bad')
+  await box.waitFor('the process to be replaced', () => box.output.includes('worker process ended'))
+  await box.waitFor('the pool to be whole', () => isWhole(box, 4))
+  visited.abort()
+  await visits
+
+  assert.match(box.output, /worker process is replaced: a thread of it cannot be ended/)
+  assert.doesNotMatch(box.output, /thread ended/)
+})
+
 test('a worker process that is killed costs no GET, and no POST is executed twice', { timeout: 120_000 }, async (t) => {
   const sites = {
     app: { files: { 'app.mjs': COUNTER }, more: '[env]\nJOURNAL = /dev/null' },
