@@ -34,6 +34,11 @@ export interface Figures {
   disturbed: number
 }
 
+/**
+ * Each load comes behind one that does not count, of so many seconds: while the others had their turns, a contender may have
+ * given back memory, and compiled code with it.
+ */
+const AGAIN_WARM_SECONDS = 2
 /** A load is repeated so often, at most, when others disturbed it. */
 const ATTEMPTS = 4
 
@@ -68,6 +73,7 @@ async function sample(contender: Contender, plan: Plan): Promise<Sample> {
   const samples: Sample[] = []
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     await quietMoment()
+    await runWrk({ port: contender.port, ...plan, seconds: AGAIN_WARM_SECONDS })
     const taken = await loadOnce(contender, plan)
     if (taken.others < DISTURBING) return taken
     samples.push(taken)
