@@ -5,6 +5,7 @@
  * Invariant: an exchange that comes here has left its thread for good (`takeBack`, `abort`, or the thread is gone), so it is
  * never with two threads.
  */
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Exchange } from './exchange.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { PoolThread } from './pool-thread.ts'
@@ -12,6 +13,9 @@ import type { Offence } from './quarantine.ts'
 import type { Scheduler, Slot } from './scheduler.ts'
 import type { WatchedPool } from './watch.ts'
 import type { Workforce } from './workforce.ts'
+
+/** How often it is seen whether sites that are loaded elsewhere are there. */
+const LOOK_EVERY_MS = 10
 
 /** What the pool does for it. */
 export interface RerouteHandlers {
@@ -76,6 +80,22 @@ export class Reroute implements WatchedPool {
       const isWaiting = site.lane.waiting.size > 0 && this.scheduler.needsThread(site.lane)
       const slot = isWaiting ? this.scheduler.loadTarget(site.lane) : undefined
       if (slot !== undefined) this.#handlers.loadInto(site, slot)
+    }
+  }
+
+  async loadElsewhere(threads: readonly PoolThread[], graceMs: number): Promise<void> {
+    const slots = new Set(threads.map(({ slot }) => slot))
+    const isOut = (slot: Slot<Exchange>): boolean => slots.has(slot)
+    const sites = new Set(threads.flatMap((thread) => [...thread.sites()]))
+    const deadline = performance.now() + graceMs
+    for (;;) {
+      const left = [...sites].filter(({ lane }) => lane.warm.size > 0 && [...lane.warm].every(isOut))
+      for (const site of left) {
+        const slot = this.scheduler.loadTarget(site.lane, isOut)
+        if (slot !== undefined) this.#handlers.loadInto(site, slot)
+      }
+      if (!left.some(({ lane }) => lane.loading !== undefined) || performance.now() > deadline) return
+      await delay(LOOK_EVERY_MS, undefined, { ref: false })
     }
   }
 

@@ -308,15 +308,17 @@ export class Scheduler<R> {
   /**
    * Where a site that needs a thread is to be loaded: the least loaded of those that never had it. Undefined while it is
    * being loaded, when there is none, or when its code on disk is not what serves.
+   *
+   * @param isOut threads that are not thought of
    */
-  loadTarget(lane: Lane<R>): Slot<R> | undefined {
+  loadTarget(lane: Lane<R>, isOut: (slot: Slot<R>) => boolean = () => false): Slot<R> | undefined {
     if (lane.loading !== undefined && !isLost(lane, lane.loading)) return undefined
     if (lane.heldBy !== undefined || !lane.spreadable || this.#hasAllThreads(lane)) return undefined
     let best: Slot<R> | undefined
     for (const slot of this.slots) {
       if (slot.group !== lane.group || !slot.accepting || slot.late) continue
       if (lane.warm.has(slot) || slot.spoiled.has(lane) || slot.loading.has(lane)) continue
-      if (slot.inFlight >= this.#settings.concurrency) continue
+      if (slot.inFlight >= this.#settings.concurrency || isOut(slot)) continue
       if (best === undefined || isLessLoaded(slot, best)) best = slot
     }
     if (best !== undefined) lane.loading = best

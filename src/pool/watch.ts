@@ -34,6 +34,8 @@ export interface WatchedPool {
   moveStarted(thread: PoolThread, except: PoolSite | undefined): void
   /** The sites that wait for this thread alone are loaded in another. */
   seekElsewhere(thread: PoolThread): void
+  /** The sites that only these threads have are loaded in others. Resolves when they are, or cannot be, or the time is up. */
+  loadElsewhere(threads: readonly PoolThread[], graceMs: number): Promise<void>
   drain(thread: PoolThread): void
   /** The site may be started again everywhere. */
   drainSite(site: PoolSite): void
@@ -428,11 +430,12 @@ export class Watch {
     const { workforce } = this.#pool
     const others = [...workforce.threads.values()].filter((one) => one.process === process && one !== thread)
     process.isDoomed = true
-    // Threads in which their sites are loaded have to be there before they go.
+    // Before they go, their sites have to be in other threads, which have to be there first.
     await Promise.race([
       Promise.all(others.map(() => workforce.startThread(thread.group))),
       delay(START_GRACE_MS, undefined, { ref: false }),
     ])
+    await this.#pool.loadElsewhere(others, MOVE_GRACE_MS)
     await Promise.all(others.map((other) => workforce.retire(other, MOVE_GRACE_MS)))
     process.isDoomed = false
     if (thread.state !== 'ended') process.kill()

@@ -125,6 +125,19 @@ test('a site is loaded where the fewest others are, and never where it is being 
   assert.equal(scheduler.loadTarget(lane), slots[0])
 })
 
+test('no site is loaded in a thread that is not thought of', () => {
+  const { scheduler, slots } = pool('default', 'default', 'default')
+  const lane = warmLane(scheduler, 'a', slots[0])
+
+  const target = scheduler.loadTarget(lane, (slot) => slot === slots[1])
+
+  assert.equal(target, slots[2])
+  assert.equal(
+    scheduler.loadTarget(warmLane(scheduler, 'b', slots[0]), () => true),
+    undefined,
+  )
+})
+
 test('no site is loaded in a thread that is late', () => {
   const { scheduler, slots } = pool('default', 'default')
   scheduler.setLate(slots[0])
