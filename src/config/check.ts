@@ -32,7 +32,7 @@ export interface OtherFile {
 
 export interface Checker<S extends FileSchema> {
   readonly schema: S
-  readonly sections: Map<string, SectionMeta>
+  readonly sections: ReadonlyMap<string, SectionMeta>
   readonly others: readonly OtherFile[]
   /** Sections of which there can be more, each with a name behind the word. */
   readonly families: readonly string[]

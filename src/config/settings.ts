@@ -66,8 +66,12 @@ export function anySection<T extends z.ZodType>(doc: string, value: T, lists: Li
   return z.record(z.string(), value).prefault({}).meta({ doc, anyKey: lists })
 }
 
-/** All sections of a schema in their order, with their keys. */
-export function describeSchema(schema: FileSchema): Map<string, SectionMeta> {
+const described = new WeakMap<FileSchema, ReadonlyMap<string, SectionMeta>>()
+
+/** All sections of a schema in their order, with their keys. Made once for each: several readers ask, and each unknown key. */
+export function describeSchema(schema: FileSchema): ReadonlyMap<string, SectionMeta> {
+  const known = described.get(schema)
+  if (known !== undefined) return known
   const sections = new Map<string, SectionMeta>()
   for (const [name, sectionSchema] of Object.entries(schema.shape)) {
     const meta = sectionSchema.meta()
@@ -77,6 +81,7 @@ export function describeSchema(schema: FileSchema): Map<string, SectionMeta> {
     const pathKeys = meta?.pathKeys as string | undefined
     sections.set(name, { name, doc: String(meta?.doc ?? ''), keys, anyKey, pathKeys })
   }
+  described.set(schema, sections)
   return sections
 }
 

@@ -188,18 +188,12 @@ export class Pool {
 
   /** The site's requests go to none of the threads they went to; its generations there close when they are done. */
   leaveAll(site: PoolSite, except?: PoolThread): void {
-    for (const slot of [...site.lane.warm]) {
-      const thread = this.workforce.threads.get(slot.thread)
-      if (thread !== undefined && thread !== except) this.leave(site, thread)
-    }
+    for (const thread of this.#warmThreads(site)) if (thread !== except) this.leave(site, thread)
   }
 
   /** The site's requests go to no more threads than it may be in: to those that it was loaded in first. */
   leaveSurplus(site: PoolSite): void {
-    for (const slot of [...site.lane.warm].slice(site.lane.maxThreads)) {
-      const thread = this.workforce.threads.get(slot.thread)
-      if (thread !== undefined) this.leave(site, thread)
-    }
+    for (const thread of this.#warmThreads(site).slice(site.lane.maxThreads)) this.leave(site, thread)
   }
 
   /** As `leaveAll`, for one thread. */
@@ -264,6 +258,11 @@ export class Pool {
     this.#losses.close()
     for (const site of this.#sites) site.close()
     await this.workforce.close()
+  }
+
+  /** Those that the site's requests go to, in the order in which it was loaded there. */
+  #warmThreads(site: PoolSite): PoolThread[] {
+    return [...site.lane.warm].flatMap((slot) => this.workforce.threads.get(slot.thread) ?? [])
   }
 
   #assign(exchange: Exchange, slot: Slot<Exchange>): void {

@@ -9,8 +9,8 @@ import type { CallSiteObject } from 'node:util'
 import { getCallSites } from 'node:util'
 import type { Exchange } from './exchange.ts'
 import { currentContext } from './request-context.ts'
+import { LOOK_FUNCTION } from './thread-options.ts'
 
-const NAME = '__vhostelLook'
 /** Frames beyond these are left out: the innermost tell what runs. */
 const MAX_FRAMES = 50
 /** Its own, and that of the expression. */
@@ -39,5 +39,5 @@ export function installLook(): void {
     }
     return `${text}]`
   }
-  Object.defineProperty(globalThis, NAME, { value: look })
+  Object.defineProperty(globalThis, LOOK_FUNCTION, { value: look })
 }

@@ -1,6 +1,10 @@
 /**
- * What a supervisor hands to a thread that it starts. Types only.
+ * What a supervisor hands to a thread that it starts, and what it calls there. Types, and one name.
  */
+
+/** The function of a thread's global object that tells what runs there (look.ts, thread-stack.ts). */
+export const LOOK_FUNCTION = '__vhostelLook'
+
 export interface ThreadOptions {
   thread: number
   /** The secret that the thread says hello with. */

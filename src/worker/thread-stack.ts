@@ -18,9 +18,8 @@ import { dirname, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Worker } from 'node:worker_threads'
 import type { Looked, RawFrame } from './look.ts'
+import { LOOK_FUNCTION } from './thread-options.ts'
 
-/** Calls what look.ts puts there; it is for the thread, and not loaded here. */
-const EXPRESSION = '__vhostelLook()'
 /** How long it is looked for a site's function where the async context says that one is at work, in ms. */
 const MOST_MS = 100
 /** Looks where it says nothing: the thread is idle, as a rule. */
@@ -112,7 +111,7 @@ class Look implements Disposable {
     const sessionId = await this.#attached.promise
     if (sessionId === undefined) return undefined
     this.#answered = Promise.withResolvers()
-    const params = { expression: EXPRESSION, returnByValue: true, silent: true }
+    const params = { expression: `${LOOK_FUNCTION}()`, returnByValue: true, silent: true }
     const message = JSON.stringify({ id: ++this.#lastId, method: 'Runtime.evaluate', params })
     this.#session.post('NodeWorker.sendMessageToWorker', { sessionId, message }, (error) => {
       if (error !== null) this.#gone()
