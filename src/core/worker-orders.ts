@@ -33,8 +33,8 @@ export type SupervisorOrder =
   | { type: 'delay'; thread: number; question: number }
   /** Lets these threads, and the supervisor itself, give back memory that they hold and do not need. */
   | { type: 'trim'; threads: number[] }
-  /** Asks what runs in the thread; answered by `stack`. */
-  | { type: 'stack'; thread: number; question: number }
+  /** Asks what runs in the thread; answered by `look`. */
+  | { type: 'look'; thread: number; question: number }
 
 /** What a supervisor measured of one thread, from outside it. */
 export interface ThreadSample {
@@ -75,6 +75,6 @@ export type SupervisorReport =
   /** `delayedMs`: time since its beginning in which the thread was ready to run and got no processor; 0 where unknown. */
   | { type: 'delay'; thread: number; question: number; delayedMs: number }
   /** `look` is undefined where the thread did not say. */
-  | { type: 'stack'; thread: number; question: number; look: ThreadLook | undefined }
+  | { type: 'look'; thread: number; question: number; look: ThreadLook | undefined }
   /** The event loop of this thread has not come round for so long, in ms, though nothing may wait for it. */
   | { type: 'stuck'; thread: number; forMs: number; running: Running }

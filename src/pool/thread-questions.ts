@@ -9,7 +9,7 @@ import type { PoolThread } from './pool-thread.ts'
 import type { ThreadReport } from './workforce.ts'
 
 /** What a supervisor answers to a question. */
-export type Answer = Extract<ThreadReport, { type: 'stack' | 'delay' }>
+export type Answer = Extract<ThreadReport, { type: 'look' | 'delay' }>
 
 /** How long a supervisor may take to answer a question, in ms: it waits most of a second for a thread in native code. */
 const ANSWER_MS = 1_500
@@ -21,8 +21,8 @@ export class ThreadQuestions {
 
   /** What runs in a thread now. @returns undefined when it cannot be told */
   async look(thread: PoolThread): Promise<ThreadLook | undefined> {
-    const answer = await this.#ask('stack', thread)
-    return answer?.type === 'stack' ? answer.look : undefined
+    const answer = await this.#ask('look', thread)
+    return answer?.type === 'look' ? answer.look : undefined
   }
 
   /** How long a thread had no processor since it began, in ms. @returns undefined when its supervisor does not answer */

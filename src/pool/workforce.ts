@@ -38,7 +38,7 @@ export interface WorkforceSettings {
 }
 
 /** What a supervisor says of a thread; see `SupervisorReport`. */
-export type ThreadReport = Extract<SupervisorReport, { type: 'revoked' | 'delay' | 'stack' | 'stuck' }>
+export type ThreadReport = Extract<SupervisorReport, { type: 'revoked' | 'delay' | 'look' | 'stuck' }>
 type SampleReport = Extract<SupervisorReport, { type: 'sample' }>
 
 export interface WorkforceHandlers {
@@ -369,7 +369,7 @@ export class Workforce {
         return this.#sampled(process, report)
       case 'revoked':
       case 'delay':
-      case 'stack':
+      case 'look':
       case 'stuck': {
         const thread = this.threads.get(report.thread)
         return thread === undefined ? undefined : this.#handlers.onReport(thread, report)

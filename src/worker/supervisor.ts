@@ -44,7 +44,7 @@ function obey(order: SupervisorOrder): void {
       return tellDelay(order.thread, order.question)
     case 'trim':
       return trim(order.threads)
-    case 'stack':
+    case 'look':
       return void tellLook(order.thread, order.question).catch(() => {})
     default:
       return order satisfies never
@@ -92,7 +92,7 @@ function tellDelay(number: number, question: number): void {
 
 async function tellLook(number: number, question: number): Promise<void> {
   const look = await threads.get(number)?.look(LOOK_TIMEOUT_MS)
-  report({ type: 'stack', thread: number, question, look })
+  report({ type: 'look', thread: number, question, look })
 }
 
 function trim(numbers: readonly number[]): void {

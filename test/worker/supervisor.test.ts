@@ -117,10 +117,10 @@ for (const { what, code, forRequest } of LOOPS) {
 /** Looks at the first thread until it shows what is waited for. */
 async function lookUntil(worker: WorkerDriver, isRight: (look: ThreadLook) => boolean): Promise<ThreadLook> {
   for (let question = 1; question < 200; question++) {
-    worker.order({ type: 'stack', thread: 1, question })
-    const find = () => worker.reports.find((report) => report.type === 'stack' && report.question === question)
+    worker.order({ type: 'look', thread: 1, question })
+    const find = () => worker.reports.find((report) => report.type === 'look' && report.question === question)
     const report = await until(worker.news.subscribe, find, 'an answer')
-    if (report.type === 'stack' && report.look !== undefined && isRight(report.look)) return report.look
+    if (report.type === 'look' && report.look !== undefined && isRight(report.look)) return report.look
   }
   throw new Error('it never showed what was waited for')
 }
@@ -133,7 +133,7 @@ test('a thread that is looked at as it is told to end does end', async (t) => {
     await thread.loadWell({ generation: 1, module: join(folder, 'main.cjs') })
     await thread.request(1, { method: 'POST' }).frame('started')
 
-    for (let question = 0; question < 4; question++) worker.order({ type: 'stack', thread: number, question })
+    for (let question = 0; question < 4; question++) worker.order({ type: 'look', thread: number, question })
     worker.order({ type: 'stop', thread: number, graceMs: number % 3 })
 
     assert.equal((await endOf(worker, number)).code, 1)
