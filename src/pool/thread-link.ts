@@ -16,6 +16,8 @@ import type { Exchange } from './exchange.ts'
 
 const EMPTY = Buffer.alloc(0)
 const HELLO_TIMEOUT_MS = 10_000
+/** The number of no generation. */
+const NO_GENERATION = 0
 
 export interface ThreadLinkHandlers {
   /** The exchange has left the thread: its answer is complete, or it became a tunnel (`exchange.state`). */
@@ -129,6 +131,14 @@ export class ThreadLink {
       this.#unloads.set(generation, resolve)
       this.#channel.send({ type: 'unload', id: generation })
     })
+  }
+
+  /**
+   * Has the thread say something as soon as it comes round. Where all that it was sent is taken back from it, it owes nothing that
+   * would tell; that nothing of this number is loaded any more it tells in any case.
+   */
+  askForSign(): void {
+    this.#channel.send({ type: 'unload', id: NO_GENERATION })
   }
 
   /** Whether anything came from the thread since the last call. */

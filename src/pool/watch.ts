@@ -162,6 +162,7 @@ export class Watch {
     thread.process.order({ type: 'revoke', thread: thread.id, ids: link?.revocable() ?? [] })
     // The clock would see it later, and not at all while this process is late itself: between two loads there is not much time.
     if (link === undefined) return
+    link.askForSign()
     link.onceHeard = () => {
       if (thread.late === late) this.#punctual(thread, performance.now())
     }
