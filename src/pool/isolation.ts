@@ -57,8 +57,13 @@ export class Isolation {
 
   /** What a site's settings say; to be told before its first request, and whenever they change. */
   settle(site: PoolSite, residency: Residency): void {
+    const before = this.#residencies.get(site)
+    const wasAlone = this.isAlone(site)
     this.#residencies.set(site, residency)
     this.#place(site)
+    // As whom a process runs is said once, at its start.
+    const isOther = before !== undefined && !isSameProcess(before, residency)
+    if (isOther && wasAlone && this.isAlone(site)) this.closeOwn(site, site.limits.stopTimeoutMs)
   }
 
   /** The site is gone. */
@@ -183,7 +188,8 @@ export class Isolation {
         env: environment(process.env),
         uid: uid ?? process.uid,
         gid: gid ?? process.gid,
-        cwd: root,
+        // Where the site is by then: the folder of an earlier version may be gone when the process is started again.
+        cwd: () => this.#residencies.get(site)?.root ?? root,
         nice: byChoice ? 0 : CONVICT_NICE,
       },
       brake: OWN_BRAKE,
@@ -209,6 +215,11 @@ export class Isolation {
     }
     this.#arm()
   }
+}
+
+/** Whether a process of the one kind will do for the other: the folder is asked for at each start, and each load goes to its own. */
+function isSameProcess(a: Residency, b: Residency): boolean {
+  return a.isolation === b.isolation && a.pool === b.pool && a.uid === b.uid && a.gid === b.gid
 }
 
 /** The group of a process of the site's own. Names of pools have no colon. */

@@ -49,8 +49,8 @@ const OWN_PROGRAM = '/proc/self/exe'
 export interface ProcessOptions {
   /** The environment of the process itself; sites see only their own. */
   env: NodeJS.ProcessEnv
-  /** Working directory; one in which nothing can be made when undefined. */
-  cwd?: string | undefined
+  /** Working directory, asked for at each start; one in which nothing can be made when undefined. */
+  cwd?: (() => string) | undefined
   /** Whom it runs as; as the server when undefined. */
   uid?: number | undefined
   gid?: number | undefined
@@ -172,7 +172,7 @@ export class WorkerProcess {
   }
 
   #notStarted(error: Error): void {
-    const { cwd } = this.#options
+    const cwd = this.#options.cwd?.()
     // For the kernel it is the program that is not there.
     const isLost = cwd !== undefined && !existsSync(cwd)
     this.#down(`it could not be started: ${isLost ? `${cwd} is not there` : failureText(error)}`, null, true)
@@ -181,7 +181,8 @@ export class WorkerProcess {
   #fork(): ChildProcess {
     const entry = fileURLToPath(entryUrl(import.meta, '../worker/supervisor'))
     // Without it glibc keeps an arena for each thread: 205 MB became 190 MB with fifty sites.
-    const { cwd = NOWHERE, uid, gid } = this.#options
+    const { uid, gid } = this.#options
+    const cwd = this.#options.cwd?.() ?? NOWHERE
     const env = { MALLOC_ARENA_MAX: '2', ...this.#options.env }
     return fork(entry, [], {
       env,

@@ -2,7 +2,7 @@
  * Named pools, processes of a site’s own, users, and threads that come, go and are replaced while there are requests.
  */
 import assert from 'node:assert/strict'
-import { chmodSync, readFileSync } from 'node:fs'
+import { chmodSync, readFileSync, rmSync } from 'node:fs'
 import { test } from 'node:test'
 import type { GroupStatus } from '../../src/admin/reports.ts'
 import type { Box, SiteFixture } from '../helpers/box.ts'
@@ -226,6 +226,42 @@ test('a process of a site’s own ends with the site’s idle time', async (t) =
 
   const after = await where(box, 'a')
   assert.notEqual(after.pid, before.pid)
+})
+
+test('a process of a site’s own that is started again is where the site is by then', async (t) => {
+  const box = await startBox(t, { a: site('isolation = process\n') }, { config: ONE })
+  const { pid } = await where(box, 'a')
+  const move = (ini: string): string => ini.replace('root = ../sites/a', 'root = ../sites/later')
+  for (const [file, text] of Object.entries(site().files ?? {})) box.write(`sites/later/${file}`, text)
+  box.write('sites-available/a.ini', move(readFileSync(`${box.dir}/sites-available/a.ini`, 'utf8')))
+  await box.waitFor('the site to move', async () => (await where(box, 'a')).real === `${box.dir}/sites/later`)
+
+  rmSync(`${box.dir}/sites/a`, { recursive: true })
+  process.kill(Number(pid), 'SIGKILL')
+
+  await box.waitFor('the site to be back', async () => {
+    const reply = await box.ask('a')
+    return reply.status === 200 && JSON.parse(reply.text).pid !== pid
+  })
+  assert.equal((await where(box, 'a')).real, `${box.dir}/sites/later`)
+})
+
+test('a site alone whose user changes runs as the new one, and no request fails', {
+  skip: process.getuid?.() !== 0 && 'needs root',
+}, async (t) => {
+  const box = makeBox(t, { alone: site('isolation = process\nuser = 54322\n') }, { config: ONE })
+  chmodSync(box.dir, 0o755)
+  await box.start()
+  assert.equal((await where(box, 'alone')).uid, 54322)
+
+  const ini = readFileSync(`${box.dir}/sites-available/alone.ini`, 'utf8')
+  box.write('sites-available/alone.ini', ini.replace('54322', '54323'))
+
+  await box.waitFor('the site to run as the other user', async () => {
+    const reply = await box.ask('alone')
+    assert.equal(reply.status, 200)
+    return JSON.parse(reply.text).uid === 54323
+  })
 })
 
 test('a run folder that the user of a pool cannot reach is told at the start', {
