@@ -15,6 +15,7 @@ import type { ThreadLook } from '../core/worker-orders.ts'
 import type { LoadOrder, LoadReport, LogLevel } from '../protocol/frames.ts'
 import { endedByItself } from './ended-by-itself.ts'
 import type { Exchange } from './exchange.ts'
+import { Homes } from './homes.ts'
 import { loadError, reasonOf } from './load-error.ts'
 import type { LossHandlers } from './losses.ts'
 import { Losses, throttled } from './losses.ts'
@@ -71,6 +72,7 @@ const MAX_LOST_LOADS = 4
 export class Pool {
   readonly scheduler: Scheduler<Exchange>
   readonly workforce: Workforce
+  readonly homes: Homes
   readonly memorySuspects = new MemorySuspects()
   readonly #sites = new Set<PoolSite>()
   readonly #handlers: PoolHandlers
@@ -89,6 +91,7 @@ export class Pool {
     this.#recording = new Recording(settings.recorder, settings.concurrency)
     this.#losses = new Losses(this.#lossHandlers(), this.memorySuspects, log)
     this.workforce = new Workforce(settings, this.scheduler, this.#workforceHandlers(), log)
+    this.homes = new Homes(this.workforce, this.#sites, (site) => this.#handlers.onHomeless(site))
     this.#reroute = new Reroute(this.scheduler, this.workforce, this.#rerouteHandlers())
     this.#watch = new Watch(this.#reroute, log)
   }
@@ -232,13 +235,6 @@ export class Pool {
     }
     for (const { slot } of group.threads) if (slot?.loading.size === 0) busyThreads += slot.late ? 1 : slot.utilisation
     return { waiting, busyThreads }
-  }
-
-  /** The threads that the site belongs to, once one of them takes requests; undefined when none does in time. */
-  async groupOf(site: PoolSite): Promise<ProcessGroup | undefined> {
-    if (!this.workforce.groups.has(site.lane.group)) this.#handlers.onHomeless(site)
-    const group = this.workforce.groups.get(site.lane.group)
-    return (await group?.whenReady()) ? group : undefined
   }
 
   /** What runs in a thread now. @returns undefined where that cannot be told */
@@ -470,8 +466,7 @@ export class Pool {
   }
 
   #processLost(group: ProcessGroup, end: ProcessEnd, threads: PoolThread[]): void {
-    const owner = group.settings.isOwn ? [...this.#sites].find((site) => site.lane.group === group.name) : undefined
-    this.#losses.processLost(group, owner, end, threads)
+    this.#losses.processLost(group, this.homes.ownerOf(group), end, threads)
   }
 
   #finished(thread: PoolThread, exchange: Exchange): void {

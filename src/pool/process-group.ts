@@ -41,8 +41,7 @@ export class ProcessGroup {
   readonly settings: GroupSettings
   readonly processes: WorkerProcess[] = []
   readonly threads = new Set<PoolThread>()
-  /** Set while it is being taken away: nothing of it is replaced. */
-  closing = false
+  #isClosing = false
   #size: number
   readonly #waiters = new Set<(isReady: boolean) => void>()
 
@@ -53,6 +52,11 @@ export class ProcessGroup {
 
   get name(): string {
     return this.settings.name
+  }
+
+  /** Whether it is being taken away. */
+  get closing(): boolean {
+    return this.#isClosing
   }
 
   get least(): number {
@@ -87,7 +91,7 @@ export class ProcessGroup {
     return count
   }
 
-  /** Resolves once a thread takes requests, with true; with false when none does within 30 s. */
+  /** Resolves once a thread takes requests, with true; with false when none does within 30 s, or the group is closed. */
   whenReady(): Promise<boolean> {
     if (this.ready > 0) return Promise.resolve(true)
     return new Promise((resolve) => {
@@ -104,6 +108,12 @@ export class ProcessGroup {
   /** To be called when a thread takes requests. */
   becameReady(): void {
     for (const settle of this.#waiters) settle(true)
+  }
+
+  /** It is taken away: nothing of it is replaced, and nobody waits for it any more. */
+  close(): void {
+    this.#isClosing = true
+    for (const settle of this.#waiters) settle(false)
   }
 
   threadsOf(process: WorkerProcess): PoolThread[] {

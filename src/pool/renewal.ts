@@ -136,7 +136,7 @@ export class Renewal {
 
   async #replace(site: PoolSite, order: LoadOrder, attempt = 1): Promise<LoadReport> {
     const thread = await this.#nursery(site)
-    if (thread === undefined) return failedReport('no worker process is up')
+    if (thread === undefined) return this.#notLoaded(site, order)
     // Requests that come for a site without a thread wait for this load instead of causing another.
     if (site.lane.warm.size === 0) site.lane.loading ??= thread.slot
     const report = await this.#pool.load(site, thread, order)
@@ -158,6 +158,16 @@ export class Renewal {
     return report
   }
 
+  /** There is no thread for it. Nobody tries again by himself, so it has to be seen. */
+  #notLoaded(site: PoolSite, order: LoadOrder): LoadReport {
+    const { groups } = this.#pool.workforce
+    // Why its own process could not be opened was told by then.
+    const known = groups.has(site.lane.group) ? undefined : site.failure
+    const report = known ?? failedReport('no worker process is up')
+    if (!this.#closed) this.#pool.loadFailed(site, order, report)
+    return report
+  }
+
   /** Whether a thread has ended, and not by what ran in it alone. */
   async #wasTakenAway(thread: PoolThread): Promise<boolean> {
     if (thread.state !== 'ended' || this.#closed) return false
@@ -166,7 +176,7 @@ export class Renewal {
 
   /** A thread in which no generation of this site has ever been: a fresh one where the site is in use. */
   async #nursery(site: PoolSite): Promise<PoolThread | undefined> {
-    const group = await this.#pool.groupOf(site)
+    const group = await this.#pool.homes.groupFor(site)
     if (group === undefined) return undefined
     const { workforce } = this.#pool
     const clean = [...group.threads].filter(

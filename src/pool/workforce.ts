@@ -140,7 +140,7 @@ export class Workforce {
   /** Ends a group in order: what its threads have, then its processes; at the latest after `graceMs`. Its name is free at once. */
   async closeGroup(group: ProcessGroup, graceMs: number): Promise<void> {
     if (group.closing) return
-    group.closing = true
+    group.close()
     this.groups.delete(group.name)
     this.#leaving.add(group)
     await Promise.all([...group.threads].map((thread) => this.retire(thread, graceMs)))

@@ -246,6 +246,24 @@ test('a process of a site’s own that is started again is where the site is by 
   assert.equal((await where(box, 'a')).real, `${box.dir}/sites/later`)
 })
 
+test('new code of a site that ended its process again and again is started at once', async (t) => {
+  const ends = `require('node:child_process').execSync('kill -SEGV ' + process.pid)`
+  const sites = { a: { files: { 'app.cjs': ends }, more: 'isolation = process\npreload = yes\n' } }
+  const box = await startBox(t, sites, { config: ONE })
+  const lastWaitMs = (): unknown => lines(box, 'worker process ended').at(-1)?.waitMs
+  await box.waitFor('a long wait', () => lastWaitMs() === 8_000)
+  const ended = lines(box, 'worker process ended').length
+
+  box.write('sites/a/app.cjs', `module.exports = (req, res) => res.end('here')`)
+  const since = performance.now()
+  await box.reload('a')
+  const tookMs = performance.now() - since
+
+  assert.equal((await box.ask('a')).text, 'here')
+  assert.equal(lines(box, 'worker process ended').length, ended)
+  assert.ok(tookMs < 5_000, `${tookMs} ms`)
+})
+
 test('a site alone whose user changes runs as the new one, and no request fails', {
   skip: process.getuid?.() !== 0 && 'needs root',
 }, async (t) => {
