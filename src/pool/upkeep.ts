@@ -105,12 +105,12 @@ export class Upkeep {
 
   /** A process of a site's own that nobody uses ends with the site's idle time. @returns whether it does */
   #closeIdle(group: ProcessGroup, now: number): boolean {
-    const sites = new Set([...group.threads].flatMap((thread) => [...thread.sites()]))
-    if (sites.size === 0 || ![...sites].every((site) => site.isIdle(now))) return false
-    const [site] = sites
-    this.#log.info({ site: site?.name }, 'process of a site that nobody uses ends')
-    // It has one site only.
-    if (site !== undefined) this.#parts.isolation.closeOwn(site, 0)
+    const { pool, renewal, isolation } = this.#parts
+    const site = pool.homes.ownerOf(group)
+    if (site === undefined || !site.isIdle(now) || renewal.isReplacing(site)) return false
+    for (const thread of group.threads) if (thread.loading.size > 0 || thread.isServing(site)) return false
+    this.#log.info({ site: site.name }, 'process of a site that nobody uses ends')
+    isolation.closeOwn(site, 0)
     return true
   }
 

@@ -2,7 +2,9 @@
  * Named pools, processes of a site’s own, users, and threads that come, go and are replaced while there are requests.
  */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { chmodSync, readFileSync, rmSync } from 'node:fs'
+import { connect } from 'node:net'
 import { test } from 'node:test'
 import type { GroupStatus } from '../../src/admin/reports.ts'
 import type { Box, SiteFixture } from '../helpers/box.ts'
@@ -226,6 +228,48 @@ test('a process of a site’s own ends with the site’s idle time', async (t) =
 
   const after = await where(box, 'a')
   assert.notEqual(after.pid, before.pid)
+})
+
+test('an idle process of a site’s own stays while a WebSocket is open in it', async (t) => {
+  const more = 'isolation = process\nidle = 1s\n'
+  const echo = `const http = require('node:http')
+http.createServer((req, res) => res.end('here')).on('upgrade', (req, socket) => {
+  socket.write('HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: echo\\r\\nConnection: Upgrade\\r\\n\\r\\n')
+  socket.pipe(socket)
+}).listen(process.env.PORT)`
+  const sites = { chat: { files: { 'app.cjs': echo }, more }, other: site(more) }
+  const box = await startBox(t, sites, { config: ONE })
+  const socket = connect(box.port, '127.0.0.1')
+  t.after(() => socket.destroy())
+  socket.write('GET / HTTP/1.1\r\nHost: chat.test\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n')
+  const [head] = (await once(socket, 'data')) as [Buffer]
+  assert.match(head.toString(), /^HTTP\/1.1 101 /)
+
+  await where(box, 'other')
+  await box.waitFor('the process without a connection to end', async () => !(await group(box, 'site:other')))
+
+  assert.equal((await group(box, 'site:chat'))?.ready, 1)
+  socket.write('still here')
+  const [echoed] = (await once(socket, 'data')) as [Buffer]
+  assert.equal(echoed.toString(), 'still here')
+})
+
+test('a process of a site’s own that had to be started again ends too when nobody uses it', async (t) => {
+  const sites = { a: site(), alone: site('isolation = process\nidle = 1s\n') }
+  const box = await startBox(t, sites, { config: ONE })
+  const { pid } = await where(box, 'alone')
+
+  process.kill(Number(pid), 'SIGKILL')
+  await box.waitFor('the process to be started again', async () => {
+    const again = (await group(box, 'site:alone'))?.processes[0]
+    return again !== undefined && again.pid !== pid
+  })
+
+  await box.waitFor('the process to end', async () => {
+    // Visits of another: the pool is looked at more often.
+    await where(box, 'a')
+    return (await group(box, 'site:alone')) === undefined
+  })
 })
 
 test('a process of a site’s own that is started again is where the site is by then', async (t) => {
