@@ -170,7 +170,7 @@ export class Pool {
   warm(site: PoolSite, thread: PoolThread): void {
     if (thread.slot === undefined) return
     if (thread.group !== site.lane.group) {
-      if (site.order !== undefined) this.stale(thread, site.order.generation)
+      this.leave(site, thread)
       return this.seekThread(site)
     }
     this.scheduler.setWarm(site.lane, thread.slot)
@@ -240,12 +240,6 @@ export class Pool {
   /** What runs in a thread now. @returns undefined where that cannot be told */
   lookAt(thread: PoolThread): Promise<ThreadLook | undefined> {
     return this.#watch.lookAt(thread)
-  }
-
-  /** A generation that is of no use any more is in this thread until the thread ends. */
-  stale(thread: PoolThread, generation: number): void {
-    thread.spoil(generation)
-    this.#handlers.onStale()
   }
 
   async close(): Promise<void> {
@@ -349,8 +343,7 @@ export class Pool {
     const report = await this.load(site, thread, order)
     if (site.order !== order) {
       // A newer generation came meanwhile, or the site was removed: this one is of no use.
-      if (report.shape !== undefined) this.stale(thread, order.generation)
-      if (thread.slot !== undefined) this.scheduler.setCold(site.lane, thread.slot)
+      this.leave(site, thread)
       return this.seekThread(site)
     }
     if (report.shape !== undefined) {

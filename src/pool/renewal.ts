@@ -145,7 +145,7 @@ export class Renewal {
       return this.#replace(site, order, attempt + 1)
     }
     if (site.removed) {
-      this.#pool.stale(thread, order.generation)
+      this.#pool.leave(site, thread)
     } else if (report.shape === undefined) {
       this.#pool.loadFailed(site, order, report)
       // A previous version that serves cannot be loaded anywhere else: its code is not on disk any more.
@@ -260,8 +260,11 @@ export class Renewal {
     const to = among ? this.#clean(site, from).sort(byLoad)[0] : await this.#shelter(site, from)
     if (to === undefined || order === undefined) return false
     const report = await this.#pool.load(site, to, order)
-    // Meanwhile a newer generation may have come, or the thread gone.
-    if (site.order !== order) return true
+    if (site.order !== order) {
+      // A newer generation came meanwhile, or the site was removed: this one would stay at work for nothing.
+      this.#pool.leave(site, to)
+      return true
+    }
     if (report.shape === undefined) return false
     const { warm, maxThreads } = site.lane
     // Else its requests would be spread over more copies than it may have until the thread retires.

@@ -1,6 +1,6 @@
 /** Changes while the server runs: links, INI files and code that come, change, go, or are wrong, under requests. */
 import assert from 'node:assert/strict'
-import { readFileSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { Agent } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -303,4 +303,28 @@ test('a site that closes its server and soon opens another is left alone', async
 
   assert.equal((await box.ask('app')).text, first)
   assert.doesNotMatch(box.output, /closed its server by itself/)
+})
+
+test('a site that is removed while it is loaded in another thread is closed there too', async (t) => {
+  const slow = `import { appendFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+appendFileSync('loads', '.')
+const load = readFileSync('loads', 'utf8').length
+process.on('SIGTERM', () => writeFileSync('closed-' + load, ''))
+while (load > 1 && !existsSync('go')) await delay(10)
+export default () => new Response('here')`
+  const plain = `export default () => new Response('here')`
+  const sites = { a: { files: { 'app.mjs': slow } }, n: { files: { 'app.mjs': plain } } }
+  const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1\nthreads = 1' })
+  const file = (name: string): string => join(box.dir, 'sites/a', name)
+  await Promise.all([box.ask('a'), box.ask('n')])
+  await box.reload('n')
+  await box.waitFor('the neighbour to be moved', () => readFileSync(file('loads'), 'utf8').length === 2)
+
+  rmSync(join(box.dir, 'sites-enabled/a.ini'))
+  await box.waitFor('the site to be gone', async () => (await box.site('a')) === undefined)
+  await box.waitFor('the first copy to be closed', () => existsSync(file('closed-1')))
+  writeFileSync(file('go'), '')
+
+  await box.waitFor('the second copy to be closed', () => existsSync(file('closed-2')))
 })
