@@ -432,6 +432,7 @@ export class Pool {
       onOffence: (site, offence) => this.#handlers.onOffence(site, offence),
       onBlocked: (site, forMs) => this.#recording.blocked(site, forMs),
       onReturned: (exchange, thread) => this.#recording.returned(exchange, thread),
+      gone: (exchange) => this.#fail(exchange, new SiteGone(exchange.site.name)),
     }
   }
 

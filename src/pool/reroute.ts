@@ -31,6 +31,8 @@ export interface RerouteHandlers {
   onBlocked(site: PoolSite, forMs: number): void
   /** It was taken back from its thread. */
   onReturned(exchange: Exchange, thread: PoolThread | undefined): void
+  /** Its site is there no more: nothing will run it. */
+  gone(exchange: Exchange): void
 }
 
 export class Reroute implements WatchedPool {
@@ -55,6 +57,10 @@ export class Reroute implements WatchedPool {
         this.scheduler.unassign(site.lane, slot)
         exchange.revoked()
       }
+      if (site.removed) {
+        for (const exchange of returned) this.#handlers.gone(exchange)
+        continue
+      }
       this.scheduler.putBack(site.lane, returned)
       for (const exchange of returned) this.#handlers.waits(exchange)
       this.drainSite(site)
@@ -64,10 +70,12 @@ export class Reroute implements WatchedPool {
   moveStarted(thread: PoolThread, except: PoolSite | undefined): void {
     const moved: Exchange[] = []
     for (const exchange of [...(thread.link?.open.values() ?? [])]) {
-      if (exchange.state !== 'started' || exchange.site === except || !exchange.mayRunAgain) continue
+      const { site, state, mayRunAgain } = exchange
+      // The code of a site that was taken away is nowhere else.
+      if (state !== 'started' || site === except || site.removed || !mayRunAgain) continue
       thread.link?.abort(exchange, 'its thread is kept by another site')
       const slot = exchange.leaveSlot()
-      if (slot !== undefined) this.scheduler.unassign(exchange.site.lane, slot)
+      if (slot !== undefined) this.scheduler.unassign(site.lane, slot)
       this.#handlers.onReturned(exchange, thread)
       exchange.takenBack()
       moved.push(exchange)

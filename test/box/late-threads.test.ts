@@ -2,7 +2,7 @@
  * Threads that stand still for a moment and come round.
  */
 import assert from 'node:assert/strict'
-import { existsSync } from 'node:fs'
+import { existsSync, rmSync } from 'node:fs'
 import { test } from 'node:test'
 import { startBox } from '../helpers/box.ts'
 
@@ -31,4 +31,38 @@ module.exports = (req, res) => {
   assert.equal(reply.text, 'here')
   // What is told of a thread that has not come back within `slow`.
   assert.doesNotMatch(box.output, /thread goes on/)
+})
+
+test('what a site had begun when it was taken away is finished, though another keeps its thread', async (t) => {
+  const keeps = `const { existsSync, writeFileSync } = require('node:fs')
+module.exports = (req, res) => {
+  writeFileSync('kept', '')
+  while (!existsSync('go'));
+  res.end('here')
+}`
+  const waits = `const { existsSync, writeFileSync } = require('node:fs')
+module.exports = (req, res) => {
+  writeFileSync('begun', '')
+  const look = setInterval(() => {
+    if (!existsSync('go')) return
+    clearInterval(look)
+    res.end('done')
+  }, 10)
+}`
+  const more = '[limits]\nslow = 200ms\nsoft_limit = 300ms\nhard_limit = 60s\nquarantine = 0s\n'
+  const sites = { a: { files: { 'app.cjs': keeps }, more }, b: { files: { 'app.cjs': waits } } }
+  const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1\nthreads = 1' })
+  const path = (file: string): string => `${box.dir}/sites/${file}`
+  const begun = box.ask('b')
+  await box.waitFor('the request to begin', () => existsSync(path('b/begun')))
+  const keeping = box.ask('a')
+  await box.waitFor('the thread to be kept', () => existsSync(path('a/kept')))
+
+  rmSync(`${box.dir}/sites-enabled/b.ini`)
+  await box.waitFor('the site to be gone', async () => (await box.site('b')) === undefined)
+  await box.waitFor('the thread to retire', () => box.output.includes('thread retires'))
+  for (const file of ['a/go', 'b/go']) box.write(`sites/${file}`, '')
+
+  assert.equal((await begun).text, 'done')
+  assert.equal((await keeping).text, 'here')
 })
