@@ -87,13 +87,17 @@ export class PoolSite {
     this.#onTimeout = onTimeout
   }
 
-  /** These limits are in force from now on. */
+  /** These limits are in force from now on, also for the requests that it has. */
   adopt(limits: SiteLimits): void {
+    const isSooner = limits.timeoutMs < this.limits.timeoutMs
     this.limits = limits
     this.lane.maxWaiting = limits.queue
     this.lane.share = limits.share
     this.lane.max = limits.max
     this.lane.maxThreads = limits.maxThreads ?? Number.POSITIVE_INFINITY
+    if (!isSooner || this.#timer === undefined) return
+    this.close()
+    this.#sweep()
   }
 
   foundNative(): void {
