@@ -4,7 +4,8 @@
  *
  * One offence that cost others (a thread or a process ended, or was kept for longer than `slow`) convicts a site. Short
  * blocks cost others little: `offences` of them within a minute convict. A convicted site is let out when it has behaved
- * for `timeMs`; each further conviction within a day doubles that, up to 16 times.
+ * for `timeMs`; each further conviction within a day doubles that, up to 16 times. A suspect that is kept apart is judged as any
+ * other site: what it does there is its own.
  *
  * Limits: the last `MAX_KEPT` offences of a site are kept. Invariant: a site is convicted from its verdict until `release`.
  */
@@ -35,8 +36,10 @@ export interface Offence {
 /** What is known against a site. */
 export interface Record {
   offences: (Offence & { at: number })[]
-  /** Since when it is convicted; undefined while it is not. */
+  /** Since when it is convicted, or kept apart as a suspect; undefined while it is not. */
   convictedAt: number | undefined
+  /** Whether it is kept apart only because it may have been it. */
+  isSuspect: boolean
   /** From when on it may be let out, if nothing happens until then. */
   releaseAt: number
   /** Convictions that still count. */
@@ -56,27 +59,26 @@ export class Quarantine<S> {
 
   /** Takes note of an offence. @param now any clock in ms, always the same */
   offence(site: S, offence: Offence, terms: QuarantineTerms, now: number): Verdict {
-    const record = this.#recordOf(site, now)
-    record.offences.push({ ...offence, at: now })
-    if (record.offences.length > MAX_KEPT) record.offences.shift()
-    if (record.convictedAt !== undefined) {
-      // A suspect may have to stay longer than that already.
+    const record = this.#noted(site, offence, now)
+    const isApart = record.convictedAt !== undefined
+    if (isApart && !record.isSuspect) {
       record.releaseAt = Math.max(record.releaseAt, now + sentence(record, terms))
       return 'again'
     }
     const recent = record.offences.filter(({ kind, at }) => kind !== 'suspected' && now - at < SHORT_WINDOW_MS)
-    if (terms.timeMs === 0 || (!offence.severe && recent.length < terms.offences)) return 'noted'
-    record.convictedAt = now
+    if (terms.timeMs === 0 || (!offence.severe && recent.length < terms.offences)) return isApart ? 'again' : 'noted'
+    record.convictedAt ??= now
+    record.isSuspect = false
     record.convictions++
-    record.releaseAt = now + sentence(record, terms)
+    // A suspect may have to stay longer than that already.
+    record.releaseAt = Math.max(record.releaseAt, now + sentence(record, terms))
     return 'convicted'
   }
 
   /** Keeps a site apart until `until`, without a conviction that counts. */
   suspect(site: S, text: string, until: number, now: number): void {
-    const record = this.#recordOf(site, now)
-    record.offences.push({ kind: 'suspected', text, severe: false, at: now })
-    if (record.offences.length > MAX_KEPT) record.offences.shift()
+    const record = this.#noted(site, { kind: 'suspected', text, severe: false }, now)
+    record.isSuspect ||= record.convictedAt === undefined
     record.convictedAt ??= now
     record.releaseAt = Math.max(record.releaseAt, until)
   }
@@ -105,6 +107,7 @@ export class Quarantine<S> {
     const record = this.#records.get(site)
     if (record === undefined) return
     record.convictedAt = undefined
+    record.isSuspect = false
     record.offences = []
   }
 
@@ -113,8 +116,16 @@ export class Quarantine<S> {
     this.#records.delete(site)
   }
 
+  /** The record of a site, with one offence more. */
+  #noted(site: S, offence: Offence, now: number): Record {
+    const record = this.#recordOf(site, now)
+    record.offences.push({ ...offence, at: now })
+    if (record.offences.length > MAX_KEPT) record.offences.shift()
+    return record
+  }
+
   #recordOf(site: S, now: number): Record {
-    const record = this.#records.get(site) ?? { offences: [], convictedAt: undefined, releaseAt: 0, convictions: 0 }
+    const record = this.#records.get(site) ?? newRecord()
     this.#records.set(site, record)
     if (record.convictedAt !== undefined) return record
     // What happened a day ago does not count any more.
@@ -122,6 +133,10 @@ export class Quarantine<S> {
     record.offences = record.offences.filter(({ at }) => now - at < RECORD_MS)
     return record
   }
+}
+
+function newRecord(): Record {
+  return { offences: [], convictedAt: undefined, isSuspect: false, releaseAt: 0, convictions: 0 }
 }
 
 function isServed(record: Record, now: number): boolean {

@@ -167,7 +167,7 @@ test('a suspect that then does harm stays for a full sentence, and never shorter
 
   const verdicts = [short, long].map((one) => one.offence('a', SEVERE, TERMS, 10_000))
 
-  assert.deepEqual(verdicts, ['again', 'again'])
+  assert.deepEqual(verdicts, ['convicted', 'convicted'])
   assert.equal(short.nextDueAt(), 310_000)
   assert.equal(long.nextDueAt(), 900_000)
 })
@@ -211,4 +211,18 @@ test('what is known against a site does not grow without end', () => {
   assert.equal(quarantine.recordOf('a')?.offences.length, 20)
   assert.equal(quarantine.recordOf('b')?.offences.length, 20)
   assert.equal(quarantine.recordOf('a')?.offences.at(-1)?.at, 999, 'the latest are kept')
+})
+
+test('a suspect that does it again where it is alone is convicted like any other, each time for longer', () => {
+  const quarantine = new Quarantine<string>()
+  quarantine.offence('a', SEVERE, TERMS, 0)
+  quarantine.release('a')
+  quarantine.suspect('a', 'or a neighbour', 460_000, 400_000)
+
+  assert.equal(quarantine.offence('a', SHORT, TERMS, 410_000), 'again')
+  assert.equal(quarantine.nextDueAt(), 460_000, 'one short block is none of its own')
+  assert.equal(quarantine.offence('a', SEVERE, TERMS, 420_000), 'convicted')
+  assert.equal(quarantine.nextDueAt(), 420_000 + 2 * TERMS.timeMs)
+  assert.equal(quarantine.offence('a', SEVERE, TERMS, 430_000), 'again')
+  assert.equal(quarantine.recordOf('a')?.convictions, 2)
 })
