@@ -73,8 +73,9 @@ export class Isolation {
     this.closeOwn(site, site.limits.stopTimeoutMs)
   }
 
-  /** A site did something that it may not, and is known to be the one. */
+  /** A site did something that it may not, and is known to be the one. One that is gone has no place that it could lose. */
   offence(site: PoolSite, offence: Offence): void {
+    if (site.removed) return
     const terms = { offences: site.limits.offences, timeMs: site.limits.quarantineMs }
     const verdict = this.#quarantine.offence(site, offence, terms, performance.now())
     const { kind, text } = offence
@@ -95,16 +96,17 @@ export class Isolation {
 
   /** One of these sites did it: each gets a process of its own until it is known which. @param offence what it did */
   suspects(sites: readonly PoolSite[], offence: Offence): void {
-    const shared = sites.filter((site) => !this.isAlone(site) && site.limits.quarantineMs > 0)
+    const shared = sites.filter((site) => !site.removed && !this.isAlone(site) && site.limits.quarantineMs > 0)
     const [only] = shared
     if (shared.length === 1 && only !== undefined) return this.offence(only, offence)
     if (shared.length === 0) return
     const now = performance.now()
-    for (const site of shared.slice(0, MAX_SUSPECTS)) {
+    const suspects = shared.slice(0, MAX_SUSPECTS)
+    for (const site of suspects) {
       this.#quarantine.suspect(site, `or a neighbour, ${offence.text}`, now + SUSPICION_MS, now)
       this.#place(site)
     }
-    const names = shared.map((site) => site.name).join(', ')
+    const names = suspects.map((site) => site.name).join(', ')
     this.#log.warn({ sites: names, why: offence.text }, 'sites are separated until it is known which it was')
     this.#arm()
   }

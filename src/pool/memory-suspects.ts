@@ -9,7 +9,7 @@ import type { PoolSite } from './pool-site.ts'
 const AGAIN_MS = 600_000
 
 export class MemorySuspects {
-  readonly #seenAt = new Map<PoolSite, number>()
+  readonly #seenAt = new WeakMap<PoolSite, number>()
 
   /**
    * A thread with these sites was full.
@@ -22,10 +22,5 @@ export class MemorySuspects {
     const again = sites.filter((site) => now - (this.#seenAt.get(site) ?? Number.NEGATIVE_INFINITY) < AGAIN_MS)
     for (const site of sites) this.#seenAt.set(site, now)
     return again.sort((a, b) => b.requests - a.requests)
-  }
-
-  /** The site is gone. */
-  forget(site: PoolSite): void {
-    this.#seenAt.delete(site)
   }
 }

@@ -122,7 +122,7 @@ export class Pool {
   /** The site takes no new requests; what it has is finished, and its generations are closed then. */
   removeSite(site: PoolSite): void {
     this.#sites.delete(site)
-    this.memorySuspects.forget(site)
+    if (this.homes.ownGroupOf(site) !== undefined) this.#recording.forget(site.lane.group)
     site.removed = true
     site.order = undefined
     for (const exchange of [...site.lane.waiting]) this.#fail(exchange, new SiteGone(site.name))

@@ -23,6 +23,11 @@ export class Recording {
     thread.record = this.#recorder.thread(this.#pool(thread.group), performance.now())
   }
 
+  /** The only site of a group is gone. */
+  forget(group: string): void {
+    this.#pools.delete(group)
+  }
+
   gone(thread: PoolThread): void {
     thread.record?.gone(performance.now())
     thread.record = undefined

@@ -36,10 +36,10 @@ const RECYCLE_EVERY_MS = 5_000
 export class Upkeep {
   readonly #parts: UpkeepParts
   readonly #log: Log
-  readonly #elastic = new Map<ProcessGroup, Elastic>()
+  readonly #elastic = new WeakMap<ProcessGroup, Elastic>()
   readonly #trimming = new Trimming()
   readonly #background: BackgroundWork
-  readonly #recycledAt = new Map<ProcessGroup, number>()
+  readonly #recycledAt = new WeakMap<ProcessGroup, number>()
   #timer: NodeJS.Timeout | undefined
   #isAwake = false
   #closed = false
