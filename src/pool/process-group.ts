@@ -125,7 +125,7 @@ export class ProcessGroup {
     let best: { process: WorkerProcess; threads: number } | undefined
     for (const process of this.processes) {
       const threads = this.threadsOf(process).length
-      if (process.up && !process.isDoomed && (best === undefined || threads < best.threads)) best = { process, threads }
+      if (process.takesThreads && (best === undefined || threads < best.threads)) best = { process, threads }
     }
     return best?.process
   }

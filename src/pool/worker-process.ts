@@ -114,6 +114,11 @@ export class WorkerProcess {
     return this.#child?.connected === true && !this.#closing
   }
 
+  /** Whether threads may be started in it. */
+  get takesThreads(): boolean {
+    return this.up && !this.isDoomed
+  }
+
   /** Passes an order on; dropped when the process is down, whose threads are then gone anyway. */
   order(order: SupervisorOrder): void {
     if (this.#child?.connected) this.#child.send(order, ignoreClosedPipe)

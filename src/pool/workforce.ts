@@ -321,9 +321,10 @@ export class Workforce {
   }
 
   #replace(group: ProcessGroup, thread: PoolThread, why: string): void {
-    this.#log.error({ thread: thread.id, process: thread.process.index, why }, 'thread ended')
+    const { process } = thread
+    this.#log.error({ thread: thread.id, process: process.index, why }, 'thread ended')
     this.endThread(thread, 0)
-    if (!group.closing && thread.process.up && group.present < group.size) this.#startThread(group, thread.process)
+    if (!group.closing && process.takesThreads && group.present < group.size) this.#startThread(group, process)
   }
 
   // ---- processes -----------------------------------------------------------------------------------------------
