@@ -1,6 +1,7 @@
 /**
  * Watches over threads that owe an answer: notices within tens of ms that one does not come round, takes back what it has
- * not begun, and goes from step to step while it lasts: stack in the log, retired, terminated, its process killed.
+ * not begun, and goes from step to step while it lasts: stack in the log, retired, terminated, its process killed. Whose
+ * doing it is culprits.ts finds out.
  *
  * A thread is late when it was sent a request and nothing at all came from it for `LATE_MS`. What only its supervisor can
  * see (code that keeps a thread nobody waits for) it reports. Limits: where this process itself gets no processor, nobody
@@ -12,13 +13,13 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../core/log.ts'
 import type { Running } from '../core/thread-board.ts'
 import type { SupervisorReport, ThreadLook } from '../core/worker-orders.ts'
+import { Culprits } from './culprits.ts'
 import type { Exchange } from './exchange.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { Lateness, PoolThread } from './pool-thread.ts'
 import { newLateness, ownMs, starvedMs } from './pool-thread.ts'
 import type { Offence } from './quarantine.ts'
 import type { Scheduler, Slot } from './scheduler.ts'
-import { ownerOf } from './stack-owner.ts'
 import { ThreadQuestions } from './thread-questions.ts'
 import type { Step } from './watch-steps.ts'
 import { dueMs, FIRST_GRAVE_STEP, STALLED_MS, STEPS, TERMINATE_GRACE_MS, USUAL_LIMITS } from './watch-steps.ts'
@@ -54,8 +55,6 @@ const LATE_MS = 40
  * another. On a machine that is overloaded the stack takes longer, so only the thread's own time counts.
  */
 const STACK_MS = 400
-/** One that is often still for a moment is looked at so early only this often. */
-const EARLY_LOOK_EVERY_MS = 1_000
 /** How long a supervisor may take to answer, in ms, before the kernel is asked whether its process was stopped; and before nothing goes on without it. */
 const STOPPED_MS = 200
 const SUPERVISOR_MS = 1_000
@@ -75,10 +74,12 @@ export class Watch {
   #lastTick = 0
   #lookedAt = 0
   readonly #questions = new ThreadQuestions()
+  readonly #culprits: Culprits
 
   constructor(pool: WatchedPool, log: Log) {
     this.#pool = pool
     this.#log = log
+    this.#culprits = new Culprits(pool, this.#questions)
   }
 
   /** A request was handed to a thread. */
@@ -173,7 +174,7 @@ export class Watch {
       if (thread.late.askedAt > 0) thread.late.untoldMs = performance.now() - thread.late.askedAt
       thread.late.askedAt = 0
       thread.late.delayedMs = report.delayedMs
-      this.#blame(thread, report.running)
+      this.#culprits.marked(thread, report.running)
     }
     const returned: Exchange[] = []
     for (const id of report.ids) {
@@ -192,7 +193,7 @@ export class Watch {
       return
     }
     if (thread.late === undefined) this.#late(thread, now - forMs, now)
-    this.#blame(thread, running)
+    this.#culprits.marked(thread, running)
     this.expect()
   }
 
@@ -218,35 +219,12 @@ export class Watch {
     this.#pool.workforce.retire(thread, culprit?.limits.stopTimeoutMs ?? TERMINATE_GRACE_MS).catch(() => {})
   }
 
+  /** It is late no more: nobody is held because of it. */
   #release(thread: PoolThread): void {
     const culprit = thread.late?.culprit
     thread.late = undefined
     thread.quietSince = undefined
-    if (culprit === undefined || culprit.lane.heldBy !== thread.slot) return
-    const other = [...this.#pool.workforce.threads.values()].find((one) => one.late?.culprit === culprit)
-    if (other?.slot !== undefined) return this.#pool.scheduler.hold(culprit.lane, other.slot)
-    this.#pool.scheduler.release(culprit.lane)
-    this.#pool.drainSite(culprit)
-  }
-
-  /** Takes down whose code it is that the thread does not come back from. */
-  #blame(thread: PoolThread, { id, generation }: Running): void {
-    const exchange = thread.link?.open.get(id)
-    const site = exchange?.site ?? thread.siteOf(generation)
-    if (site !== undefined) this.#blameSite(thread, site, exchange)
-  }
-
-  #blameSite(thread: PoolThread, site: PoolSite, exchange: Exchange | undefined): void {
-    const { late, slot } = thread
-    if (late === undefined || late.culprit !== undefined) return
-    late.culprit = site
-    late.isLoad = isLoading(thread, site)
-    late.exchange = exchange
-    thread.blamed = site
-    thread.wasFull = this.#pool.workforce.isFull(thread)
-    // In its own process a site may keep as many threads as it likes.
-    const isShared = site.lane.group === thread.group && !this.#pool.workforce.isOwn(thread)
-    if (slot !== undefined && isShared && site.lane.heldBy === undefined) this.#pool.scheduler.hold(site.lane, slot)
+    if (culprit !== undefined) this.#culprits.release(thread, culprit)
   }
 
   // ---- the chain -----------------------------------------------------------------------------------------------
@@ -303,7 +281,7 @@ export class Watch {
   #take(step: Step, thread: PoolThread, lateMs: number): void {
     switch (step) {
       case 'whose':
-        return this.#lookEarly(thread)
+        return this.#culprits.seekEarly(thread)
       case 'stalled':
         return void this.#stalled(thread)
       case 'slow':
@@ -326,7 +304,7 @@ export class Watch {
     // What is being loaded here may be what keeps the thread: it must not do the same elsewhere.
     const loading = [...thread.loading].filter(({ lane }) => lane.heldBy === undefined)
     for (const { lane } of loading) this.#pool.scheduler.hold(lane, slot)
-    this.#seekCulprit(thread, late)
+    this.#culprits.seek(thread, late)
     // In one that is full nobody loops, most likely: it is the garbage collection that everybody waits for.
     const mayLoop = late.culprit === undefined && !this.#pool.workforce.isFull(thread)
     if (mayLoop) await Promise.race([late.whose, this.#ownTime(thread, late, STACK_MS)])
@@ -359,38 +337,19 @@ export class Watch {
     }
   }
 
-  /** Not where the supervisor has not said yet what is marked: the next step asks then. */
-  #lookEarly(thread: PoolThread): void {
-    const isRecent = performance.now() - thread.lookedAt < EARLY_LOOK_EVERY_MS
-    if (thread.late?.askedAt === 0 && !isRecent && !this.#pool.workforce.isFull(thread))
-      this.#seekCulprit(thread, thread.late)
-  }
-
-  #seekCulprit(thread: PoolThread, late: Lateness): void {
-    if (late.culprit === undefined) late.whose ??= this.#askWhose(thread)
-  }
-
-  /** Finds the culprit by what runs in the thread, where no mark says it. @returns the stack */
-  async #askWhose(thread: PoolThread): Promise<string | undefined> {
-    thread.lookedAt = performance.now()
-    const look = await this.lookAt(thread)
-    const site = look && ownerOf(look, thread)
-    if (site !== undefined) this.#blameSite(thread, site, undefined)
-    return look?.stack
-  }
-
   async #slow(thread: PoolThread, lateMs: number): Promise<void> {
-    const stack = await this.#askWhose(thread)
+    const stack = await this.#culprits.ask(thread)
     if (thread.late === undefined) return
     // It has nothing to do: what it was sent is still on its way, on a machine that is overloaded.
     if (stack === '') return this.#punctual(thread, performance.now())
-    if (thread.late.culprit === undefined) this.#blameOnly(thread)
+    if (thread.late.culprit === undefined) this.#culprits.blameOnly(thread)
     if (this.#maySpare(thread)) this.#pool.moveStarted(thread, undefined)
     else if (!thread.late.isLoad) this.#standBack(thread)
     const text = stack ?? 'not to be had: the thread is in native code'
     this.#log.warn({ ...this.#evidence(thread, lateMs), stack: text }, 'site keeps its thread')
     const { culprit } = thread.late
-    if (culprit !== undefined && !isLoading(thread, culprit) && !this.#pool.workforce.isFull(thread)) {
+    // To load modules takes time, once: it counts only when it takes as long as `soft_limit`.
+    if (culprit !== undefined && !thread.loading.has(culprit) && !this.#pool.workforce.isFull(thread)) {
       this.#offend(thread.late, culprit, lateMs, true)
     }
   }
@@ -400,19 +359,11 @@ export class Watch {
     thread.process.order({ type: 'standBack', thread: thread.id })
   }
 
-  /** The only site that has a request there or is being loaded there, where neither mark nor stack says more. */
-  #blameOnly(thread: PoolThread): void {
-    const exchanges = [...(thread.link?.open.values() ?? [])]
-    const sites = new Set([...thread.loading, ...exchanges.map((exchange) => exchange.site)])
-    const [only] = sites
-    if (sites.size === 1 && only !== undefined) this.#blameSite(thread, only, exchanges[0])
-  }
-
   #retire(thread: PoolThread, lateMs: number): void {
     const [loading, other] = thread.loading
     // It had its time.
     if (this.#maySpare(thread) && loading !== undefined && other === undefined) {
-      this.#blameSite(thread, loading, undefined)
+      this.#culprits.blame(thread, loading, undefined)
     }
     if (thread.late?.isLoad) this.#standBack(thread)
     this.#log.warn(this.#evidence(thread, lateMs), 'thread retires: it takes nothing new, another takes its place')
@@ -421,7 +372,7 @@ export class Watch {
       void this.#pool.workforce.startThread(thread.group)
     }
     const culprit = thread.late?.culprit
-    if (culprit !== undefined && isLoading(thread, culprit)) this.#offend(thread.late, culprit, lateMs, true)
+    if (culprit !== undefined && thread.loading.has(culprit)) this.#offend(thread.late, culprit, lateMs, true)
     this.#pool.moveStarted(thread, culprit)
   }
 
@@ -486,11 +437,6 @@ function avoid(slot: Slot<Exchange>, { lane }: PoolSite): void {
     if (slot.keptBy === lane) slot.keptBy = undefined
   }
   setTimeout(forget, AVOID_MS).unref()
-}
-
-/** To load modules takes time, once: it counts only when it takes as long as `soft_limit`. */
-function isLoading(thread: PoolThread, site: PoolSite): boolean {
-  return thread.loading.has(site)
 }
 
 function about(thread: PoolThread, site: PoolSite | undefined): object {
