@@ -69,10 +69,12 @@ export class Culprits {
 
   /** Finds the culprit by what runs in the thread. @returns the stack; undefined where it cannot be told */
   async ask(thread: PoolThread): Promise<string | undefined> {
+    const { late } = thread
     thread.lookedAt = performance.now()
     const look = await this.#questions.look(thread)
     const site = look && ownerOf(look, thread)
-    if (site !== undefined) this.blame(thread, site, undefined)
+    // It may have come round and be late again, because of another.
+    if (site !== undefined && thread.late === late) this.blame(thread, site, undefined)
     return look?.stack
   }
 

@@ -338,19 +338,21 @@ export class Watch {
   }
 
   async #slow(thread: PoolThread, lateMs: number): Promise<void> {
+    const { late } = thread
     const stack = await this.#culprits.ask(thread)
-    if (thread.late === undefined) return
+    // It came round; where it is late once more, that is another matter, and has lasted for less.
+    if (late === undefined || thread.late !== late) return
     // It has nothing to do: what it was sent is still on its way, on a machine that is overloaded.
     if (stack === '') return this.#punctual(thread, performance.now())
-    if (thread.late.culprit === undefined) this.#culprits.blameOnly(thread)
+    if (late.culprit === undefined) this.#culprits.blameOnly(thread)
     if (this.#maySpare(thread)) this.#pool.moveStarted(thread, undefined)
-    else if (!thread.late.isLoad) this.#standBack(thread)
+    else if (!late.isLoad) this.#standBack(thread)
     const text = stack ?? 'not to be had: the thread is in native code'
     this.#log.warn({ ...this.#evidence(thread, lateMs), stack: text }, 'site keeps its thread')
-    const { culprit } = thread.late
+    const { culprit } = late
     // To load modules takes time, once: it counts only when it takes as long as `soft_limit`.
     if (culprit !== undefined && !thread.loading.has(culprit) && !this.#pool.workforce.isFull(thread)) {
-      this.#offend(thread.late, culprit, lateMs, true)
+      this.#offend(late, culprit, lateMs, true)
     }
   }
 
