@@ -3,13 +3,12 @@
  * sites-available/.
  */
 import type { Command } from 'commander'
-import type { AdminClient } from '../admin/client.ts'
 import { adminClient, ifRunning } from '../admin/client.ts'
 import { shownPath } from '../config/problems.ts'
 import type { ServerConfig } from '../config/server-schema.ts'
 import { settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
-import { complain, print } from './output.ts'
+import { complain, print, printJson } from './output.ts'
 import type { SitePaths } from './site-links.ts'
 import { availableFolder, isThere, otherNames, placeOf, removeLink, siteNameOf, sitePaths } from './site-links.ts'
 
@@ -19,63 +18,74 @@ export function addDisable(program: Command): void {
     .command('disable')
     .argument('<site>', 'name of an enabled site, with or without .ini')
     .description('Take a site offline: remove its link from sites-enabled/. Its file stays in sites-available/.')
+    .option('--json', 'print what came of it as JSON')
     .addHelpText('after', HELP)
-    .action(async (site: string, _options: object, command: Command) => {
-      process.exitCode = await disable(site, settingsOf(command))
+    .action(async (site: string, options: { json?: boolean }, command: Command) => {
+      process.exitCode = await disable(site, settingsOf(command), options.json === true)
     })
 }
 
-async function disable(site: string, settings: ServerConfig): Promise<number> {
+/** What came of it: what `--json` prints. */
+interface Outcome {
+  site: string
+  /** Whether there was a link to remove. */
+  changed: boolean
+  running: boolean
+  /** Whether a running server still serves it. */
+  served: boolean
+  /** Of vhostel.ini. */
+  problems: string[]
+}
+
+async function disable(site: string, settings: ServerConfig, json: boolean): Promise<number> {
   const paths = sitePaths(siteNameOf(site), settings.sites)
   switch (placeOf(paths.enabled).kind) {
     case 'link':
       removeLink(paths)
-      return show(paths.name, adminClient(settings.run))
+      return tell(await outcomeOf(paths.name, settings, true), json)
     case 'free':
-      return notEnabled(paths, settings)
-    case 'file': {
-      const from = shownPath(paths.enabled, settings.dir)
-      const to = shownPath(availableFolder(settings.sites), settings.dir)
-      complain(`vhostel: ${from} is a file of its own, not a link, and would be lost; move it to ${to}/ instead`)
+      // What could be enabled is as it was asked to be; any other name is a mistake.
+      if (isThere(paths.available)) return tell(await outcomeOf(paths.name, settings, false), json)
+      complain(`vhostel: no site ${paths.name} is enabled${otherNames(paths.name, settings.sites)}`)
       return EXIT.wrong
-    }
+    case 'file':
+      complain(`vhostel: ${wouldBeLost(paths, settings)}`)
+      return EXIT.wrong
   }
 }
 
-/** What is not enabled and could be is as it was asked to be; any other name is a mistake. */
-function notEnabled({ name, available }: SitePaths, settings: ServerConfig): number {
-  if (isThere(available)) {
-    print(`${name} is not enabled`)
-    return EXIT.ok
-  }
-  complain(`vhostel: no site ${name} is enabled${otherNames(name, settings.sites)}`)
-  return EXIT.wrong
+function wouldBeLost({ enabled }: SitePaths, { dir, sites }: ServerConfig): string {
+  const to = shownPath(availableFolder(sites), dir)
+  return `${shownPath(enabled, dir)} is a file of its own, not a link, and would be lost; move it to ${to}/ instead`
 }
 
-async function show(name: string, client: AdminClient): Promise<number> {
-  const gone = await ifRunning(untilGone(name, client))
-  if (gone === undefined) {
-    print(`No server is running. The next 'vhostel serve' will not serve ${name}.`)
-    return EXIT.ok
-  }
-  if (!gone) {
-    complain(`vhostel: the link of ${name} is removed, but the server still serves it; 'vhostel list' shows why`)
-    return EXIT.wrong
-  }
-  print(`${name} is disabled; open requests end, new ones are not taken`)
-  for (const problem of (await client.status()).problems) complain(problem)
-  return EXIT.ok
-}
-
-/** Makes the server read its files; a name that it does not know then is one that it has let go. */
-async function untilGone(name: string, client: AdminClient): Promise<boolean> {
+/** Has the running server read its files; a name that it does not know then is one that it has let go. */
+async function outcomeOf(site: string, { run }: ServerConfig, changed: boolean): Promise<Outcome> {
+  const client = adminClient(run)
+  const outcome = { site, changed, running: true, served: false, problems: [] }
   try {
-    await client.reload(name)
-    return false
+    const report = await ifRunning(client.reload(site))
+    return { ...outcome, running: report !== undefined, served: report !== undefined }
   } catch (error) {
-    if ((error as { code?: unknown }).code === 'VHOSTEL_SITE_UNKNOWN') return true
-    throw error
+    if ((error as { code?: unknown }).code !== 'VHOSTEL_SITE_UNKNOWN') throw error
+    return { ...outcome, problems: (await client.status()).problems }
   }
+}
+
+/** @returns the exit code */
+function tell(outcome: Outcome, json: boolean): number {
+  if (json) printJson(outcome)
+  else show(outcome)
+  return outcome.served ? EXIT.wrong : EXIT.ok
+}
+
+function show({ site, changed, running, served, problems }: Outcome): void {
+  const state = changed ? `the link of ${site} is removed` : `${site} has no link`
+  if (served) complain(`vhostel: ${state}, but the server still serves it; 'vhostel list' shows why`)
+  else if (!changed) print(`${site} is not enabled`)
+  else if (!running) print(`No server is running. The next 'vhostel serve' will not serve ${site}.`)
+  else print(`${site} is disabled; open requests end, new ones are not taken`)
+  for (const problem of problems) complain(problem)
 }
 
 const HELP = `
@@ -85,4 +95,5 @@ Exit codes: 0 it is no longer enabled, 1 there is no such site, or a file where 
 
 Examples:
   $ vhostel disable blog
-  $ vhostel disable blog && vhostel enable blog`
+  $ vhostel disable blog && vhostel enable blog
+  $ vhostel disable blog --json | jq .served`

@@ -8,7 +8,7 @@ import { shownPath } from '../config/problems.ts'
 import type { ServerConfig } from '../config/server-schema.ts'
 import { readFiles, settingsOf, sitesOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
-import { complain, paint, print } from './output.ts'
+import { complain, paint, print, printJson } from './output.ts'
 import type { Place, SitePaths } from './site-links.ts'
 import {
   availableFolder,
@@ -29,18 +29,18 @@ export function addEnable(program: Command): void {
     .command('enable')
     .argument('<site>', 'name of a file in sites-available/, with or without .ini')
     .description('Make a site live: link its file into sites-enabled/ and wait until it is served.')
+    .option('--json', 'print what came of it as JSON')
     .addHelpText('after', HELP)
-    .action(async (site: string, _options: object, command: Command) => {
-      process.exitCode = await enable(site, settingsOf(command))
+    .action(async (site: string, options: { json?: boolean }, command: Command) => {
+      process.exitCode = await enable(site, settingsOf(command), options.json === true)
     })
 }
 
-async function enable(site: string, settings: ServerConfig): Promise<number> {
+async function enable(site: string, settings: ServerConfig, json: boolean): Promise<number> {
   const paths = sitePaths(siteNameOf(site), settings.sites)
   const place = placeOf(paths.enabled)
-  const isEnabled = leadsTo(place, paths.available)
-  if (isEnabled) print(`${paths.name} is enabled already`)
-  else {
+  const changed = !leadsTo(place, paths.available)
+  if (changed) {
     const refusal = whyNot(paths, place, settings)
     if (refusal !== undefined) {
       complain(`vhostel: ${refusal}`)
@@ -48,7 +48,14 @@ async function enable(site: string, settings: ServerConfig): Promise<number> {
     }
     makeLink(paths)
   }
-  return show(paths.name, settings)
+  const outcome = await outcomeOf(paths.name, settings)
+  if (outcome.site === undefined) {
+    complain(`vhostel: ${paths.name} is not among the sites of ${settings.sites}`)
+    return EXIT.wrong
+  }
+  if (json) printJson({ changed, ...outcome })
+  else show(outcome.site, outcome.running, changed)
+  return isFaulty(outcome.site) ? EXIT.wrong : EXIT.ok
 }
 
 /** Why the link cannot be made. */
@@ -71,21 +78,24 @@ function whyNot(
   return undefined
 }
 
-/** Says what came of it: as the running server has it, else as the files have it. */
-async function show(name: string, settings: ServerConfig): Promise<number> {
+/** What came of it: as the running server has it, else as the files have it. */
+async function outcomeOf(
+  name: string,
+  settings: ServerConfig,
+): Promise<{ running: boolean; site: ListedSite | undefined }> {
   const report = await ifRunning(adminClient(settings.run).reload(name))
-  if (report === undefined) print(`No server is running. The next 'vhostel serve' will serve ${name}.`)
   const sites: ListedSite[] = report?.sites ?? sitesOf(await readFiles(settings))
-  const site = sites.find((one) => one.name === name)
-  if (site === undefined) {
-    complain(`vhostel: ${name} is not among the sites of ${settings.sites}`)
-    return EXIT.wrong
-  }
+  return { running: report !== undefined, site: sites.find((one) => one.name === name) }
+}
+
+function show(site: ListedSite, running: boolean, changed: boolean): void {
+  const { name } = site
+  if (!changed) print(`${name} is enabled already`)
+  if (!running) print(`No server is running. The next 'vhostel serve' will serve ${name}.`)
   if (site.state !== 'not running') print(`${paint('bold', name)}: ${stateText(site.state)}`)
   for (const line of problemLines(site)) complain(line)
   if (isFaulty(site)) complain(`The link stays: ${name} is served as soon as this is right.`)
   for (const address of addresses(site)) print(`  ${paint('cyan', address)}`)
-  return isFaulty(site) ? EXIT.wrong : EXIT.ok
 }
 
 const HELP = `
@@ -95,4 +105,5 @@ Exit codes: 0 it is served (or will be, if no server is running), 1 it cannot be
 
 Examples:
   $ vhostel enable blog
-  $ vhostel enable blog --config /etc/vhostel`
+  $ vhostel enable blog --config /etc/vhostel
+  $ vhostel enable blog --json | jq -r '.site.urls[]'`

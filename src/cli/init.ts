@@ -11,7 +11,7 @@ import { renderProblem } from '../config/problems.ts'
 import { EXIT } from './exit-codes.ts'
 import { FRESH_FILES, FRESH_SITE } from './fresh-files.ts'
 import { writeNewFile } from './new-file.ts'
-import { complain, paint, print } from './output.ts'
+import { complain, paint, print, printJson } from './output.ts'
 import { makeLink, sitePaths } from './site-links.ts'
 
 /** Adds `vhostel init` to the program. */
@@ -20,14 +20,15 @@ export function addInit(program: Command): void {
     .command('init')
     .argument('<dir>', 'folder for the configuration; created if it is missing')
     .description('Write a fresh configuration with one working site. Overwrites nothing.')
+    .option('--json', 'print what was written as JSON')
     .addHelpText('after', HELP)
-    .action(async (dir: string) => {
-      process.exitCode = await init(dir, resolve(dir))
+    .action(async (dir: string, options: { json?: boolean }) => {
+      process.exitCode = await init(dir, resolve(dir), options.json === true)
     })
 }
 
 /** @param shown the folder as the person wrote it */
-async function init(shown: string, dir: string): Promise<number> {
+async function init(shown: string, dir: string, json: boolean): Promise<number> {
   const paths = sitePaths(FRESH_SITE, join(dir, 'sites-enabled'))
   const files = Object.keys(FRESH_FILES).map((file) => join(dir, file))
   const inTheWay = [...files, paths.enabled].filter(exists)
@@ -38,20 +39,25 @@ async function init(shown: string, dir: string): Promise<number> {
   mkdirSync(dir, { recursive: true })
   for (const [file, text] of Object.entries(FRESH_FILES)) writeNewFile(join(dir, file), text)
   makeLink(paths)
-  for (const file of [...files, paths.enabled]) print(`wrote ${file}`)
-  return finish(shown, dir)
+  const configFile = join(dir, 'vhostel.ini')
+  // What keeps the fresh files from being used in this place, such as a path that is too long.
+  const { problems } = await loadAll(configFile)
+  const written = [...files, paths.enabled]
+  if (json) printJson({ configFile, written, problems })
+  else {
+    for (const file of written) print(`wrote ${file}`)
+    for (const problem of problems) complain(renderProblem(problem, dir))
+    if (problems.length === 0) showNext(shown)
+  }
+  return problems.length > 0 ? EXIT.wrong : EXIT.ok
 }
 
-/** Says how to go on; or what keeps the fresh files from being used in this place, such as a path that is too long. */
-async function finish(shown: string, dir: string): Promise<number> {
-  const { problems, server } = await loadAll(join(dir, 'vhostel.ini'))
-  for (const problem of problems) complain(renderProblem(problem, server.dir))
-  if (problems.length > 0) return EXIT.wrong
+/** Says how to go on. */
+function showNext(shown: string): void {
   print()
   print('Next:')
   print(`  ${paint('bold', `vhostel serve --config ${quoted(shown)}`)}`)
   print(`  ${paint('bold', `curl http://${FRESH_SITE}.localhost:8080/`)}      or open it in a browser`)
-  return EXIT.ok
 }
 
 function exists(path: string): boolean {
@@ -71,4 +77,5 @@ Exit codes: 0 written, 1 one of these files exists already (then nothing is writ
 
 Examples:
   $ vhostel init my-sites
+  $ vhostel init my-sites --json | jq -r '.written[]'
   $ sudo vhostel init /etc/vhostel`

@@ -89,6 +89,41 @@ test('what is enabled already stays as it is, by whatever name it is asked for',
   }
 })
 
+test('--json has the site as it is served, whether the link was made, and nothing else', async (t) => {
+  const box = await startWithApp(t)
+
+  const enable = await vhostel(['enable', 'app', '--json', '--config', box.dir])
+  const again = await vhostel(['enable', 'app', '--json', '--config', box.dir])
+  const disable = await vhostel(['disable', 'app', '--json', '--config', box.dir])
+  const gone = await vhostel(['disable', 'app', '--json', '--config', box.dir])
+
+  for (const { code, stderr } of [enable, again, disable, gone]) assert.deepEqual([code, stderr], [0, ''])
+  const { changed, running, site } = JSON.parse(enable.stdout)
+  assert.deepEqual([changed, running, site.name, site.state], [true, true, 'app', 'live'])
+  assert.deepEqual(site.urls, [`http://app.test:${box.port}/`])
+  assert.equal(JSON.parse(again.stdout).changed, false)
+  const common = { site: 'app', running: true, served: false, problems: [] }
+  assert.deepEqual(JSON.parse(disable.stdout), { ...common, changed: true })
+  assert.deepEqual(JSON.parse(gone.stdout), { ...common, changed: false })
+})
+
+test('--json has what is wrong with the site, exit code 1; what cannot be done is told on standard error', async (t) => {
+  const dir = makeConfig(t, {})
+  writeFileSync(join(makeFolders(dir), 'bad.ini'), '[site]\ndomain = bad.test\n')
+
+  const bad = await vhostel(['enable', 'bad', '--json', '--config', dir])
+  const none = await vhostel(['enable', 'nothing', '--json', '--config', dir])
+  const gone = await vhostel(['disable', 'bad', '--json', '--config', dir])
+
+  const { running, site } = JSON.parse(bad.stdout)
+  assert.deepEqual([bad.code, bad.stderr, running, site.state], [1, '', false, 'refused'])
+  assert.match(site.problems.at(-1), /^sites-enabled\/bad\.ini:2: \[site\] domain: /)
+  assert.deepEqual([none.code, none.stdout], [1, ''])
+  assert.match(none.stderr, /^vhostel: there is no sites-available\/nothing\.ini/)
+  const left = { site: 'bad', changed: true, running: false, served: false, problems: [] }
+  assert.deepEqual([gone.code, JSON.parse(gone.stdout)], [0, left])
+})
+
 test('a name that is not there is refused with the one that was meant', async (t) => {
   const dir = makeConfig(t, { app: staticIni('app.test') })
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { cpSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { FRESH_FILES } from '../../src/cli/fresh-files.ts'
@@ -55,6 +55,26 @@ test('a place where the fresh files cannot be used is told at once', async (t) =
 
   assert.equal(code, 1)
   assert.match(stderr, /vhostel\.ini:\d+: \[server\] run: the path .* has \d+ bytes/)
+})
+
+test('--json has what was written, and what keeps it from being used', async (t) => {
+  const dir = makeFolder(t)
+  const long = join(dir, 'very-long-folder-name'.repeat(4))
+
+  const good = await vhostel(['init', 'new', '--json'], { cwd: dir })
+  const again = await vhostel(['init', 'new', '--json'], { cwd: dir })
+  const bad = await vhostel(['init', long, '--json'])
+
+  const { configFile, written, problems } = JSON.parse(good.stdout)
+  assert.deepEqual([good.code, good.stderr, configFile, problems], [0, '', join(dir, 'new/vhostel.ini'), []])
+  assert.deepEqual(
+    written.map((file: string) => existsSync(file)),
+    [...Object.keys(FRESH_FILES).map(() => true), true],
+  )
+  assert.deepEqual([again.code, again.stdout], [1, ''])
+  assert.match(again.stderr, /^vhostel: nothing was written/)
+  const [problem] = JSON.parse(bad.stdout).problems
+  assert.deepEqual([bad.code, bad.stderr, problem.section, problem.key], [1, '', 'server', 'run'])
 })
 
 test('the keys that are commented out in the fresh files show the defaults', (t) => {
