@@ -8,7 +8,7 @@ import type { CertificateStatus } from '../core/certificate-status.ts'
 import type { ResidencyStatus } from '../core/residency.ts'
 
 /**
- * `idle`: enabled, loaded at its first request. `loading`: being loaded for the first time. `live`: loaded in a thread,
+ * `idle`: enabled, loaded at its first request. `loading`: being loaded, or about to be (`preload = yes`). `live`: loaded in a thread,
  * or answered by the dispatcher itself (static). `previous`: the newest version does not work, the one before serves.
  * `quarantined`: it serves, in a process of its own because of what it did (`residency` says what). `failed`: its module
  * cannot be loaded. `refused`: its INI file is wrong and there is no good version to serve.

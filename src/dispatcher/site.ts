@@ -45,7 +45,9 @@ function stateOf(site: Site, isQuarantined: boolean): SiteState {
   if (isQuarantined) return 'quarantined'
   if (isLoading) return 'loading'
   if (iniProblems.length > 0 || codeFault !== undefined) return 'previous'
-  return isWarm ? 'live' : 'idle'
+  if (isWarm) return 'live'
+  // It waits for a thread that is free to load it, or for its process: it needs no request for that.
+  return site.config.preload ? 'loading' : 'idle'
 }
 
 /** Where the program of a site, or its upstreams, stand; undefined where there are none, or they are well. */

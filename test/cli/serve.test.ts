@@ -46,6 +46,34 @@ test('it prints one table: site, kind, each domain as a link, state; and the siz
   )
 })
 
+test('sites that are loaded in advance are loading in the table, wherever they live, and live in the next', async (t) => {
+  const gated = `import { existsSync } from 'node:fs'
+    import { setTimeout as wait } from 'node:timers/promises'
+    while (!existsSync('../../gate')) await wait(10)
+    export default () => new Response('hello')`
+  const site = (more: string): SiteFixture => ({ files: { 'app.mjs': gated }, more: `preload = yes\n${more}` })
+  const box = await start(t, {
+    alone: site('isolation = process\n'),
+    first: site(''),
+    lazy: HELLO,
+    second: site(''),
+    third: site(''),
+  })
+  const states = async (): Promise<string[]> => (await box.status()).sites.map(({ state }) => state)
+
+  await box.waitFor('the table', () => /^third .*$/m.test(box.output))
+  const before = await states()
+  const table = [...box.output.matchAll(/^(\w+) +module +http\S+ +(.*)$/gm)].map(([, name, state]) => [name, state])
+  box.write('gate', '')
+
+  const idle = 'idle, loads at its first request'
+  const shown = { alone: 'loading', first: 'loading', lazy: idle, second: 'loading', third: 'loading' }
+  assert.deepEqual(Object.fromEntries(table), shown)
+  assert.deepEqual(before, ['loading', 'loading', 'idle', 'loading', 'loading'])
+  const live = 'live,live,idle,live,live'
+  await box.waitFor('all to be loaded', async () => (await states()).join() === live)
+})
+
 test('a site whose file is wrong is shown with its problems, and the others are served', async (t) => {
   const bad = { ini: '[site]\ndomain = bad.test\n' }
   const box = await start(t, { bad, hello: HELLO })
