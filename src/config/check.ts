@@ -3,6 +3,7 @@
  * its line. Nothing in it knows any single key.
  */
 import type { z } from 'zod'
+import { foreignWord } from './foreign-words.ts'
 import type { IniDocument, IniKey, IniSection, ListMode } from './ini.ts'
 import type { Problem } from './problems.ts'
 import { fileProblem } from './problems.ts'
@@ -166,13 +167,18 @@ function unknownNames<S extends FileSchema>(
   return problems
 }
 
-function unknownSectionHint<S extends FileSchema>({ others, families, sections }: Checker<S>, name: string): string {
+function unknownSectionHint<S extends FileSchema>(checker: Checker<S>, name: string): string {
+  const { others, families, sections } = checker
   const [word = name, ...rest] = name.split(' ')
   const isThere = (other: OtherFile): boolean =>
     rest.length === 0 ? name in other.schema.shape : other.families?.includes(word) === true
   const home = others.find(isThere)
   if (home?.file !== undefined) return ` here; it belongs in ${home.file}`
+  const foreign = foreignHint(checker, undefined, name)
+  if (foreign !== undefined) return foreign
   const meant = nearest(word, sections.keys())
+  const keyOf = meant === undefined ? sectionOf(sections, name) : undefined
+  if (keyOf !== undefined) return `; ${name} is a key of [${keyOf}]`
   const isFamily = meant !== undefined && families.includes(meant)
   return meaning(isFamily ? [meant, ...rest].join(' ') : meant, '[', ']')
 }
@@ -184,8 +190,43 @@ function unknownKeyHint<S extends FileSchema>(checker: Checker<S>, meta: Section
     const there = sectionOf(describeSchema(schema), key)
     if (there !== undefined) return ` here; it belongs in [${there}]${file === undefined ? '' : ` of ${file}`}`
   }
+  const hint = foreignHint(checker, meta, key) ?? sectionHint(checker, key)
+  if (hint !== undefined) return hint
   const meant = nearest(key, meta.keys.keys())
   return meant === undefined ? meaningElsewhere(checker, key) : meaning(meant, '', '')
+}
+
+/**
+ * What a word of another server is here.
+ *
+ * @param meta the section that it was found in: keys of the same are told without it
+ */
+function foreignHint<S extends FileSchema>(
+  checker: Checker<S>,
+  meta: SectionMeta | undefined,
+  word: string,
+): string | undefined {
+  const isNear = (section: string, key: string): boolean =>
+    meta?.name === section || (meta?.name === 'defaults' && meta.keys.has(key))
+  const text = foreignWord(word)?.replace(/\[(\w+)\] (\w+)/g, (told: string, section: string, key: string) =>
+    isNear(section, key) ? key : told,
+  )
+  if (text === undefined) return undefined
+  const [, section, key] = /\[(\w+)\](?: (\w+))?/.exec(text) ?? []
+  const isThere = (schema: FileSchema): boolean => {
+    const known = describeSchema(schema).get(section ?? '')
+    return known !== undefined && (key === undefined || known.keys.has(key))
+  }
+  const elsewhere =
+    section === undefined || isThere(checker.schema) ? undefined : checker.others.find(({ schema }) => isThere(schema))
+  return `; in vhostel: ${text}${elsewhere?.file === undefined ? '' : ` (in ${elsewhere.file})`}`
+}
+
+/** The name of a section in the place of a key. */
+function sectionHint<S extends FileSchema>({ sections, others }: Checker<S>, key: string): string | undefined {
+  if (sections.has(key)) return `; [${key}] is a section`
+  const home = others.find(({ schema }) => key in schema.shape)
+  return home?.file === undefined ? undefined : `; [${key}] is a section of ${home.file}`
 }
 
 /** The section in which a key is at home; not [defaults], which has those of sites. */
