@@ -25,6 +25,16 @@ export interface Arrivals {
   weight: Float64Array
   /** What was assumed of each site. */
   demands: ReadonlyMap<string, Demand>
+  /** Sites that may not use all threads. */
+  lanes?: readonly Lane[]
+  /** For each request the index in `lanes`, -1 for sites that may use all; left out where all may. */
+  lane?: Int16Array
+}
+
+/** A site with `[limits] max_threads`. */
+export interface Lane {
+  site: string
+  maxThreads: number
 }
 
 /** What one request of a site takes: the first `loopMs` of its time, as a mean `meanLoopMs`, of that a share on a processor. */
@@ -65,6 +75,10 @@ export function arrivalsOf(snapshot: AdviceSnapshot, pool: string, options: Arri
     demands.set(record.site, demandOf(record, own, options))
   }
   const first = rows[0]?.atMs ?? 0
+  const lanes = snapshot.sites.flatMap(({ pool: owner, site, maxThreads }): Lane[] =>
+    owner !== pool || maxThreads === undefined ? [] : [{ site, maxThreads }],
+  )
+  const laneOf = new Map(lanes.map(({ site }, index) => [site, index]))
   const loop = (row: Row): number => Math.min(row.serviceMs, demands.get(row.site)?.loopMs ?? row.serviceMs)
   return {
     atMs: Float64Array.from(rows, (row) => row.atMs - first),
@@ -73,6 +87,31 @@ export function arrivalsOf(snapshot: AdviceSnapshot, pool: string, options: Arri
     cpuMs: Float64Array.from(rows, (row) => loop(row) * (demands.get(row.site)?.cpuOfLoop ?? 0)),
     weight: Float64Array.from(rows, (row) => row.weight),
     demands,
+    ...(lanes.length > 0 && { lanes, lane: Int16Array.from(rows, ({ site }) => laneOf.get(site) ?? -1) }),
+  }
+}
+
+/** The requests of one lane, as if they had the pool to themselves. */
+export function onlyLane(arrivals: Arrivals, index: number): Arrivals {
+  const isOf = (_: number, row: number): boolean => arrivals.lane?.[row] === index
+  const { atMs, serviceMs, loopMs, cpuMs, weight } = arrivals
+  return {
+    ...arrivals,
+    atMs: atMs.filter(isOf),
+    serviceMs: serviceMs.filter(isOf),
+    loopMs: loopMs.filter(isOf),
+    cpuMs: cpuMs.filter(isOf),
+    weight: weight.filter(isOf),
+    lane: new Int16Array(atMs.filter(isOf).length).fill(index),
+  }
+}
+
+/** The same requests, those of some sites not counted: they only make the queue for the others. */
+export function uncounted(arrivals: Arrivals, sites: readonly string[]): Arrivals {
+  const left = new Set(arrivals.lanes?.flatMap(({ site }, index) => (sites.includes(site) ? [index] : [])))
+  return {
+    ...arrivals,
+    weight: arrivals.weight.map((weight, row) => (left.has(arrivals.lane?.[row] ?? -1) ? 0 : weight)),
   }
 }
 

@@ -5,12 +5,13 @@
  * loop (one a thread) while its code computes and then blocks. Both are handed out in order of arrival, to whoever is
  * first. Those that compute share the processors evenly, as an operating system lets them. So it is the queue M/G/c of the
  * textbooks where nothing computes or there are processors enough, and processor sharing where there are threads enough.
- * What it leaves out: docs/advice.md.
+ * A site with `max_threads` has no more loops and places than those threads: what it has not room for waits by itself, and
+ * lets others pass. What it leaves out: docs/advice.md.
  *
  * Invariant: a wait is the time from arrival until the request's code runs for the first time, plus what its computing
  * takes longer because others compute.
  */
-import type { Arrivals } from './arrivals.ts'
+import type { Arrivals, Lane } from './arrivals.ts'
 import { Histogram } from './histogram.ts'
 import { Soonest } from './soonest.ts'
 
@@ -35,7 +36,27 @@ export function replay(arrivals: Arrivals, shape: PoolShape): Waits {
   return { histogram, queued: histogram.count === 0 ? 0 : queued / histogram.count }
 }
 
-/** A simulation from event to event. Requests start in order, so who waits is no list, but where `#next` stands. */
+/** What a site with `max_threads` has, and its requests that wait for that, in order. */
+class LaneState {
+  loops: number
+  places: number
+  readonly held: number[] = []
+  first = 0
+
+  constructor({ maxThreads }: Lane, { threads, concurrency }: PoolShape) {
+    this.loops = Math.min(maxThreads, threads)
+    this.places = this.loops * concurrency
+  }
+
+  get isWaiting(): boolean {
+    return this.first < this.held.length
+  }
+}
+
+/**
+ * A simulation from event to event. Requests start in order, so who waits is no list, but where `#next` stands; but for
+ * those that wait for the threads that their own site may have.
+ */
 class Replay {
   readonly histogram = new Histogram()
   queued = 0
@@ -46,6 +67,7 @@ class Replay {
   #places: number
   readonly #loopEnds = new Soonest()
   readonly #placeEnds = new Soonest()
+  readonly #lanes: readonly LaneState[]
   /** Those that compute, by how much each processor share will have done when they have theirs. */
   readonly #computing = new Soonest()
   /** Time, and the computing that a request had got if it had computed all along: both in ms. */
@@ -53,8 +75,10 @@ class Replay {
   #doneMs = 0
   #next = 0
 
-  constructor(arrivals: Arrivals, { threads, concurrency, cores }: PoolShape) {
+  constructor(arrivals: Arrivals, shape: PoolShape) {
+    const { threads, concurrency, cores } = shape
     this.#arrivals = arrivals
+    this.#lanes = (arrivals.lanes ?? []).map((lane) => new LaneState(lane, shape))
     this.#cores = cores
     this.#loops = threads
     this.#places = threads * concurrency
@@ -62,7 +86,7 @@ class Replay {
 
   toEnd(): void {
     const { atMs } = this.#arrivals
-    while (this.#next < atMs.length || this.#computing.size > 0) {
+    while (this.#next < atMs.length || this.#computing.size > 0 || this.#lanes.some((lane) => lane.isWaiting)) {
       if (this.#startNext()) continue
       const arrivalMs = atMs[this.#next] ?? Number.POSITIVE_INFINITY
       const speed = Math.min(1, this.#cores / this.#computing.size)
@@ -73,25 +97,60 @@ class Replay {
       if (this.#computing.size > 0) this.#doneMs += Math.max(0, thenMs - this.#nowMs) * speed
       this.#nowMs = thenMs
       if (thenMs === computedMs) this.#computed()
-      for (; this.#loopEnds.soonest <= thenMs; this.#loopEnds.take()) this.#loops++
-      for (; this.#placeEnds.soonest <= thenMs; this.#placeEnds.take()) this.#places++
+      while (this.#loopEnds.soonest <= thenMs) this.#giveBack('loops', this.#loopEnds.take())
+      while (this.#placeEnds.soonest <= thenMs) this.#giveBack('places', this.#placeEnds.take())
     }
   }
 
-  /** Starts the first of those that wait, if it has come and there is room. */
+  #giveBack(what: 'loops' | 'places', index: number): void {
+    if (what === 'loops') this.#loops++
+    else this.#places++
+    const lane = this.#laneOf(index)
+    if (lane !== undefined) lane[what]++
+  }
+
+  #fits(index: number, loops: number, places: number): boolean {
+    return places > 0 && (loops > 0 || this.#arrivals.loopMs[index] === 0)
+  }
+
+  #laneOf(index: number): LaneState | undefined {
+    return this.#lanes[this.#arrivals.lane?.[index] ?? -1]
+  }
+
+  /** Starts the first of those that wait, if it has come and there is room; or sets it aside, where only its site has none. */
   #startNext(): boolean {
-    const { atMs, loopMs, cpuMs } = this.#arrivals
+    for (const lane of this.#lanes) {
+      const held = lane.held[lane.first]
+      if (held === undefined || !this.#fits(held, this.#loops, this.#places)) continue
+      if (!this.#fits(held, lane.loops, lane.places)) continue
+      lane.first++
+      this.#start(held)
+      return true
+    }
     const index = this.#next
-    const loop = loopMs[index] as number
-    if (!((atMs[index] as number) <= this.#nowMs) || this.#places === 0 || (loop > 0 && this.#loops === 0)) return false
+    if (!((this.#arrivals.atMs[index] as number) <= this.#nowMs)) return false
+    const lane = this.#laneOf(index)
+    const isHeld = lane !== undefined && (lane.isWaiting || !this.#fits(index, lane.loops, lane.places))
+    if (!isHeld && !this.#fits(index, this.#loops, this.#places)) return false
     this.#next++
+    if (isHeld) lane.held.push(index)
+    else this.#start(index)
+    return true
+  }
+
+  #start(index: number): void {
+    const { atMs, loopMs, cpuMs } = this.#arrivals
+    const lane = this.#laneOf(index)
     this.#places--
-    if (loop > 0) this.#loops--
+    if (lane !== undefined) lane.places--
+    if ((loopMs[index] as number) > 0) {
+      this.#loops--
+      if (lane !== undefined) lane.loops--
+    }
     const cpu = cpuMs[index] as number
     if (this.#nowMs > (atMs[index] as number)) this.queued += this.#arrivals.weight[index] as number
     if (cpu > 0) this.#computing.add(this.#doneMs + cpu, index)
     else this.#release(index, 0)
-    return true
   }
 
   /** The one that is soonest done with computing is done now. */

@@ -3,6 +3,7 @@
  */
 import type { AdviceSnapshot, PoolRecord, SiteRecord } from '../core/advice-report.ts'
 import type { Arrivals } from './arrivals.ts'
+import { onlyLane, uncounted } from './arrivals.ts'
 import { Histogram } from './histogram.ts'
 import type { PoolShape } from './model.ts'
 import { fewestThreads, replay } from './model.ts'
@@ -100,26 +101,34 @@ function searchPool(
   arrivals: Arrivals,
   { concurrency, cores, threads: threadsNow }: PoolShape,
   { quantile, maxWaitMs }: AdviceOptions,
-): Pick<PoolAdvice, 'replayed' | 'now' | 'smallest' | 'tooFew'> {
-  const trial = (threads: number): Trial => {
-    const { histogram, queued } = replay(arrivals, { threads, concurrency, cores })
+): Pick<PoolAdvice, 'replayed' | 'limited' | 'now' | 'smallest' | 'tooFew'> {
+  const trial = (run: Arrivals, threads: number): Trial => {
+    const { histogram, queued } = replay(run, { threads, concurrency, cores })
     return { threads, waits: figures(histogram, queued, quantile) }
   }
   const requests = arrivals.atMs.length
   const represents = Math.round(arrivals.weight.reduce((sum, weight) => sum + weight, 0))
   if (requests === 0)
-    return { replayed: { requests, represents }, now: undefined, smallest: undefined, tooFew: undefined }
-  const found = fewestThreads(arrivals, { concurrency, cores, quantile, maxWaitMs, maxThreads: MAX_THREADS })
+    return { replayed: { requests, represents }, limited: [], now: undefined, smallest: undefined, tooFew: undefined }
+  const limited = (arrivals.lanes ?? []).flatMap(({ site, maxThreads }, index) =>
+    trial(onlyLane(arrivals, index), maxThreads).waits.quantileMs > maxWaitMs ? [site] : [],
+  )
+  const now = threadsNow === 0 ? undefined : trial(arrivals, threadsNow)
+  const others = limited.length === 0 ? arrivals : uncounted(arrivals, limited)
+  if (others.weight.every((weight) => weight === 0))
+    return { replayed: { requests, represents }, limited, now, smallest: undefined, tooFew: undefined }
+  const found = fewestThreads(others, { concurrency, cores, quantile, maxWaitMs, maxThreads: MAX_THREADS })
   const fewer = (found?.threads ?? MAX_THREADS + 1) - 1
   return {
     replayed: { requests, represents },
-    now: threadsNow === 0 ? undefined : trial(threadsNow),
+    limited,
+    now,
     smallest: found && {
       threads: found.threads,
       waits: figures(found.waits.histogram, found.waits.queued, quantile),
       shape: bestShape(found.threads, cores),
     },
-    tooFew: fewer === 0 ? undefined : trial(fewer),
+    tooFew: fewer === 0 ? undefined : trial(others, fewer),
   }
 }
 

@@ -26,7 +26,7 @@ const waits: Rule = (site, pool, { options, sites }) => {
   const begin = `${percent(site.busyShare)} of the pool's busy time but ${percent(site.ownCpuShare)} of that on a processor: it waits on something`
   const places = pool.serviceMs / Math.max(1, pool.threadMs * pool.concurrency)
   const isTight = places >= 0.25 || (pool.waits?.quantileMs ?? 0) > options.maxWaitMs
-  const own = isAlone(site, sites) ? '' : ` or give it \`[pool ${site.site}]\``
+  const own = isAlone(site, sites) || site.maxThreads !== undefined ? '' : ` or give it \`[pool ${site.site}]\``
   return isTight
     ? `${begin}; raise \`concurrency\`${own}`
     : `${begin}; that harms nobody while only ${percent(places)} of the pool's places are taken`
@@ -58,6 +58,8 @@ const queues: Rule = (site, pool, { options }) => {
   if (site.waitP99Ms <= options.maxWaitMs) return undefined
   const all = pool.waits?.quantileMs ?? 0
   const whole = `the pool as a whole ${span(all)}`
+  if (site.maxThreads !== undefined && (site.waitP99Ms > 2 * all || pool.limited.includes(site.site)))
+    return `waited ${span(site.waitP99Ms)} for a thread at p99, ${whole}: more threads in the pool would not help it, it has \`max_threads = ${site.maxThreads}\``
   return site.waitP99Ms > 2 * all
     ? `waited ${span(site.waitP99Ms)} for a thread at p99, ${whole}: it is this site that has too few`
     : `waited ${span(site.waitP99Ms)} for a thread at p99, ${whole}: see what the pool would need`

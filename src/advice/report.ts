@@ -57,6 +57,8 @@ export interface PoolAdvice {
   waits: WaitFigures | undefined
   /** Requests that the replay ran on, and those that they stand for. */
   replayed: { requests: number; represents: number }
+  /** Sites that their own `max_threads` makes wait for longer than the bound, however many threads: `smallest` and `tooFew` are of the others. */
+  limited: string[]
   /** The model of the pool as it is: to be held against `waits`. */
   now: Trial | undefined
   /** The fewest threads that keep the bound, one fewer, and how they are best divided. */
@@ -87,8 +89,18 @@ export interface SiteAdvice {
   /** How long it keeps a thread from everything else, of 100 requests the longest but one; undefined where not known. */
   blockP99Ms: number | undefined
   memoryBytes: number | undefined
+  /** `[limits] max_threads`; undefined where it is not set. */
+  maxThreads: number | undefined
   /** Requests/s that its pool could do, were they all its: at its mean, and if all were as slow as one in a hundred. */
-  capacity: { mean: number; worst: number }
+  capacity: Capacity
+  /** The same without `max_threads`. */
+  unlimited: Capacity
+}
+
+/** Requests/s. */
+export interface Capacity {
+  mean: number
+  worst: number
 }
 
 export interface MemoryAdvice extends MemoryUse {
@@ -109,8 +121,8 @@ export interface AdviceReport {
   pools: PoolAdvice[]
   memory: MemoryAdvice | undefined
   sites: SiteAdvice[]
-  /** All sites together, in their present mixture. */
-  capacity: { mean: number; worst: number }
+  /** All sites together, in their present mixture, until the first is at its limit. */
+  capacity: Capacity
   /** What stands out, in words. */
   remarks: string[]
 }

@@ -7,7 +7,7 @@
 import type { AdviceSnapshot, SiteRecord } from '../core/advice-report.ts'
 import type { Arrivals, Demand } from './arrivals.ts'
 import { unpack } from './histogram.ts'
-import type { AdviceReport, PoolAdvice, SiteAdvice } from './report.ts'
+import type { Capacity, PoolAdvice, SiteAdvice } from './report.ts'
 
 /** Of a site that no request is known of. */
 const WHOLE_TIME: Demand = { loopMs: Number.POSITIVE_INFINITY, meanLoopMs: 0, cpuOfLoop: 0 }
@@ -20,12 +20,18 @@ export function siteAdvice(
   snapshot: AdviceSnapshot,
 ): SiteAdvice {
   const service = unpack(record.service)
-  const { cpuMs, memoryBytes, site, refused } = record
+  const { cpuMs, memoryBytes, maxThreads, site, refused } = record
   const demand = arrivals.demands.get(site) ?? WHOLE_TIME
   const p99Ms = service.quantile(0.99)
-  const loopP99Ms = Math.min(p99Ms, demand.loopMs)
-  const capacity = (serviceMs: number, loopMs: number): number =>
-    perSecond(pool, snapshot.machine.cores, { serviceMs, loopMs, cpuMs: loopMs * demand.cpuOfLoop })
+  const capacity = (threads: number): Capacity => {
+    const one = (serviceMs: number, loopMs: number): number =>
+      perSecond({ ...pool, threads }, snapshot.machine.cores, { serviceMs, loopMs, cpuMs: loopMs * demand.cpuOfLoop })
+    return {
+      mean: one(service.meanMs, Math.min(service.meanMs, demand.meanLoopMs)),
+      worst: one(p99Ms, Math.min(p99Ms, demand.loopMs)),
+    }
+  }
+  const threads = threadsOf(pool)
   return {
     pool: record.pool,
     site,
@@ -39,10 +45,9 @@ export function siteAdvice(
     waitP99Ms: unpack(record.wait).quantile(0.99),
     blockP99Ms: blockP99(record, service.count),
     memoryBytes,
-    capacity: {
-      mean: capacity(service.meanMs, Math.min(service.meanMs, demand.meanLoopMs)),
-      worst: capacity(p99Ms, loopP99Ms),
-    },
+    maxThreads,
+    capacity: capacity(Math.min(threads, maxThreads ?? threads)),
+    unlimited: capacity(threads),
   }
 }
 
@@ -65,12 +70,15 @@ interface RequestCost {
 }
 
 /** What a pool can do of requests of one kind, by what it runs out of first; the threads there are, else those advised. */
-function perSecond(pool: PoolAdvice, cores: number, { serviceMs, loopMs, cpuMs }: RequestCost): number {
-  const threads = threadsOf(pool)
+function perSecond(
+  { threads, concurrency }: { threads: number; concurrency: number },
+  cores: number,
+  { serviceMs, loopMs, cpuMs }: RequestCost,
+): number {
   return (
     1000 *
     Math.min(
-      (threads * pool.concurrency) / Math.max(serviceMs, 0.001),
+      (threads * concurrency) / Math.max(serviceMs, 0.001),
       threads / Math.max(loopMs, 0.001),
       cores / Math.max(cpuMs, 0.001),
     )
@@ -82,14 +90,19 @@ export function threadsOf(pool: PoolAdvice): number {
   return pool.shape?.threads ?? pool.smallest?.shape.threads ?? 1
 }
 
-/** Of each pool, what it can do of its present mixture; added up, because pools do not share threads. */
-export function totalCapacity(pools: readonly (readonly SiteAdvice[])[]): AdviceReport['capacity'] {
+/**
+ * Of each pool, what it can do of its present mixture, until a site of it is at its own limit; added up, because pools do
+ * not share threads.
+ */
+export function totalCapacity(pools: readonly (readonly SiteAdvice[])[]): Capacity {
   const total = { mean: 0, worst: 0 }
   for (const sites of pools) {
     const requests = sites.reduce((sum, site) => sum + site.requests, 0)
     if (requests === 0) continue
     for (const kind of ['mean', 'worst'] as const) {
-      total[kind] += requests / sites.reduce((sum, site) => sum + site.requests / site.capacity[kind], 0)
+      const ofPool = requests / sites.reduce((sum, site) => sum + site.requests / site.unlimited[kind], 0)
+      const ofSites = sites.map((site) => (site.capacity[kind] * requests) / site.requests)
+      total[kind] += Math.min(ofPool, ...ofSites)
     }
   }
   return total

@@ -12,6 +12,8 @@ import { columns, paint } from './output.ts'
 const MAX_SITES = 30
 /** Requests of which one in a hundred is not yet a figure. */
 const FEW = 1000
+/** Names in one line. */
+const MAX_LIMITED = 5
 /** Columns of the table of busy threads. */
 const MAX_BUSY_SHOWN = 9
 
@@ -122,7 +124,7 @@ function sizeLines(pool: PoolAdvice, report: AdviceReport): string[] {
   const { smallest, tooFew } = pool
   const { quantile, maxWaitMs } = report.options
   const bound = `${quantileName(quantile)} of the wait below ${span(maxWaitMs)}`
-  const basis = [basisText(pool), ...assumed(report, pool)]
+  const basis = [...limitedText(pool), basisText(pool), ...assumed(report, pool)]
   if (smallest === undefined)
     return [`no number of threads would have kept ${bound}: ${limitText(pool, report)}`, ...basis]
   const trials = [smallest, ...(tooFew === undefined ? [] : [tooFew])].map((trial) => trialText(trial, quantile))
@@ -133,8 +135,18 @@ function sizeLines(pool: PoolAdvice, report: AdviceReport): string[] {
   ]
 }
 
-/** Threads are never too few where any number is tried: it is the processors. */
-function limitText({ meanCores = 0 }: PoolAdvice, { cores }: AdviceReport): string {
+/** The sites that wait longer than the bound with any number of threads. */
+function limitedText({ limited, smallest }: PoolAdvice): string[] {
+  const sites = limited.slice(0, MAX_LIMITED).join(', ') + (limited.length > MAX_LIMITED ? ', …' : '')
+  return limited.length === 0 || smallest === undefined
+    ? []
+    : [`that is without the waits of ${sites}: \`max_threads\` makes them, whatever the number of threads`]
+}
+
+/** Threads are never too few where any number is tried: it is the processors, or the sites' own limit. */
+function limitText({ meanCores = 0, limited, tooFew }: PoolAdvice, { cores }: AdviceReport): string {
+  if (tooFew === undefined && limited.length > 0)
+    return `${limited.slice(0, MAX_LIMITED).join(', ')} may not use more, by \`max_threads\``
   return meanCores > 0.7 * cores
     ? `${amount(meanCores)} of ${cores} processors are busy, more threads do not make them faster`
     : 'at times more requests compute than there are processors'

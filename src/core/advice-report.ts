@@ -31,6 +31,8 @@ export interface SiteRecord {
   cpuMs?: number
   /** Most memory seen. Left out where it is not known of this site alone. */
   memoryBytes?: number
+  /** `[limits] max_threads` as it is now. Left out where it is not set. */
+  maxThreads?: number
 }
 
 export interface PoolRecord {

@@ -218,7 +218,7 @@ function adminActions(parts: Parts, context: RequestContext): AdminActions {
     status: () => ({ ...statusReport(parts), startedAt }),
     reload: (site) => reload(parts, site),
     match: (url) => matchReport(url, context.hosts),
-    advice: (windowMs) => adviceSnapshot(parts.pool, parts.recorder, windowMs),
+    advice: (windowMs) => adviceSnapshot(parts.pool, parts.recorder, windowMs, (site) => parts.hosting.pooled(site)),
     purge: (site, url) => purgeReport(parts.caches, site, url),
     stack: (site) => stackReport(parts.pool, site, parts.hosting.pooled(site)),
   }

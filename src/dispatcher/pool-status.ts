@@ -56,8 +56,17 @@ function isIdle({ late, link, slot }: PoolThread): boolean {
   return late === undefined && link?.open.size === 0 && slot !== undefined && slot.utilisation < AT_WORK
 }
 
-/** What was recorded of the last `windowMs`, and the processes as they are now. */
-export function adviceSnapshot({ workforce }: Pool, recorder: Recorder, windowMs: number): AdviceSnapshot {
+/**
+ * What was recorded of the last `windowMs`, and the processes and limits as they are now.
+ *
+ * @param placeOf a site's place in the pool; undefined for one that has gone
+ */
+export function adviceSnapshot(
+  { workforce }: Pool,
+  recorder: Recorder,
+  windowMs: number,
+  placeOf: (site: string) => PoolSite | undefined,
+): AdviceSnapshot {
   const processes = workforce.present().flatMap((group) =>
     group.processes.flatMap((process) => {
       const threads = group.threadsOf(process).length
@@ -65,5 +74,11 @@ export function adviceSnapshot({ workforce }: Pool, recorder: Recorder, windowMs
       return pid === undefined ? [] : [{ pid, pool: group.name, threads, rssBytes }]
     }),
   )
-  return recorder.snapshot({ nowMs: performance.now(), windowMs, machine: thisMachine(), pid: process.pid, processes })
+  const machine = thisMachine()
+  const snapshot = recorder.snapshot({ nowMs: performance.now(), windowMs, machine, pid: process.pid, processes })
+  const sites = snapshot.sites.map((record) => {
+    const maxThreads = placeOf(record.site)?.limits.maxThreads
+    return maxThreads === undefined ? record : { ...record, maxThreads }
+  })
+  return { ...snapshot, sites }
 }

@@ -197,3 +197,40 @@ test('a report is JSON', () => {
 
   assert.deepEqual(adviceLines(again), adviceLines(report))
 })
+
+const CHAT = { name: 'chat', perSecond: 18, serviceMs: 40, loopShare: 1, cpuShare: 0.1 }
+
+test('a site with max_threads is reckoned with no more threads than those', () => {
+  const [free, single] = [CHAT, { ...CHAT, maxThreads: 1 }].map((chat) => reportOf({ ...WIDE, sites: [BLOG, chat] }))
+  const site = (report: AdviceReport | undefined) => report?.sites.find((one) => one.site === 'chat')
+
+  const [ofFree, ofSingle] = [site(free)?.capacity.mean ?? 0, site(single)?.capacity.mean ?? 0]
+
+  assert.ok(Math.abs(ofFree / 4 - ofSingle) < 0.1, `${ofFree} ${ofSingle}`)
+  // Of 58 requests a second 18 are its: at its own limit, the whole has reached its end, whatever is left of the pool.
+  const share = (site(single)?.requests ?? 0) / (single?.pools[0]?.requests ?? 1)
+  assert.ok(Math.abs((single?.capacity.mean ?? 0) - ofSingle / share) < 0.5, `${single?.capacity.mean}`)
+  assert.deepEqual([site(free)?.maxThreads, site(single)?.maxThreads], [undefined, 1])
+})
+
+test('the waits that max_threads makes are no reason for a larger pool, and are told as what they are', () => {
+  const chat = { ...CHAT, maxThreads: 1, waitMs: 300 }
+  const [report, alone] = [[BLOG, chat], [chat]].map((sites) => reportOf({ ...WIDE, sites }))
+
+  const text = adviceLines(report as AdviceReport).join('\n')
+
+  assert.deepEqual(report?.pools[0]?.limited, ['chat'])
+  assert.ok((report?.pools[0]?.smallest?.threads ?? 9) <= 3, text)
+  assert.match(
+    text,
+    /^ {2}that is without the waits of chat: `max_threads` makes them, whatever the number of threads$/m,
+  )
+  assert.match(
+    text,
+    /^ {2}chat: waited 3\d\d ms for a thread at p99, .*: more threads in the pool would not help it, it has `max_threads = 1`$/m,
+  )
+  assert.match(
+    adviceLines(alone as AdviceReport).join('\n'),
+    /^ {2}no number of threads would have kept p99 .*: chat may not use more, by `max_threads`$/m,
+  )
+})

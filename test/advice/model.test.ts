@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import type { Arrivals } from '../../src/advice/arrivals.ts'
 import { fewestThreads, replay } from '../../src/advice/model.ts'
 import { constant, erlangC, exponential, meanWaitMDc, meanWaitMMc, poissonArrivals, waitQuantileMMc } from './queues.ts'
 
@@ -121,4 +122,34 @@ test('what weighs nothing makes the queue, and is not counted', () => {
 
   assert.equal(histogram.count, 1)
   assert.ok(histogram.maxMs > 100 * SERVICE_MS)
+})
+
+test('a site with max_threads waits as if it had those threads alone, and nobody waits behind it', () => {
+  const [single, others] = [
+    poissonArrivals(COUNT / 4, 0.8 / SERVICE_MS, exponential(SERVICE_MS), 13),
+    poissonArrivals(COUNT / 2, 1.6 / SERVICE_MS, exponential(SERVICE_MS), 14),
+  ]
+  const rows = [single, others]
+    .flatMap(({ atMs, serviceMs }, of) => Array.from(atMs, (at, row) => ({ at, ms: serviceMs[row] as number, of })))
+    .sort((a, b) => a.at - b.at)
+  const column = (value: (row: { at: number; ms: number; of: number }) => number): Float64Array =>
+    Float64Array.from(rows, value)
+  const arrivals = (counted: number): Arrivals => ({
+    ...single,
+    atMs: column(({ at }) => at),
+    serviceMs: column(({ ms }) => ms),
+    loopMs: column(({ ms }) => ms),
+    cpuMs: new Float64Array(rows.length),
+    weight: column(({ of }) => (of === counted ? 1 : 0)),
+    lanes: [{ site: 'single', maxThreads: 1 }],
+    lane: Int16Array.from(rows, ({ of }) => (of === 0 ? 0 : -1)),
+  })
+  const shape = { threads: 16, concurrency: 500, cores: 1 }
+
+  const [ofSingle, ofOthers] = [0, 1].map((counted) => replay(arrivals(counted), shape))
+
+  isClose(ofSingle?.queued ?? 0, erlangC(1, 0.8), 0.02, 'queued')
+  isClose(ofSingle?.histogram.meanMs ?? 0, SERVICE_MS * meanWaitMMc(1, 0.8), 0.06, 'mean')
+  assert.equal(ofSingle?.histogram.count, COUNT / 4)
+  assert.ok((ofOthers?.queued ?? 1) < 1e-4, `others waited: ${ofOthers?.queued}`)
 })

@@ -20,6 +20,7 @@ export interface SiteLoad {
   waitMs?: number
   refused?: number
   memoryBytes?: number
+  maxThreads?: number
 }
 
 export interface Situation {
@@ -57,7 +58,7 @@ export function recorded({ threads, processes, concurrency, sites }: Situation):
   }
   events.sort((a, b) => a.atMs - b.atMs)
   for (const event of events) if (event.atMs < LENGTH_MS) event.run()
-  return recorder.snapshot({
+  const snapshot = recorder.snapshot({
     nowMs: LENGTH_MS,
     windowMs: LENGTH_MS,
     machine: { cores: 2, memoryBytes: 8192 * MEGABYTE },
@@ -69,6 +70,12 @@ export function recorded({ threads, processes, concurrency, sites }: Situation):
       rssBytes: 120 * MEGABYTE,
     })),
   })
+  const limits = new Map(sites.map(({ name, maxThreads }) => [name, maxThreads]))
+  const withLimits = snapshot.sites.map((record) => {
+    const maxThreads = limits.get(record.site)
+    return maxThreads === undefined ? record : { ...record, maxThreads }
+  })
+  return { ...snapshot, sites: withLimits }
 }
 
 function eventsOf(

@@ -4,8 +4,9 @@ import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
+import type { AdviceReport } from '../../src/advice/report.ts'
 import { syntheticLog } from '../advice/synthetic-log.ts'
-import { COMMAND } from '../helpers/box.ts'
+import { COMMAND, startBox } from '../helpers/box.ts'
 import { makeFolder } from '../helpers/folder.ts'
 import { makeConfig, vhostel } from './command.ts'
 
@@ -125,6 +126,24 @@ test('what makes no sense is wrong usage', async () => {
     [2, 2, 2, 2, 2],
   )
   assert.match(outcomes[0]?.stderr ?? '', /"1x" is not a duration \(such as 500ms, 30s, 5m\)/)
+})
+
+test('of a running server, a site with max_threads = 1 can do what one thread can', async (t) => {
+  const app = `export default async () => { await new Promise((done) => setTimeout(done, 5)); return new Response('x') }`
+  const files = { 'app.mjs': app }
+  const box = await startBox(
+    t,
+    { free: { files }, single: { files, more: '[limits]\nmax_threads = 1\n' } },
+    { config: '[pool]\nprocesses = 1\nthreads = 2\nconcurrency = 1\n' },
+  )
+  for (const site of ['free', 'single']) for (let count = 0; count < 20; count++) await box.ask(site)
+
+  const { code, stdout } = await vhostel(['advise', '--json', '--config', box.dir])
+
+  const { sites } = JSON.parse(stdout) as AdviceReport
+  const factors = sites.map(({ site, capacity, unlimited }) => [site, unlimited.mean / capacity.mean])
+  assert.equal(code, 0)
+  assert.deepEqual(Object.fromEntries(factors), { free: 1, single: 2 })
 })
 
 test('with no server running it says so', async (t) => {
