@@ -85,7 +85,7 @@ export function checkDocument<S extends FileSchema>(
     raw[name] = { ...defaults[name], ...rawSection(document.sections.get(name), meta, readAnyKey) }
   }
   for (const [name, section] of document.sections) problems.push(...unknownNames(checker, file, name, section))
-  const bad = new Set<string>()
+  const bad = refusedKeys(document)
   let result = checker.schema.safeParse(raw)
   if (!result.success) {
     for (const issue of result.error.issues) {
@@ -98,6 +98,15 @@ export function checkDocument<S extends FileSchema>(
   }
   if (!result.success) throw result.error // every key can be left out: see section() in settings.ts
   return { value: result.data, problems, isBad: (section, key) => bad.has(`${section}.${key}`) }
+}
+
+/** The keys whose values the grammar refused: they are set, and to nothing. */
+function refusedKeys(document: IniDocument): Set<string> {
+  const refused = new Set<string>()
+  for (const [section, { keys }] of document.sections) {
+    for (const [key, { values }] of keys) if (values.length === 0) refused.add(`${section}.${key}`)
+  }
+  return refused
 }
 
 /** The line of a key, or of its section where it is not set; undefined where neither is in the file. */
@@ -193,7 +202,9 @@ function unknownKeyHint<S extends FileSchema>(checker: Checker<S>, meta: Section
   const hint = foreignHint(checker, meta, key) ?? sectionHint(checker, key)
   if (hint !== undefined) return hint
   const meant = nearest(key, meta.keys.keys())
-  return meant === undefined ? meaningElsewhere(checker, key) : meaning(meant, '', '')
+  if (meant !== undefined) return meaning(meant, '', '')
+  const slash = meta.pathKeys === undefined ? '' : `; a path begins with a slash: /${key}`
+  return meaningElsewhere(checker, key) || slash
 }
 
 /**

@@ -46,6 +46,9 @@ function readCommandLine(text: string): Read<CommandLine> {
   if (problem !== undefined) return { problem: `${quote(text)}: ${problem}` }
   const [program] = reader.words
   if (program === undefined || program.join('') === '') return { problem: 'is empty: write the program to run' }
+  const [, variable] = /^([A-Za-z_]\w*)=/.exec(String(program[0])) ?? []
+  if (variable !== undefined)
+    return { problem: `${quote(text)}: no shell runs, so ${variable} is set in [env] and not in front of the program` }
   const places = new Set(reader.words.flat().flatMap((one) => (typeof one === 'string' ? [] : [one.place])))
   if (places.size > 1) return { problem: `${quote(text)} has $SOCKET and $PORT: a program listens on one of them` }
   return { value: { text, words: reader.words, place: [...places][0] ?? 'PORT' } }

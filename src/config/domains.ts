@@ -94,6 +94,7 @@ function spellingFault(name: string): string | undefined {
   if (/[\s,;]/.test(name)) return 'several domains are separated by commas or by line ends'
   if (/[/\\?#]/.test(name)) return 'leave out the scheme and the path of the URL, only the host counts'
   if (name.includes('@')) return 'leave out the user name, only the host counts'
+  if (/["'`“”„‘’‚«»]/.test(name)) return 'leave out the quotes'
   if (name.includes('*')) return "'*' can only be the whole first or the whole last label; else write it as ~regex"
   if (isIPv6(name)) return `an IPv6 address is written in brackets: [${name}]`
   if (name.includes(':')) return 'leave out the port: every site is on every address of [server] listen'

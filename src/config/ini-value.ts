@@ -61,5 +61,6 @@ function commentFault(written: string, at: number): string | undefined {
   const cure = `put the value in quotes, or write \\${char}`
   if (at === 0) return `the value is empty, because "${char}" begins a comment: ${cure}`
   if (/\s/.test(written[at - 1] ?? '')) return undefined
+  if (char === ';' && at === written.length - 1) return `${quote(written)} ends with a ";": take it away`
   return `${quote(written)} would end before the "${char}", which begins a comment: ${cure}`
 }

@@ -87,6 +87,8 @@ class IniReader {
   /** `skipped`: below a header that was refused; its keys would only repeat the complaint. */
   #section: { name: string; keys: Map<string, IniKey> } | 'none' | 'skipped' = 'none'
   #openList: NamedKey | undefined
+  /** One such line is told, not each. */
+  #isHomelessTold = false
 
   constructor(listMode: (section: string, key: string) => ListMode) {
     this.#listMode = listMode
@@ -124,6 +126,10 @@ class IniReader {
     if (/^\s/.test(raw) && this.#openList !== undefined) return this.#continueList(this.#openList, raw, line)
     const section = this.#section === 'none' ? undefined : this.#section.name
     this.#openList = undefined
+    if (/^\s+\[[^=]*\]\s*$/.test(raw)) {
+      this.#section = 'skipped'
+      return this.#problem(line, undefined, undefined, `take the blanks in front of ${quote(raw.trim())} away`)
+    }
     this.#problem(line, section, undefined, strayLine(raw, equals))
   }
 
@@ -131,6 +137,8 @@ class IniReader {
     this.#openList = undefined
     if (this.#section === 'skipped') return
     if (this.#section === 'none') {
+      if (this.#isHomelessTold) return
+      this.#isHomelessTold = true
       return this.#problem(line, undefined, name, 'stands before any section: put a line such as [site] above it')
     }
     const section = this.#section
@@ -163,6 +171,9 @@ class IniReader {
 /** Why a line that is neither header, key nor comment cannot stand there. */
 function strayLine(raw: string, equals: number): string {
   const found = quote(raw.trim())
+  const [, word, value] = /^\s*([A-Za-z0-9_][\w.-]*)\s*:\s+(\S.*)$/.exec(raw) ?? []
+  if (word !== undefined && value !== undefined)
+    return `${found} has no "=": write ${quote(`${word} = ${value.trim()}`)}`
   if (equals === -1) {
     const list = 'a line that goes on a list such as domains begins with a blank'
     return `${found} has no "=": a line is [section], key = value, or a comment after # or ; (${list})`

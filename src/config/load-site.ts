@@ -92,8 +92,8 @@ function readSite(
     readAnyKey: (section, entry) => (section === 'options' ? readOption(entry) : entry.values[0]?.text),
   })
   load.problems.push(...checked.problems)
-  // What stands above all sections would be said to be missing besides.
-  if (document.problems.some(({ section, key }) => section === undefined && key !== undefined)) return
+  // What stands above all sections, or below a header that was refused, would be said to be missing besides.
+  if (document.problems.some(({ section }) => section === undefined)) return
   const site: SiteBeingRead = { load, document, checked, realFile, defaults: server.defaults }
   const domains = checkDomains(site)
   const place = checkPlace(site, server)
@@ -126,7 +126,8 @@ function checkDomains(site: SiteBeingRead): SiteDomains {
   for (const { line, message } of domains.problems) {
     site.load.problems.push({ file: site.load.file, line, section: 'site', key: 'domains', message, code: undefined })
   }
-  if (domains.patterns.length === 0 && domains.problems.length === 0) {
+  const isRefused = site.checked.isBad('site', 'domains')
+  if (domains.patterns.length === 0 && domains.problems.length === 0 && !isRefused) {
     const example = 'name the hosts that the site answers for (such as domains = example.com, www.example.com)'
     addProblem(site, 'site', 'domains', `${entry === undefined ? 'is missing' : 'is empty'}: ${example}`)
   }

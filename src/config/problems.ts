@@ -34,8 +34,8 @@ export function fileProblem(file: string, message: string, line?: number): Probl
  */
 export function renderProblem(problem: Problem, dir: string): string {
   const place = problem.line === undefined ? '' : `:${problem.line}`
-  const section = problem.section === undefined ? '' : ` [${problem.section}]`
-  const key = problem.key === undefined ? '' : ` ${problem.key}`
+  const section = problem.section === undefined ? '' : ` [${cut(problem.section)}]`
+  const key = problem.key === undefined ? '' : ` ${cut(problem.key)}`
   const subject = section + key === '' ? '' : `${section}${key}:`
   return `${shownPath(problem.file, dir)}${place}:${subject} ${problem.message}`
 }
@@ -60,9 +60,12 @@ export function inLineOrder(problems: Problem[]): Problem[] {
   return [...sorted.slice(0, MAX_PROBLEMS_PER_FILE - 1), fileProblem(last.file, `and ${left} more problems`, last.line)]
 }
 
+function cut(text: string): string {
+  return text.length > MAX_QUOTED_LENGTH ? `${text.slice(0, MAX_QUOTED_LENGTH - 1)}…` : text
+}
+
 /** The text in quotes for a message: cut where it is long, and without control characters, which a terminal would obey. */
 export function quote(text: string): string {
-  const short = text.length > MAX_QUOTED_LENGTH ? `${text.slice(0, MAX_QUOTED_LENGTH - 1)}…` : text
-  const plain = short.replace(/\p{Cc}/gu, '?')
+  const plain = cut(text).replace(/\p{Cc}/gu, '?')
   return plain.includes('"') ? `'${plain}'` : `"${plain}"`
 }

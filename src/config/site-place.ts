@@ -30,7 +30,7 @@ export function checkPlace(site: SiteBeingRead, server: SiteSurroundings): Place
   if (kind === 'redirect' || site.checked.isBad('site', 'root')) return { kind, root, module: undefined }
   const fault = pathFault(root, 'folder')
   if (fault !== undefined) {
-    addProblem(site, 'site', 'root', `${quote(rootText)} ${fault}`)
+    addProblem(site, 'site', 'root', `${quote(rootText)} ${fault}${homeHint(rootText)}`)
     site.load.dependencies.push(root)
   }
   if (kind === 'module') return { kind, root, module: checkModule(site, root, module, fault === undefined) }
@@ -55,10 +55,14 @@ function checkModule(site: SiteBeingRead, root: string, module: string | undefin
   const path = resolve(root, module)
   const fault = look ? pathFault(path, 'file') : undefined
   if (fault !== undefined) {
-    addProblem(site, 'site', 'module', `${quote(module)} ${fault}`)
+    addProblem(site, 'site', 'module', `${quote(module)} ${fault}${homeHint(module)}`)
     site.load.dependencies.push(path)
   }
   return path
+}
+
+function homeHint(written: string): string {
+  return written.startsWith('~') ? '; only a shell knows ~: write the whole path' : ''
 }
 
 /** Why a path is not the folder or file that it should be. */

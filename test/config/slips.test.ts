@@ -1,0 +1,116 @@
+/**
+ * What people type wrong in their first file, and the one thing that each is told.
+ */
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { loadSite } from '../../src/config/load-site.ts'
+import { renderProblem } from '../../src/config/problems.ts'
+import { configFolder } from './config-folder.ts'
+
+const STATIC = '[site]\ndomains = a.test\nroot = ../public\n'
+const LONG = 'x'.repeat(300)
+
+for (const [what, text, expected] of [
+  [
+    'a quote that is not closed',
+    '[site]\ndomains = "a.test\nroot = ../public\n',
+    [
+      `:2: [site] domains: '"a.test' begins with a quote but does not end with it: quote the whole value, and put a comment on a line of its own`,
+    ],
+  ],
+  [
+    'a ; at the ends of lines',
+    '[site]\ndomains = a.test;\nroot = ../public;\n',
+    [
+      ':2: [site] domains: "a.test;" ends with a ";": take it away',
+      ':3: [site] root: "../public;" ends with a ";": take it away',
+    ],
+  ],
+  [
+    'a ; behind the module',
+    '[site]\ndomains = a.test\nroot = ../app\nmodule = server.js;\n',
+    [':4: [site] module: "server.js;" ends with a ";": take it away'],
+  ],
+  [
+    'quotes of a word processor',
+    '[site]\ndomains = “a.test”\nroot = ../public\n',
+    [
+      ':2: [site] domains: "“a.test”" is not a domain: leave out the quotes (such as example.com, .example.com, *.example.com, www.* or ~^shop-.+$)',
+    ],
+  ],
+  ['a colon for an =', `${STATIC}[headers]\nX-A: b\n`, [':5: [headers]: "X-A: b" has no "=": write "X-A = b"']],
+  [
+    'a header that is indented',
+    '  [site]\n  domains = a.test\n  root = ../public\n',
+    [':1: take the blanks in front of "[site]" away'],
+  ],
+  [
+    'no section at all',
+    'domains = a.test\nroot = ../public\n',
+    [':1: domains: stands before any section: put a line such as [site] above it'],
+  ],
+  [
+    'a home folder',
+    '[site]\ndomains = a.test\nroot = ~/www\n',
+    [
+      ':3: [site] root: "~/www" does not exist (looked for DIR/sites-enabled/~/www); only a shell knows ~: write the whole path',
+    ],
+  ],
+  [
+    'a variable in front of a program',
+    '[site]\ndomains = a.test\nroot = ../app\ncommand = PORT=3000 node server.js\n',
+    [
+      ':4: [site] command: "PORT=3000 node server.js": no shell runs, so PORT is set in [env] and not in front of the program',
+    ],
+  ],
+  [
+    'a folder without its slash',
+    `${STATIC}[static]\npictures = pictures\n`,
+    [':5: [static] pictures: the key is not known; a path begins with a slash: /pictures'],
+  ],
+  [
+    'names without an end',
+    `${STATIC}[${LONG}]\n[site2]\n${LONG} = 1\n`,
+    [
+      `:4: [${'x'.repeat(79)}…]: the section is not known`,
+      ':5: [site2]: the section is not known; did you mean [site]?',
+    ],
+  ],
+  ['what is no INI file', 'server {\n  listen 80;\n}\n', [/^:1: "server \{" has no "="/, /^:2: /, /^:3: /]],
+] as const) {
+  test(`${what}: told once, with the cure`, (t) => {
+    const folder = configFolder(t, { 'sites-enabled/a.ini': text })
+
+    const { problems } = loadSite(folder.path('sites-enabled/a.ini'), folder.server())
+
+    const told = problems.map((one) =>
+      renderProblem(one, folder.dir).replace('sites-enabled/a.ini', '').replaceAll(folder.dir, 'DIR'),
+    )
+    assert.equal(told.length, expected.length, told.join('\n'))
+    for (const [index, line] of expected.entries()) {
+      if (typeof line === 'string') assert.equal(told[index], line)
+      else assert.match(told[index] ?? '', line)
+    }
+  })
+}
+
+for (const [what, text] of [
+  ['CRLF', '[site]\r\ndomains = a.test\r\nroot = ../public\r\n'],
+  ['a BOM', '\ufeff[site]\ndomains = a.test\nroot = ../public\n'],
+  ['no blanks around =', '[site]\ndomains=a.test\nroot=../public\n'],
+  ['many blanks', '[ site ]  \n\tdomains   =   a.test  \n  root=  ../public\n'],
+  ['comments of both kinds', '# a\n; b\n[site]\ndomains = a.test ; c\n  # d\nroot = ../public # e\n'],
+  [
+    'a long line',
+    `[site]\ndomains = a.test ${Array.from({ length: 2000 }, (_, n) => `a${n}.test`).join(' ')}\nroot = ../public\n`,
+  ],
+] as const) {
+  test(`${what}: no problem`, (t) => {
+    const folder = configFolder(t, { 'sites-enabled/a.ini': text })
+
+    const { problems, config } = loadSite(folder.path('sites-enabled/a.ini'), folder.server())
+
+    assert.deepEqual(problems, [])
+    assert.equal(config?.domains[0]?.source, 'a.test')
+  })
+}
