@@ -15,7 +15,9 @@ const folder = process.env[FOLDER_VARIABLE] || undefined
 delete process.env[FOLDER_VARIABLE]
 process.execArgv.splice(process.execArgv.indexOf('--require'), 2)
 
-installDescriptors((name, text) => process[name].write(text))
+installDescriptors((name, written) =>
+  process[name].write(typeof written === 'string' ? written : Uint8Array.from(written)),
+)
 if (folder !== undefined) {
   const folderOf = (): string => folder
   process.cwd = folderOf

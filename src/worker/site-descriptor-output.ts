@@ -7,8 +7,8 @@
 import fs from 'node:fs'
 
 export type StreamName = 'stdout' | 'stderr'
-/** Takes what was written. */
-type Give = (name: StreamName, text: string) => unknown
+/** Takes what was written: text, or bytes of UTF-8, which are the caller's again afterwards. */
+type Give = (name: StreamName, written: string | Uint8Array) => unknown
 type AnyFunction = (...args: unknown[]) => unknown
 type Method = 'write' | 'writeSync' | 'writev' | 'writevSync'
 type Route = (name: StreamName, args: unknown[]) => unknown
@@ -22,8 +22,8 @@ export const DESCRIPTORS: ReadonlyMap<unknown, StreamName> = new Map<unknown, St
 /**
  * Takes over descriptors 1 and 2. Once a thread, before any site is loaded; `syncBuiltinESMExports` afterwards.
  *
- * @param give gets the text
- * @param isOurs whether the code that is running is one whose text is taken
+ * @param give gets what is written
+ * @param isOurs whether the code that is running is one whose output is taken
  */
 export function installDescriptors(give: Give, isOurs: () => boolean = () => true): void {
   const { write, writeSync, writev, writevSync } = fs
@@ -41,8 +41,8 @@ function replace(method: Method, original: unknown, isOurs: () => boolean, route
     if (name === undefined || !isOurs()) return (original as AnyFunction).apply(this, args)
     return route(name, args)
   }
-  // Loggers look at the number of parameters to tell versions of Node apart.
-  Object.defineProperty(routed, 'length', { value: (original as AnyFunction).length })
+  // Loggers look at the number of parameters to tell versions of Node apart; `promisify` at a symbol.
+  Object.defineProperties(routed, Object.getOwnPropertyDescriptors(original as AnyFunction))
   Object.defineProperty(fs, method, { value: routed, configurable: true, writable: true, enumerable: true })
 }
 
@@ -60,13 +60,13 @@ function giveBytes(give: Give, name: StreamName, args: readonly unknown[]): numb
   const bytes = data as Uint8Array
   const offset = typeof options?.offset === 'number' ? options.offset : 0
   const size = typeof options?.length === 'number' ? options.length : bytes.byteLength - offset
-  give(name, Buffer.from(bytes.buffer, bytes.byteOffset + offset, size).toString('utf8'))
+  give(name, Buffer.from(bytes.buffer, bytes.byteOffset + offset, size))
   return size
 }
 
 function giveMany(give: Give, name: StreamName, args: readonly unknown[]): number {
   const all = Buffer.concat(args[1] as Uint8Array[])
-  give(name, all.toString('utf8'))
+  give(name, all)
   return all.byteLength
 }
 

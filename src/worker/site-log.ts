@@ -6,8 +6,10 @@
  * for the dispatcher, is dropped and counted; how much is told as soon as there is room. A text is cut at
  * `MAX_TEXT_LENGTH`. Invariant: a flood of one site's lines costs the others no more than its budget does.
  */
+import { StringDecoder } from 'node:string_decoder'
 import type { Channel } from '../protocol/channel.ts'
 import type { LogLevel } from '../protocol/frames.ts'
+import { cutText } from './cut-text.ts'
 import { withoutMarks } from './graph-mark.ts'
 import { currentRequestId } from './request-context.ts'
 
@@ -46,10 +48,7 @@ export class SiteLog {
       return
     }
     if (this.#dropped > 0) this.#tellDropped()
-    const text = withoutMarks(written)
-    const isLong = text.length > MAX_TEXT_LENGTH
-    const sent = isLong ? `${text.slice(0, MAX_TEXT_LENGTH)} [cut, ${text.length} characters]` : text
-    this.#send(level, sent, currentRequestId())
+    this.#send(level, cutText(withoutMarks(written), MAX_TEXT_LENGTH), currentRequestId())
   }
 
   #tellDropped(): void {
@@ -118,25 +117,26 @@ export class LineBuffer {
   readonly #onText: (level: LogLevel, text: string) => void
   #partial = ''
   #level: LogLevel = 'out'
+  #decoder: StringDecoder | undefined
   #timer: NodeJS.Timeout | undefined
 
   constructor(onText: (level: LogLevel, text: string) => void) {
     this.#onText = onText
   }
 
-  /** Takes text as written; gives on all that ends in a line feed as one text. */
-  write(level: LogLevel, text: string): void {
+  /**
+   * Takes what is written; gives on all that ends in a line feed as one text.
+   *
+   * @param written text, or bytes of UTF-8, which may be cut within a character
+   */
+  write(level: LogLevel, written: string | Uint8Array): void {
+    const text = typeof written === 'string' ? written : this.#decode(written)
     const end = text.lastIndexOf('\n')
     this.#level = level
-    if (end === -1) {
-      this.#partial += text
-      if (this.#partial.length > MAX_PARTIAL_LENGTH) this.flush()
-      else this.#timer ??= setTimeout(() => this.flush(), PARTIAL_WAIT_MS).unref()
-      return
-    }
-    const whole = this.#partial + text.slice(0, end)
-    this.#partial = text.slice(end + 1)
-    this.#onText(level, whole)
+    if (end === -1) this.#partial += text
+    else this.#giveLines(this.#partial + text.slice(0, end), text.slice(end + 1))
+    if (this.#partial.length > MAX_PARTIAL_LENGTH) this.flush()
+    else if (this.#partial !== '') this.#timer ??= setTimeout(() => this.flush(), PARTIAL_WAIT_MS).unref()
   }
 
   /** Gives on what has no line feed yet. */
@@ -146,5 +146,17 @@ export class LineBuffer {
     const partial = this.#partial
     this.#partial = ''
     if (partial !== '') this.#onText(this.#level, partial)
+  }
+
+  #giveLines(lines: string, partial: string): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#partial = partial
+    this.#onText(this.#level, lines)
+  }
+
+  #decode(bytes: Uint8Array): string {
+    this.#decoder ??= new StringDecoder('utf8')
+    return this.#decoder.write(bytes)
   }
 }

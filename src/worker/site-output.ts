@@ -16,10 +16,7 @@ let isWarning = false
 export function installSiteOutput(): void {
   for (const name of ['stdout', 'stderr'] as const) routeStream(name)
   routeWarnings()
-  installDescriptors(
-    (name, text) => giveToSite(name, text),
-    () => currentSite() !== undefined,
-  )
+  installDescriptors(giveToSite, () => currentSite() !== undefined)
 }
 
 function levelOf(name: StreamName): LogLevel {
@@ -27,10 +24,10 @@ function levelOf(name: StreamName): LogLevel {
   return isWarning ? 'warn' : 'err'
 }
 
-/** Gives text to the log of the site whose code is running. @returns whether there is one */
-function giveToSite(name: StreamName, text: string): boolean {
+/** Gives what is written to the log of the site whose code is running. @returns whether there is one */
+function giveToSite(name: StreamName, written: string | Uint8Array): boolean {
   const site = currentSite()
-  site?.write(name, levelOf(name), text)
+  site?.write(name, levelOf(name), written)
   return site !== undefined
 }
 
@@ -38,13 +35,19 @@ function routeStream(name: StreamName): void {
   const stream = process[name]
   const write = stream.write as AnyFunction
   const routed: AnyFunction = (chunk, encoding, callback) => {
-    const text = typeof chunk === 'string' ? chunk : Buffer.from(chunk as Uint8Array).toString('utf8')
-    if (!giveToSite(name, text)) return write.call(stream, chunk, encoding, callback)
+    if (!giveToSite(name, toUtf8(chunk, encoding))) return write.call(stream, chunk, encoding, callback)
     const done = typeof encoding === 'function' ? encoding : callback
     if (typeof done === 'function') process.nextTick(done)
     return true
   }
   Object.defineProperty(stream, 'write', { value: routed, configurable: true, writable: true })
+}
+
+/** What `write` was called with, as text or as bytes of UTF-8. */
+function toUtf8(chunk: unknown, encoding: unknown): string | Uint8Array {
+  const isText = typeof chunk === 'string'
+  if (!isText || typeof encoding !== 'string' || /^utf-?8$/i.test(encoding)) return chunk as string | Uint8Array
+  return Buffer.from(chunk, encoding as BufferEncoding)
 }
 
 function routeWarnings(): void {

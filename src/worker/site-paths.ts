@@ -27,6 +27,7 @@ const ONE_PATH = [
   'lutimes',
   'mkdir',
   'mkdtemp',
+  'mkdtempDisposable',
   'open',
   'openAsBlob',
   'opendir',

@@ -164,8 +164,8 @@ export class Site implements Context {
     this.#channel.flush()
   }
 
-  /** Takes what the site wrote to its standard output or error. */
-  write(stream: 'stdout' | 'stderr', level: LogLevel, text: string): void {
-    this[stream].write(level, text)
+  /** Takes what the site wrote to its standard output or error: text, or bytes of UTF-8. */
+  write(stream: 'stdout' | 'stderr', level: LogLevel, written: string | Uint8Array): void {
+    this[stream].write(level, written)
   }
 }

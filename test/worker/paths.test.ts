@@ -157,3 +157,35 @@ for (const alone of [false, true]) {
     await thread.log(1, /^by number own$/)
   })
 }
+
+test('what makes folders, finds files and writes by number does so as in plain Node', async (t) => {
+  const thread = await startThread(t)
+  const text = `
+    import fs from 'node:fs'
+    import { glob, mkdtempDisposable } from 'node:fs/promises'
+    import { promisify } from 'node:util'
+    export default async (req, res) => {
+      const one = fs.mkdtempDisposableSync('made-')
+      const other = await mkdtempDisposable('made-')
+      const made = fs.readdirSync('.').filter((name) => name.startsWith('made-')).length
+      one.remove()
+      await other.remove()
+      const fd = fs.openSync('out.txt', 'w')
+      const written = await promisify(fs.write)(fd, Buffer.from('text'))
+      const more = await promisify(fs.writev)(fd, [Buffer.from('more')])
+      fs.closeSync(fd)
+      res.end(JSON.stringify({
+        made, left: fs.readdirSync('.').filter((name) => name.startsWith('made-')).length,
+        found: [...fs.globSync('*.txt'), ...await Array.fromAsync(glob('*.mjs'))],
+        written: [written.bytesWritten, written.buffer?.toString(), more.bytesWritten, more.buffer?.length],
+      }))
+    }`
+  await thread.loadWell({ generation: 1, module: join(writeSite(t, { 'main.mjs': text }), 'main.mjs') })
+
+  assert.deepEqual((await thread.get(1)).json, {
+    made: 2,
+    left: 0,
+    found: ['out.txt', 'main.mjs'],
+    written: [4, 'text', 4, 1],
+  })
+})

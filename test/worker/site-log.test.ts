@@ -109,3 +109,29 @@ test('what is written becomes lines', (t) => {
 
   assert.deepEqual(texts.slice(3), ['out five'])
 })
+
+test('what follows the last line feed is given on too, though nothing comes behind it', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const texts: string[] = []
+  const lines = new LineBuffer((_, text) => texts.push(text))
+
+  lines.write('out', 'a line\na prompt: ')
+  t.mock.timers.tick(200)
+  lines.write('out', `\n${'x'.repeat(100_000)}`)
+
+  assert.deepEqual(texts, ['a line', 'a prompt: ', '', 'x'.repeat(100_000)])
+})
+
+test('a part that has just come waits as long as any, whenever the one before it was completed', (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const texts: string[] = []
+  const lines = new LineBuffer((_, text) => texts.push(text))
+
+  lines.write('out', 'on')
+  t.mock.timers.tick(150)
+  lines.write('out', 'e\ntw')
+  t.mock.timers.tick(100)
+  lines.write('out', 'o\n')
+
+  assert.deepEqual(texts, ['one', 'two'])
+})
