@@ -35,7 +35,9 @@ export class FetchApp implements SiteApp {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled(this.#waiting)
+    // Requests that are under way may ask for more, and so may what was waited for.
+    await new Promise<void>((resolve) => this.#site.whenIdle(resolve))
+    while (this.#waiting.size > 0) await Promise.allSettled(this.#waiting)
   }
 
   #handle = (request: Request, remoteAddress: string): unknown => {

@@ -3,7 +3,7 @@
  * that need real ones accept them.
  */
 import { LightRequest, NativeRequest } from './light-request.ts'
-import { LightResponse } from './light-response.ts'
+import { LightResponse, NativeResponse } from './light-response.ts'
 
 type RequestInput = ConstructorParameters<typeof NativeRequest>[0]
 type FetchInput = Parameters<typeof fetch>[0]
@@ -13,15 +13,13 @@ class SiteRequest extends NativeRequest {
   constructor(input: RequestInput, init?: RequestInit) {
     super(toNative(input) as RequestInput, init)
   }
-
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return value instanceof NativeRequest
-  }
 }
 
+const isInstance = Function.prototype[Symbol.hasInstance]
+
 export function installFetchClasses(): void {
-  define(SiteRequest, 'Request')
-  define(LightResponse, 'Response')
+  define(SiteRequest, NativeRequest, 'Request')
+  define(LightResponse, NativeResponse, 'Response')
   Object.defineProperty(LightRequest.prototype, 'constructor', {
     value: SiteRequest,
     configurable: true,
@@ -37,7 +35,13 @@ function toNative(input: unknown): unknown {
   return LightRequest.isLight(input) ? input.native() : input
 }
 
-function define(replacement: object, name: 'Request' | 'Response'): void {
+function define(replacement: object, native: new (...args: never[]) => object, name: 'Request' | 'Response'): void {
+  Object.defineProperty(replacement, Symbol.hasInstance, {
+    // A class that a site makes of this one inherits the method, and has only instances of its own.
+    value(this: unknown, value: unknown): boolean {
+      return this === replacement ? value instanceof native : isInstance.call(this as typeof native, value)
+    },
+  })
   Object.defineProperty(replacement, 'name', { value: name, configurable: true })
   Object.defineProperty(globalThis, name, { value: replacement, configurable: true, writable: true, enumerable: false })
 }

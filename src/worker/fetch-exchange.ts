@@ -142,8 +142,11 @@ export class FetchExchange implements Exchange {
   }
 
   #respond(response: unknown): void {
-    if (this.#isOver || this.#isHeadSent) return
     const plain = LightResponse.isLight(response) ? response.plain() : undefined
+    if (this.#isOver || this.#isHeadSent) {
+      if (plain === undefined && response instanceof NativeResponse) discard(response, this.#abortion)
+      return
+    }
     if (plain !== undefined) return this.#sendPlain(plain)
     if (!(response instanceof NativeResponse) || response.status < 200) {
       throw new TypeError(`the fetch handler did not return a Response that can be sent, but ${inspect(response)}`)
@@ -156,12 +159,13 @@ export class FetchExchange implements Exchange {
     const isBodyless = this.#isHead || NO_BODY_STATUS.has(status)
     const length = status === 204 || (status === 304 && body === null) ? undefined : bytes.byteLength
     const head = responseHead(status, statusText, headers, length)
-    this.#isHeadSent = true
     const isWhole = isBodyless || bytes.byteLength <= MAX_CHUNK_BYTES
-    this.#isEnded = isWhole
     const isLast = isWhole && !this.#isReading
     const first = isBodyless || !isWhole ? EMPTY : ownBytes(bytes)
     this.#wire.channel.send({ type: 'response', id: this.#id, head, body: first, last: isLast })
+    // Not before: a head that is too large is refused there, and a short one is sent in its place.
+    this.#isHeadSent = true
+    this.#isEnded = isWhole
     if (isLast) return this.#setOver()
     if (isWhole) return
     this.#sending.send(bytes, (error) => {
@@ -180,14 +184,15 @@ export class FetchExchange implements Exchange {
       flat,
       stream === null && !isBodyless ? 0 : undefined,
     )
-    this.#isHeadSent = true
-    this.#isEnded = stream === null || isBodyless
-    const isLast = this.#isEnded && !this.#isReading
+    const isWhole = stream === null || isBodyless
+    // Throws for one that somebody else reads: while nothing was sent that can still be told.
+    const reader: StreamReader | undefined = isWhole ? undefined : stream.getReader()
+    const isLast = isWhole && !this.#isReading
     this.#wire.channel.send({ type: 'response', id: this.#id, head, body: EMPTY, last: isLast })
+    this.#isHeadSent = true
+    this.#isEnded = isWhole
     if (isLast) this.#setOver()
-    if (stream === null) return
-    if (isBodyless) return void stream.cancel().catch(() => {})
-    const reader: StreamReader = stream.getReader()
+    if (reader === undefined) return discard(response)
     this.#reader = reader
     this.#pump(reader).catch((error: unknown) => {
       if (!this.#isOver) reportCrash(this, error)
@@ -256,6 +261,11 @@ export class FetchExchange implements Exchange {
     // What is left of the body does not come here.
     this.#body?.fail(why ?? new DOMException('The answer was complete before the body was', 'AbortError'))
   }
+}
+
+/** Tells what feeds the stream of a response that nobody reads it. */
+function discard(response: Response, reason?: unknown): void {
+  response.body?.cancel(reason).catch(() => {})
 }
 
 /** @param length of the body in bytes; undefined where it is not known or not said */

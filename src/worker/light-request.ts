@@ -119,10 +119,10 @@ export class LightRequest {
     const { method, url, body } = this.#source
     const init: RequestInit = { method, headers: this.headers, signal: this.signal }
     if (body === undefined) return new NativeRequest(url, init)
-    const native = new NativeRequest(url, { ...init, body: body.stream() as RequestInit['body'] & {}, duplex: 'half' })
-    if (!this.#isRead) return native
-    // Its body was read here: the real one has to be unusable too.
-    void native.body?.cancel()
+    // What is read here, or was, stays here: the real one gets a body that is used up.
+    const stream = this.#isRead ? new ReadableStream() : body.stream()
+    const native = new NativeRequest(url, { ...init, body: stream as RequestInit['body'] & {}, duplex: 'half' })
+    if (this.#isRead) void native.body?.cancel()
     return native
   }
 }

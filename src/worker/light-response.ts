@@ -42,10 +42,6 @@ export class LightResponse {
     if (this.#plain === undefined) this.#native = new NativeResponse(body, init)
   }
 
-  static [Symbol.hasInstance](value: unknown): boolean {
-    return value instanceof NativeResponse
-  }
-
   static isLight(value: unknown): value is LightResponse {
     return typeof value === 'object' && value !== null && #plain in value
   }
