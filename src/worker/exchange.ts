@@ -46,6 +46,19 @@ export interface Wire {
   over(id: number): void
 }
 
+/** Of what an error says, in an abort. */
+const MAX_REASON_LENGTH = 500
+
+/**
+ * Why a site's connection is closed, for an abort.
+ *
+ * @param error what the socket was destroyed with: an Error as a rule, but Node takes anything
+ */
+export function closeReason(error: unknown): string {
+  const message = typeof error === 'string' ? error : (error as { message?: unknown } | null | undefined)?.message
+  return typeof message === 'string' ? message.slice(0, MAX_REASON_LENGTH) : 'it closed the connection'
+}
+
 /** A head that is too large to be sent keeps no other answer from leaving. */
 function flush(exchange: Gathering): void {
   try {

@@ -13,6 +13,7 @@
  */
 import { fileURLToPath } from 'node:url'
 import type { Channel } from '../protocol/channel.ts'
+import { cutText } from './cut-text.ts'
 import { placeOfFunction } from './function-place.ts'
 import { runOutside } from './request-context.ts'
 import type { Change } from './shared-globals.ts'
@@ -25,6 +26,8 @@ const FULL_EVERY_MS = 100
 const MAX_TOLD = 20
 /** Changes that one text names. */
 const MAX_NAMED = 5
+/** Of each, in UTF-16 units: names are the sites' to choose. */
+const MAX_NAME_LENGTH = 200
 /** Asking where a function was written holds the thread up, in ms. */
 const ASK_EVERY_MS = 1_000
 
@@ -87,7 +90,7 @@ export class GlobalsGuard {
     const changes = this.#globals?.repair().filter(({ isQuiet }) => !isQuiet) ?? []
     if (changes.length === 0) return
     const site = called ?? this.#culprit(changes)
-    const names = changes.slice(0, MAX_NAMED).map(({ text }) => text)
+    const names = changes.slice(0, MAX_NAMED).map(({ text }) => cutText(text, MAX_NAME_LENGTH))
     const more = changes.length > MAX_NAMED ? ` and ${changes.length - MAX_NAMED} more` : ''
     const text = names.join(', ') + more
     if (site === undefined) this.#ownLog.write('warn', `undone: a site, it is not known which, ${text}`)

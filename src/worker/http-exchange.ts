@@ -15,6 +15,7 @@ import type { WriteCallback } from './body-flow.ts'
 import { ownBytes, ReceiveFlow, SendFlow } from './body-flow.ts'
 import { reportCrash } from './crash.ts'
 import type { Exchange, Gathering, RequestFrame, Wire } from './exchange.ts'
+import { closeReason } from './exchange.ts'
 import { expectationOf, isContinue } from './expectation.ts'
 import { createRequest, createResponse } from './http-objects.ts'
 import { enterServer, leaveServer } from './listen-adapter.ts'
@@ -26,8 +27,6 @@ import type { SocketOwner, WrittenChunk } from './site-socket.ts'
 import { SiteSocket } from './site-socket.ts'
 
 const EMPTY = Buffer.alloc(0)
-/** Of what an error says, in an abort. */
-const MAX_REASON_LENGTH = 500
 const FAILED_PAGE = Buffer.from('Internal Server Error\n')
 const FAILED_HEAD = {
   status: 500,
@@ -181,6 +180,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
       callback()
     } else {
       this.#flush(false)
+      if (this.#isOver) return callback(connectionReset())
       this.#flow().send(bytes, callback)
     }
     if (this.#isEnded) this.#finishSending()
@@ -200,7 +200,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     if (!this.#isOver) {
       // What was written before would be with the kernel by now.
       this.flushGathered()
-      this.#abortAnswer(error?.message ?? 'it closed the connection')
+      this.#abortAnswer(closeReason(error))
       this.#setOver()
     }
     this.#sending?.stop(error ?? connectionReset())
@@ -296,20 +296,21 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
     callback()
     if (text.startsWith('HTTP/1.1 1') && text.endsWith('\r\n\r\n')) {
-      const head = this.#parsed(() => parseResponseHead(text, false))
-      if (head !== undefined) this.#wire.channel.send({ type: 'informational', id: this.#id, head })
+      this.#orRefuse(() => {
+        const head = parseResponseHead(text, false)
+        this.#wire.channel.send({ type: 'informational', id: this.#id, head })
+      })
     } else if (text !== '') {
       this.#refuse('it wrote to the socket of its request, where only the response can be sent')
     }
   }
 
-  /** What a site wrote as a head; undefined, and the request is ended, when it is none. */
-  #parsed<T>(parse: () => T): T | undefined {
+  /** Sends what a site wrote as a head. The request is ended, and is over then, when it is none, or too large for a frame. */
+  #orRefuse(send: () => void): void {
     try {
-      return parse()
+      send()
     } catch (error) {
-      this.#refuse(error instanceof Error ? error.message : String(error))
-      return undefined
+      this.#refuse(closeReason(error))
     }
   }
 
@@ -336,20 +337,19 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     this.#isGathering = false
     if (this.#isOver) return
     const body = this.#takeParts()
-    const { channel } = this.#wire
-    if (!this.#isHeadSent) {
-      const { _header: text, _trailer: trailer } = this.#response as ResponseInternals
-      const head = this.#parsed(() => parseResponseHead(text as string, this.#isUtf8Head === true))
-      if (head === undefined) return
-      // An answer whose end is held back is whole for its client all the same.
-      const isHeldBack = !isLast && this.#isEnded && trailer === ''
-      if (isHeldBack && this.#isChunked) head.headers.push('Content-Length', String(body.byteLength))
-      channel.send({ type: 'response', id: this.#id, head, body, last: isLast })
-      this.#isHeadSent = true
-    } else if (body.byteLength > 0) {
-      channel.send({ type: 'body', id: this.#id, chunk: body })
-    }
+    if (!this.#isHeadSent) this.#orRefuse(() => this.#sendHead(body, isLast))
+    else if (body.byteLength > 0) this.#wire.channel.send({ type: 'body', id: this.#id, chunk: body })
     if (!isLast && body.byteLength > 0) this.#flow().count(body.byteLength)
+  }
+
+  #sendHead(body: Uint8Array, isLast: boolean): void {
+    const { _header: text, _trailer: trailer } = this.#response as ResponseInternals
+    const head = parseResponseHead(text as string, this.#isUtf8Head === true)
+    // An answer whose end is held back is whole for its client all the same.
+    const isHeldBack = !isLast && this.#isEnded && trailer === ''
+    if (isHeldBack && this.#isChunked) head.headers.push('Content-Length', String(body.byteLength))
+    this.#wire.channel.send({ type: 'response', id: this.#id, head, body, last: isLast })
+    this.#isHeadSent = true
   }
 
   #takeParts(): Uint8Array {
@@ -366,13 +366,16 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     if (!this.#isEnded || this.#isOver || response === undefined) return
     if (this.#sending?.isHeld || (this.#socket !== undefined && this.#socket.writableLength > 0)) return
     if (this.#isStillReading(response)) return this.#gather()
-    const trailers = this.#isChunked ? this.#parsed(() => parseHeaderLines(response._trailer)) : []
-    if (trailers === undefined) return
-    const isHeadLast = !this.#isHeadSent && trailers.length === 0
+    const trailer = this.#isChunked ? response._trailer : ''
+    const isHeadLast = !this.#isHeadSent && trailer === ''
     this.#flush(isHeadLast)
     if (this.#isOver) return
-    if (!isHeadLast) this.#wire.channel.send({ type: 'end', id: this.#id, trailers })
+    if (!isHeadLast) this.#orRefuse(() => this.#sendEnd(trailer))
     this.#setOver()
+  }
+
+  #sendEnd(trailer: string): void {
+    this.#wire.channel.send({ type: 'end', id: this.#id, trailers: parseHeaderLines(trailer) })
   }
 
   /**
@@ -387,7 +390,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
   }
 
   #abortAnswer(reason: string): void {
-    this.#wire.channel.send({ type: 'abort', id: this.#id, reason: reason.slice(0, MAX_REASON_LENGTH) })
+    this.#wire.channel.send({ type: 'abort', id: this.#id, reason })
   }
 
   #setOver(): void {

@@ -8,10 +8,14 @@ import { dirname, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { inspect } from 'node:util'
 import type { LoadFailure } from '../protocol/frames.ts'
+import { cutText } from './cut-text.ts'
 import type { SiteFiles } from './file-trace.ts'
 import { isOwnFile } from './file-trace.ts'
 import { withoutMarks } from './graph-mark.ts'
 
+/** In UTF-16 units; a site's error may have a whole bundle in its text, and a report has to fit into a frame. */
+const MAX_MESSAGE_LENGTH = 16 * 1024
+const MAX_STACK_LENGTH = 64 * 1024
 /** How long `node --check` may take to find a syntax error's line, in ms. */
 const CHECK_TIMEOUT_MS = 5_000
 
@@ -34,6 +38,12 @@ export class LoadProblem extends Error {
 
 /** @param error what was thrown, anything at all */
 export async function describeFailure(error: unknown, files: SiteFiles): Promise<LoadFailure> {
+  const { message, stack, ...place } = await describe(error, files)
+  const shortStack = stack === undefined ? {} : { stack: cutText(stack, MAX_STACK_LENGTH) }
+  return { message: cutText(message, MAX_MESSAGE_LENGTH), ...place, ...shortStack }
+}
+
+async function describe(error: unknown, files: SiteFiles): Promise<LoadFailure> {
   if (error instanceof LoadProblem) return { message: error.message, file: error.file }
   if (!isError(error)) return { message: `the module threw ${inspect(error)}`, file: files.last }
   const message = withoutMarks(firstLines(error.message) || error.name)

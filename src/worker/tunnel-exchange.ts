@@ -10,6 +10,7 @@ import type { WriteCallback } from './body-flow.ts'
 import { ReceiveFlow, SendFlow } from './body-flow.ts'
 import { reportCrash } from './crash.ts'
 import type { Exchange, RequestFrame, Wire } from './exchange.ts'
+import { closeReason } from './exchange.ts'
 import { createRequest } from './http-objects.ts'
 import { enterServer, leaveServer } from './listen-adapter.ts'
 import type { Site } from './site.ts'
@@ -18,8 +19,6 @@ import { SiteSocket } from './site-socket.ts'
 
 const FAILED_HEAD = { status: 500, reason: 'Internal Server Error', headers: ['Content-Length', '0'] }
 const EMPTY = Buffer.alloc(0)
-/** Of what an error says, in an abort. */
-const MAX_REASON_LENGTH = 500
 
 export class TunnelExchange implements Exchange, SocketOwner {
   readonly site: Site
@@ -137,8 +136,7 @@ export class TunnelExchange implements Exchange, SocketOwner {
     if (!this.#isOver) {
       // Ended both ways in good order: the dispatcher closes by itself, once the client has everything.
       if (!this.#isLocalEnded || !this.#isRemoteEnded) {
-        const reason = error?.message.slice(0, MAX_REASON_LENGTH) ?? 'it closed the connection'
-        this.#wire.channel.send({ type: 'abort', id: this.#id, reason })
+        this.#wire.channel.send({ type: 'abort', id: this.#id, reason: closeReason(error) })
       }
       this.#setOver()
     }

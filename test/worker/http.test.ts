@@ -386,3 +386,12 @@ test('many requests at once keep apart', async (t) => {
     replies.map((_, n) => `/${n} ${n}`),
   )
 })
+
+test('a socket may be destroyed with anything at all', async (t) => {
+  const site = await handler(t, 'req.socket.destroy(JSON.parse(decodeURIComponent(req.url.slice(1))))')
+
+  for (const reason of ['"text"', '{"message":5}', '{}', '7']) {
+    const reply = await thread.get(site, `/${encodeURIComponent(reason)}`)
+    assert.deepEqual(reply.types.at(-1), 'abort', reason)
+  }
+})
