@@ -22,6 +22,7 @@ export class SiteExit extends Error {
 }
 
 const UNANSWERED_MS = 2_000
+const MONITOR = 'uncaughtExceptionMonitor'
 /** What is looked at once more after that time. */
 const suspects = new WeakSet<Context>()
 
@@ -66,9 +67,13 @@ function suspect(context: Context): void {
 function crash(context: Context, error: unknown): void {
   const { site } = context
   if (site.onLoadCrash !== undefined) return site.onLoadCrash(error)
-  // It may be told from elsewhere, and the line has the id of the request that it belongs to.
-  if (!(error instanceof SiteExit)) runIn(context, () => site.log.write('fatal', inspect(error)))
+  if (!(error instanceof SiteExit)) logFatal(context, error)
   context.fail?.()
+}
+
+/** It may be told from elsewhere, and the line has the id of the request that it belongs to. */
+function logFatal(context: Context, error: unknown): void {
+  runIn(context, () => context.site.log.write('fatal', inspect(error)))
 }
 
 /**
@@ -89,6 +94,7 @@ export function exitSite(site: Site, exitCode: number): never {
 function tell(context: Context, event: string, ...args: unknown[]): boolean {
   const { site } = context
   const { captureError, onLoadCrash } = site
+  if (event === 'uncaughtException') tellMonitors(context, ...args)
   const isCaptured = event === 'uncaughtException' && captureError !== undefined
   if (!isCaptured && site.processEvents.listenerCount(event) === 0) return false
   // As a rule a handler ends with `process.exit(1)`: the error itself is what should be read then.
@@ -103,4 +109,15 @@ function tell(context: Context, event: string, ...args: unknown[]): boolean {
     if (onLoadCrash !== undefined) site.onLoadCrash = onLoadCrash
   }
   return true
+}
+
+/** Lets those have it who only want to know, as Node does before anybody handles it. */
+function tellMonitors(context: Context, ...args: unknown[]): void {
+  const { processEvents } = context.site
+  if (processEvents.listenerCount(MONITOR) === 0) return
+  try {
+    runIn(context, () => processEvents.emit(MONITOR, ...args))
+  } catch (failure) {
+    if (!(failure instanceof SiteExit)) logFatal(context, failure)
+  }
 }

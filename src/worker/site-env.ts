@@ -4,7 +4,16 @@
 
 /** @param values copied */
 export function createSiteEnv(values: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
-  return new Proxy<NodeJS.ProcessEnv>({ ...values }, { set: setString, defineProperty: defineString })
+  const env: NodeJS.ProcessEnv = new Proxy<NodeJS.ProcessEnv>(
+    { ...values },
+    {
+      // What is set on an object made of it (`Object.create(process.env)`, for a program) stays on that.
+      set: (target, name, value, receiver) =>
+        receiver === env ? setString(target, name, value) : Reflect.set(target, name, value, receiver),
+      defineProperty: defineString,
+    },
+  )
+  return env
 }
 
 function setString(target: NodeJS.ProcessEnv, name: string | symbol, value: unknown): boolean {

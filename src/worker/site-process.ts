@@ -92,7 +92,7 @@ function ownProperty<T extends object>(
     return site === undefined ? real : read(site)
   }
   // Its target has properties that cannot be hidden or changed only if they are the same for all (`length` of an array).
-  const shared = new Proxy(Array.isArray(real) ? ([] as unknown as T) : real, lookingUp(lookUp))
+  const shared = lookingUp(Array.isArray(real) ? ([] as unknown as T) : real, lookUp)
   Object.defineProperty(process, name, {
     configurable: true,
     enumerable: true,
@@ -107,22 +107,26 @@ function ownProperty<T extends object>(
   })
 }
 
-/** Traps that do everything to the object that is right at that moment. */
-function lookingUp<T extends object>(target: () => T): ProxyHandler<T> {
-  return {
+/** Does everything to the object that is right at that moment. */
+function lookingUp<T extends object>(own: T, target: () => T): T {
+  const proxy: T = new Proxy(own, {
     get: (_, name) => Reflect.get(target(), name),
-    set: (_, name, value) => Reflect.set(target(), name, value),
+    set: (_, name, value, receiver) => {
+      const right = target()
+      return Reflect.set(right, name, value, receiver === proxy ? right : receiver)
+    },
     has: (_, name) => Reflect.has(target(), name),
     deleteProperty: (_, name) => Reflect.deleteProperty(target(), name),
     ownKeys: () => Reflect.ownKeys(target()),
     defineProperty: (_, name, descriptor) => Reflect.defineProperty(target(), name, descriptor),
-    getOwnPropertyDescriptor: (own, name) => {
+    getOwnPropertyDescriptor: (_, name) => {
       const descriptor = Reflect.getOwnPropertyDescriptor(target(), name)
       // A proxy may tell of a property that cannot be changed only if its own target has it.
       const isFixed = Reflect.getOwnPropertyDescriptor(own, name)?.configurable === false
       return descriptor === undefined ? undefined : { ...descriptor, configurable: !isFixed }
     },
-  }
+  })
+  return proxy
 }
 
 /** Node makes the named exports anew from what it finds: that has to be what is shared, whoever asks for it. */
@@ -210,9 +214,21 @@ function ownExit(): void {
 /** As a shell tells of a process that ended by SIGABRT. */
 const ABORTED = 134
 
-/** This process, the server that started it, or a whole group or all processes of the user, which would have both. */
+/** This process, the server that started it, or what would have one of both: their groups, or all processes of the user. */
 function isOurs(pid: number): boolean {
-  return pid === process.pid || pid === process.ppid || pid <= 0
+  if (pid >= -1) return pid <= 0 || pid === process.pid || pid === process.ppid
+  return [process.pid, process.ppid].some((own) => (groupOf(own) ?? -pid) === -pid)
+}
+
+/** The process group of a process (proc_pid_stat(5)); undefined where the kernel does not tell. */
+function groupOf(pid: number): number | undefined {
+  try {
+    // The name comes before it, in brackets, and may have anything in it.
+    const [, , group] = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ').at(-1)?.split(' ') ?? []
+    return group === undefined ? undefined : Number(group)
+  } catch {
+    return undefined
+  }
 }
 
 /** What kill(2) says where a process may not. */

@@ -124,7 +124,7 @@ test('ES modules that import env, argv and cwd by name see their own, whoever ca
 
 test('what a site sets in its environment is its own', async (t) => {
   const text =
-    "process.env.SET = 'here'; delete process.env.GONE; module.exports = (req, res) => res.end(JSON.stringify(process.env))"
+    "process.env.SET = 'here'; delete process.env.GONE; Object.create(require('process').env).SET = 'for a program'; module.exports = (req, res) => res.end(JSON.stringify(process.env))"
   const one = await site(t, text, { env: { GONE: '1' } })
   const other = await site(t, 'module.exports = (req, res) => res.end(JSON.stringify(process.env))')
 
@@ -358,6 +358,31 @@ test('a request goes on after an error of which the site hears, and is ended if 
   await thread.log(of, /^heard late \/$/)
 })
 
+test('what watches uncaught errors hears of each, and handles none', async (t) => {
+  const text = `
+    process.on('uncaughtExceptionMonitor', (error, origin) => console.log('seen', error.message, origin))
+    module.exports = (req, res) => {
+      if (req.url === '/heard') process.on('uncaughtException', () => res.end('handled'))
+      if (req.url === '/reject') Promise.reject(new Error(req.url))
+      else setTimeout(() => { throw new Error(req.url) })
+    }`
+  const of = await site(t, text)
+
+  const replies = [await thread.get(of, '/throw'), await thread.get(of, '/reject'), await thread.get(of, '/heard')]
+
+  assert.deepEqual(
+    replies.map(({ status }) => status),
+    [500, 500, 200],
+  )
+  await thread.log(of, /^seen \/heard uncaughtException$/)
+  const lines = thread.logs.filter((line) => line.generation === of && /^seen/.test(line.text)).map((line) => line.text)
+  assert.deepEqual(lines, [
+    'seen /throw uncaughtException',
+    'seen /reject unhandledRejection',
+    'seen /heard uncaughtException',
+  ])
+})
+
 test('what captures uncaught errors has them in place of the listeners, and is none of them', async (t) => {
   const text = `
     process.on('newListener', (name) => console.log('listener', name))
@@ -447,4 +472,19 @@ test('a signal that a site sends to its process reaches the site alone', async (
 
   assert.equal(reply.text, 'alive')
   await thread.log(of, /^reopened$/)
+})
+
+test('text that is written as bytes keeps its characters, wherever the bytes are cut', async (t) => {
+  const text = `
+    const euro = Buffer.from('\u20ac')
+    module.exports = (req, res) => {
+      process.stdout.write(euro.subarray(0, 1)); process.stderr.write('aside\\n')
+      process.stdout.write(euro.subarray(1)); process.stdout.write('0a', 'hex')
+      res.end()
+    }`
+  const of = await site(t, text)
+
+  await thread.get(of)
+
+  await thread.log(of, /^\u20ac$/)
 })

@@ -271,3 +271,32 @@ test('a site is told of variables that come too late for its process', async (t)
     [],
   )
 })
+
+test('a site may end the group of a program that it has started apart, and no other', async (t) => {
+  const thread = await startThread(t)
+  const text = `
+    const { spawn } = require('child_process')
+    const { readFileSync } = require('fs')
+    const attempt = (pid) => { try { return process.kill(pid, 'SIGKILL') } catch (error) { return error.code } }
+    module.exports = async (req, res) => {
+      const child = spawn('sleep', ['60'], { detached: true })
+      const answers = { own: attempt(-child.pid) }
+      answers.signal = await new Promise((resolve) => child.on('exit', (code, signal) => resolve(signal)))
+      const groupOf = (pid) => Number(readFileSync('/proc/' + pid + '/stat', 'latin1').split(') ')[1].split(' ')[2])
+      answers.process = attempt(-groupOf(process.pid))
+      answers.server = attempt(-groupOf(process.ppid))
+      answers.all = attempt(-1)
+      answers.none = attempt(-child.pid)
+      res.end(JSON.stringify(answers))
+    }`
+  await site(t, thread, 1, text)
+
+  assert.deepEqual((await thread.get(1)).json, {
+    own: true,
+    signal: 'SIGKILL',
+    process: 'EPERM',
+    server: 'EPERM',
+    all: 'EPERM',
+    none: 'ESRCH',
+  })
+})

@@ -35,3 +35,14 @@ test('two environments share nothing', () => {
   assert.equal(other.A, '1')
   assert.equal(values.A, '1')
 })
+
+test('what is set on an object made of an environment is not set in the environment', () => {
+  const env = createSiteEnv({ A: '1' })
+  const own = Object.create(env) as Record<string, unknown>
+
+  own.A = '2'
+  own.B = '3'
+
+  assert.deepEqual({ ...env }, { A: '1' })
+  assert.deepEqual({ ...own }, { A: '2', B: '3' })
+})
