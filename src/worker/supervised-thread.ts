@@ -39,7 +39,7 @@ export class SupervisedThread {
   readonly #memoryBytes: number | undefined
   #guard: NodeJS.Timeout | undefined
   /** Those that are on their way, and earlier ones. */
-  #looks: Promise<unknown> | undefined
+  #looks: Promise<void> | undefined
   /** It was told to end: the inspector must not be attached to it any more, which crashes the process (Node 24.21). */
   #isEnding = false
   /** Why it was ended by its supervisor. */
@@ -99,7 +99,8 @@ export class SupervisedThread {
     const { stackOf } = await import('./thread-stack.ts')
     if (this.#isEnding) return undefined
     const looking = stackOf(this.worker, { timeoutMs })
-    this.#looks = Promise.all([this.#looks, looking])
+    // Without their results: each would hold all those before it.
+    this.#looks = Promise.all([this.#looks, looking]).then(() => {})
     const found = await looking
     return found && { stack: found.text, generation: found.generation, forRequest: found.forRequest }
   }
