@@ -5,19 +5,28 @@
  * A site that hears of its errors goes on after them in a process of its own, and so does the request here, unless it was
  * its handler that failed. Limit: one that is not being answered `UNANSWERED_MS` later is ended, as nobody will.
  */
-import { inspect } from 'node:util'
 import type { Context } from './request-context.ts'
 import { runIn, runOutside } from './request-context.ts'
+import { showError } from './show-error.ts'
 import type { Site } from './site.ts'
 
 /** Thrown by `process.exit` in a site's code, so that it stops there. Not for a site to catch. */
 export class SiteExit extends Error {
-  readonly exitCode: number
+  readonly #code: number
 
   constructor(exitCode: number) {
     super(`site called process.exit(${exitCode})`)
     this.name = 'SiteExit'
-    this.exitCode = exitCode
+    this.#code = exitCode
+  }
+
+  get exitCode(): number {
+    return this.#code
+  }
+
+  /** Asks nothing of the value: a site may throw a proxy that throws. */
+  static override [Symbol.hasInstance](value: unknown): value is SiteExit {
+    return typeof value === 'object' && value !== null && #code in value
   }
 }
 
@@ -73,7 +82,7 @@ function crash(context: Context, error: unknown): void {
 
 /** It may be told from elsewhere, and the line has the id of the request that it belongs to. */
 function logFatal(context: Context, error: unknown): void {
-  runIn(context, () => context.site.log.write('fatal', inspect(error)))
+  runIn(context, () => context.site.log.write('fatal', showError(error)))
 }
 
 /**

@@ -11,11 +11,11 @@
  * is not found is undone and logged, and no site is blamed. Each is told of once for each generation, at most
  * `MAX_TOLD` times.
  */
-import { fileURLToPath } from 'node:url'
 import type { Channel } from '../protocol/channel.ts'
 import { cutText } from './cut-text.ts'
 import { placeOfFunction } from './function-place.ts'
 import { runOutside } from './request-context.ts'
+import { scriptPath } from './script-path.ts'
 import type { Change } from './shared-globals.ts'
 import { looksIntact, SharedGlobals } from './shared-globals.ts'
 import type { Site } from './site.ts'
@@ -111,7 +111,7 @@ export class GlobalsGuard {
   /** The sites that have this file, or are its packages' only users as far as can be seen. */
   #sitesWith(place: string | undefined): Site[] {
     if (place === undefined) return []
-    const path = place.startsWith('file:') ? fileURLToPath(place) : place
+    const path = scriptPath(place)
     return [...this.#sites.values()].filter(({ files }) => files.folders.some((folder) => path.startsWith(folder)))
   }
 

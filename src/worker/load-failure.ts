@@ -5,13 +5,13 @@
 import { execFile } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { inspect } from 'node:util'
 import type { LoadFailure } from '../protocol/frames.ts'
 import { cutText } from './cut-text.ts'
 import type { SiteFiles } from './file-trace.ts'
 import { isOwnFile } from './file-trace.ts'
 import { withoutMarks } from './graph-mark.ts'
+import { scriptPath } from './script-path.ts'
+import { showError } from './show-error.ts'
 
 /** In UTF-16 units; a site's error may have a whole bundle in its text, and a report has to fit into a frame. */
 const MAX_MESSAGE_LENGTH = 16 * 1024
@@ -36,16 +36,20 @@ export class LoadProblem extends Error {
   }
 }
 
-/** @param error what was thrown, anything at all */
+/**
+ * Never rejects.
+ *
+ * @param error what was thrown, anything at all
+ */
 export async function describeFailure(error: unknown, files: SiteFiles): Promise<LoadFailure> {
-  const { message, stack, ...place } = await describe(error, files)
+  const { message, stack, ...place } = await describe(error, files).catch(() => describeOther(error, files))
   const shortStack = stack === undefined ? {} : { stack: cutText(stack, MAX_STACK_LENGTH) }
   return { message: cutText(message, MAX_MESSAGE_LENGTH), ...place, ...shortStack }
 }
 
 async function describe(error: unknown, files: SiteFiles): Promise<LoadFailure> {
   if (error instanceof LoadProblem) return { message: error.message, file: error.file }
-  if (!isError(error)) return { message: `the module threw ${inspect(error)}`, file: files.last }
+  if (!isError(error)) return describeOther(error, files)
   const message = withoutMarks(firstLines(error.message) || error.name)
   const stack = withoutMarks(error.stack ?? '')
   const place = placeOfMissing(error, message) ?? placeOfHeader(stack) ?? placeOfJson(message)
@@ -56,11 +60,15 @@ async function describe(error: unknown, files: SiteFiles): Promise<LoadFailure> 
   return { message, ...placeOfFrame(stack, files), stack }
 }
 
-/** Errors may come from another realm (`vm`), so `instanceof` is not enough. */
+/** What is no error, or throws when it is looked at. */
+function describeOther(error: unknown, files: SiteFiles): LoadFailure {
+  return { message: `the module threw ${showError(error)}`, file: files.last }
+}
+
+/** By its members: errors may come from another realm (`vm`), and may have had anything put in the place of their texts. */
 function isError(error: unknown): error is Error {
-  return (
-    error instanceof Error || (typeof error === 'object' && error !== null && 'stack' in error && 'message' in error)
-  )
+  if (typeof error !== 'object' || error === null || !('stack' in error) || !('message' in error)) return false
+  return typeof error.message === 'string' && (error.stack === undefined || typeof error.stack === 'string')
 }
 
 /** Without the list of files that CommonJS appends ("Require stack: …"). */
@@ -76,7 +84,7 @@ function placeOfMissing(error: Error, message: string): Place | undefined {
   const isMissing = code === 'MODULE_NOT_FOUND' || code === 'ERR_MODULE_NOT_FOUND'
   if (!isMissing || file === undefined) return undefined
   const wanted = /^Cannot find (?:module|package) '([^']+)'/.exec(message)?.[1]
-  const path = file.startsWith('file:') ? fileURLToPath(file) : file
+  const path = scriptPath(file)
   return { file: path, ...(wanted === undefined ? {} : findSpecifier(path, wanted)) }
 }
 
@@ -106,7 +114,7 @@ function placeOfHeader(stack: string): Place | undefined {
     .find((text) => /^\s*\^/.test(text))
     ?.indexOf('^')
   return {
-    file: toPath(found[1] as string),
+    file: scriptPath(found[1] as string),
     line: Number(found[2]),
     column: column === undefined ? undefined : column + 1,
   }
@@ -124,7 +132,7 @@ const FRAME = /^\s+at (?:.*\()?(file:\/\/\/[^()]+|\/[^()]+):(\d+):(\d+)\)?$/
 function placeOfFrame(stack: string, files: SiteFiles): Place | { file: string | undefined } {
   for (const text of stack.split('\n')) {
     const found = FRAME.exec(text)
-    const file = found ? toPath(found[1] as string) : undefined
+    const file = found ? scriptPath(found[1] as string) : undefined
     if (file !== undefined && isOwnFile(files, file))
       return { file, line: Number(found?.[2]), column: Number(found?.[3]) }
   }
@@ -133,10 +141,6 @@ function placeOfFrame(stack: string, files: SiteFiles): Place | { file: string |
 
 function hasOwnFrame(stack: string, files: SiteFiles): boolean {
   return 'line' in placeOfFrame(stack, files)
-}
-
-function toPath(fileOrUrl: string): string {
-  return fileOrUrl.startsWith('file:') ? fileURLToPath(fileOrUrl) : fileOrUrl
 }
 
 /** V8 keeps the line of a syntax error in an ES module to itself; `node --check` prints it. */

@@ -5,10 +5,11 @@
  * A change is a function or an accessor that is another one or gone, a method put in front of an inherited one, anything
  * new in `Object.prototype` (every object has it), and what shows in `for … in` over arrays and functions. New methods
  * that do not show there are let be: polyfills, `reflect-metadata`, what old middleware adds to requests. Stacks may be made
-longer, not shorter: that would take the neighbours' from their logs.
+ * longer, not shorter: that would take the neighbours' from their logs.
  *
- * Limits: other values that are no functions (`EventEmitter.defaultMaxListeners`) and classes that Node
- * loads only when they are used are not watched; a frozen object is seen, but stays frozen. Invariant: `repair` calls nothing that a site can have changed, so it works in a broken thread.
+ * Limits: other values that are no functions (`EventEmitter.defaultMaxListeners`) and classes that Node loads only when they
+ * are used are not watched; a frozen object is seen, but stays frozen. Invariant: `repair` calls nothing that a site can
+ * have changed, so it works in a broken thread.
  */
 import { EventEmitter } from 'node:events'
 import { Server as HttpServer } from 'node:http'

@@ -13,9 +13,9 @@ import cluster from 'node:cluster'
 import dgram from 'node:dgram'
 import { EventEmitter } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { getCallSites } from 'node:util'
 import { currentSite } from './request-context.ts'
+import { scriptPath } from './script-path.ts'
 import type { Site } from './site.ts'
 
 type Bind = (this: dgram.Socket, ...args: unknown[]) => dgram.Socket
@@ -78,7 +78,7 @@ function roleOf(place: string): Role {
 
 function textOf(place: string): string {
   try {
-    return readFileSync(place.startsWith('file:') ? fileURLToPath(place) : place, 'utf8')
+    return readFileSync(scriptPath(place), 'utf8')
   } catch {
     return ''
   }

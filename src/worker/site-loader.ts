@@ -22,6 +22,7 @@ import { describeFailure, LoadProblem } from './load-failure.ts'
 import type { FoundShape } from './module-shape.ts'
 import { findShape } from './module-shape.ts'
 import { runIn } from './request-context.ts'
+import { showError } from './show-error.ts'
 import type { Site, SiteApp } from './site.ts'
 
 /** Most files that a report names: it has to fit into a frame. */
@@ -194,7 +195,7 @@ async function closeInOrder(site: Site): Promise<void> {
   try {
     await site.app?.close()
   } catch (error) {
-    site.log.write('fatal', `closing failed: ${error instanceof Error ? error.stack : String(error)}`)
+    site.log.write('fatal', `closing failed: ${showError(error)}`)
   }
   await Promise.all([...site.servers].map((captured) => new Promise<void>((done) => captured.close(() => done()))))
   await new Promise<void>((resolve) => site.whenIdle(resolve))
@@ -227,10 +228,7 @@ function guarded(site: Site, work: () => void): void {
     work()
   } catch (error) {
     if (!(error instanceof SiteExit)) {
-      site.log.write(
-        'fatal',
-        `a handler failed while the site was closing: ${error instanceof Error ? error.stack : String(error)}`,
-      )
+      site.log.write('fatal', `a handler failed while the site was closing: ${showError(error)}`)
     }
   }
 }

@@ -15,9 +15,9 @@
  */
 import type { NodeWorker, Session } from 'node:inspector'
 import { dirname, sep } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Worker } from 'node:worker_threads'
 import type { Looked, RawFrame } from './look.ts'
+import { scriptPath } from './script-path.ts'
 import { LOOK_FUNCTION } from './thread-options.ts'
 
 /** How long it is looked for a site's function where the async context says that one is at work, in ms. */
@@ -160,19 +160,9 @@ function toStack([generation, forRequest, ...raw]: Looked, internals: boolean): 
 }
 
 function toFrame([line, column, script, name]: RawFrame): StackFrame {
-  const file = fileOf(script)
+  const file = script === '' ? '<anonymous>' : scriptPath(script)
   const of = file.startsWith('node:') ? 'node' : file.startsWith(OWN_FOLDER) ? 'vhostel' : 'site'
   return { name, file, line, column, of }
-}
-
-function fileOf(script: string): string {
-  if (script === '') return '<anonymous>'
-  try {
-    return script.startsWith('file:') ? fileURLToPath(script) : script
-  } catch {
-    // `//# sourceURL=file:%` is the site's to write.
-    return script
-  }
 }
 
 function lineOf({ name, file, line, column }: StackFrame): string {

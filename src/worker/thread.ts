@@ -6,7 +6,6 @@
  */
 import Module from 'node:module'
 import { connect } from 'node:net'
-import { inspect } from 'node:util'
 import { ThreadBoard } from '../core/thread-board.ts'
 import { trimHeap } from '../core/trim-heap.ts'
 import type { Channel } from '../protocol/channel.ts'
@@ -26,6 +25,7 @@ import { installNativeTrace } from './native-trace.ts'
 import { askSupervisor } from './own-process.ts'
 import { currentContext, currentSite } from './request-context.ts'
 import { Requests } from './requests.ts'
+import { showError } from './show-error.ts'
 import { Site } from './site.ts'
 import { installSiteChildren } from './site-children.ts'
 import { installSiteCluster } from './site-cluster.ts'
@@ -134,12 +134,12 @@ function catchErrors(ownLog: SiteLog): void {
   process.on('uncaughtException', (error) => {
     const context = currentContext()
     if (context !== undefined) reportUncaught(context, error)
-    else ownLog.write('fatal', inspect(error))
+    else ownLog.write('fatal', showError(error))
   })
   process.on('unhandledRejection', (reason, promise) => {
     const context = currentContext()
     if (context !== undefined) reportRejection(context, reason, promise)
-    else ownLog.write('fatal', inspect(reason))
+    else ownLog.write('fatal', showError(reason))
   })
 }
 
