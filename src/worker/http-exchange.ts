@@ -305,10 +305,10 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     }
   }
 
-  /** Sends what a site wrote as a head. The request is ended, and is over then, when it is none, or too large for a frame. */
-  #orRefuse(send: () => void): void {
+  /** Reads or sends what a site wrote as a head. The request is ended, and is over then, when it is none, or too large for a frame. */
+  #orRefuse(work: () => void): void {
     try {
-      send()
+      work()
     } catch (error) {
       this.#refuse(closeReason(error))
     }
@@ -366,16 +366,17 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     if (!this.#isEnded || this.#isOver || response === undefined) return
     if (this.#sending?.isHeld || (this.#socket !== undefined && this.#socket.writableLength > 0)) return
     if (this.#isStillReading(response)) return this.#gather()
-    const trailer = this.#isChunked ? response._trailer : ''
-    const isHeadLast = !this.#isHeadSent && trailer === ''
+    let trailers: string[] = []
+    // Before the head leaves: a request whose trailers are none is refused as a whole.
+    if (this.#isChunked)
+      this.#orRefuse(() => {
+        trailers = parseHeaderLines(response._trailer)
+      })
+    const isHeadLast = !this.#isHeadSent && trailers.length === 0
     this.#flush(isHeadLast)
     if (this.#isOver) return
-    if (!isHeadLast) this.#orRefuse(() => this.#sendEnd(trailer))
+    if (!isHeadLast) this.#orRefuse(() => this.#wire.channel.send({ type: 'end', id: this.#id, trailers }))
     this.#setOver()
-  }
-
-  #sendEnd(trailer: string): void {
-    this.#wire.channel.send({ type: 'end', id: this.#id, trailers: parseHeaderLines(trailer) })
   }
 
   /**

@@ -395,3 +395,9 @@ test('a socket may be destroyed with anything at all', async (t) => {
     assert.deepEqual(reply.types.at(-1), 'abort', reason)
   }
 })
+
+test('an answer whose trailers are none is refused before anything of it leaves', async (t) => {
+  const site = await handler(t, "res.write('body'); res._trailer = 'T: a\\nInjected: 1\\r\\n'; res.end()")
+
+  assert.deepEqual((await thread.get(site)).types, ['abort'])
+})
