@@ -12,6 +12,7 @@ import type { RunningServer } from '../dispatcher/main.ts'
 import { settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
 import { complain, paint, print } from './output.ts'
+import { surviveOwnFaults } from './own-faults.ts'
 import { holdReload, untilToldToEnd, whenToldToReopen, whenToldToUpgrade } from './signals.ts'
 import { siteTable } from './site-table.ts'
 
@@ -51,6 +52,7 @@ async function serve(command: Command): Promise<number> {
   const { startServer } = await import('../dispatcher/main.ts')
   const server = await startServer({ configFile: settings.file })
   running.server = server
+  surviveOwnFaults(server.log)
   showStart(server)
   const tell = (message: string): Promise<void> =>
     notify(message).catch((error: unknown) => server.log.error({ err: error }, 'telling systemd failed'))
