@@ -8,6 +8,7 @@
  * Limits: at most `MAX_SUSPECTS` sites are separated after one crash. Invariant: a site's lane is in the group that
  * `#groupFor` says, from the moment that it changes.
  */
+import { existsSync } from 'node:fs'
 import type { Log } from '../core/log.ts'
 import type { ResidencyStatus } from '../core/residency.ts'
 import type { Pool } from './pool.ts'
@@ -190,8 +191,7 @@ export class Isolation {
         env: environment(process.env),
         uid: uid ?? process.uid,
         gid: gid ?? process.gid,
-        // Where the site is by then: the folder of an earlier version may be gone when the process is started again.
-        cwd: () => this.#residencies.get(site)?.root ?? root,
+        cwd: () => this.#folderOf(site, root),
         nice: byChoice ? 0 : CONVICT_NICE,
       },
       brake: OWN_BRAKE,
@@ -199,6 +199,15 @@ export class Isolation {
       reason: byChoice ? 'isolation = process' : 'in quarantine',
       isOwn: true,
     }
+  }
+
+  /**
+   * Where a process of the site's own starts: where the site is by then, for the folder of an earlier version may be gone. If its
+   * present one is, and another version is on its way, anywhere: that brings its own.
+   */
+  #folderOf(site: PoolSite, first: string): string | undefined {
+    const root = this.#residencies.get(site)?.root ?? first
+    return site.isRenewing && !existsSync(root) ? undefined : root
   }
 
   #arm(): void {

@@ -69,6 +69,8 @@ export class PoolSite {
   removed = false
   /** Whether a generation of it loaded native code: it stays a suspect, since an older generation may be at work. */
   hasNative = false
+  /** Whether another generation of it is on its way (renewal.ts). */
+  isRenewing = false
   /** Loads in a row during which the thread was lost. */
   lostLoads = 0
   #failures = 0

@@ -55,14 +55,12 @@ export class Renewal {
     const before = this.#replacing.get(site)
     const now = (before ?? Promise.resolve()).then(() => this.#inTurn(() => this.#replace(site, order)))
     this.#replacing.set(site, now)
+    site.isRenewing = true
     return now.finally(() => {
-      if (this.#replacing.get(site) === now) this.#replacing.delete(site)
+      if (this.#replacing.get(site) !== now) return
+      this.#replacing.delete(site)
+      site.isRenewing = false
     })
-  }
-
-  /** Whether a generation of this site is on its way. */
-  isReplacing(site: PoolSite): boolean {
-    return this.#replacing.has(site)
   }
 
   /** Something stale may be in a thread: it is looked at once things are calm. */

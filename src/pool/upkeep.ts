@@ -105,9 +105,9 @@ export class Upkeep {
 
   /** A process of a site's own that nobody uses ends with the site's idle time. @returns whether it does */
   #closeIdle(group: ProcessGroup, now: number): boolean {
-    const { pool, renewal, isolation } = this.#parts
+    const { pool, isolation } = this.#parts
     const site = pool.homes.ownerOf(group)
-    if (site === undefined || !site.isIdle(now) || renewal.isReplacing(site)) return false
+    if (site === undefined || !site.isIdle(now) || site.isRenewing) return false
     for (const thread of group.threads) if (thread.loading.size > 0 || thread.isServing(site)) return false
     this.#log.info({ site: site.name }, 'process of a site that nobody uses ends')
     isolation.closeOwn(site, 0)

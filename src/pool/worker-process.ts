@@ -50,7 +50,7 @@ export interface ProcessOptions {
   /** The environment of the process itself; sites see only their own. */
   env: NodeJS.ProcessEnv
   /** Working directory, asked for at each start; one in which nothing can be made when undefined. */
-  cwd?: (() => string) | undefined
+  cwd?: (() => string | undefined) | undefined
   /** Whom it runs as; as the server when undefined. */
   uid?: number | undefined
   gid?: number | undefined

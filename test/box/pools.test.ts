@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { chmodSync, readFileSync, rmSync } from 'node:fs'
+import { chmodSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { test } from 'node:test'
 import type { GroupStatus } from '../../src/admin/reports.ts'
@@ -276,9 +276,10 @@ test('a process of a site’s own that is started again is where the site is by 
   const box = await startBox(t, { a: site('isolation = process\n') }, { config: ONE })
   const { pid } = await where(box, 'a')
   const move = (ini: string): string => ini.replace('root = ../sites/a', 'root = ../sites/later')
-  for (const [file, text] of Object.entries(site().files ?? {})) box.write(`sites/later/${file}`, text)
+  box.write('sites/later/note.txt', 'later')
+  box.write('sites/later/app.cjs', WHERE.replace('pid:', 'isLater: true, pid:'))
   box.write('sites-available/a.ini', move(readFileSync(`${box.dir}/sites-available/a.ini`, 'utf8')))
-  await box.waitFor('the site to move', async () => (await where(box, 'a')).real === `${box.dir}/sites/later`)
+  await box.waitFor('the site to move', async () => (await where(box, 'a')).isLater === true)
 
   rmSync(`${box.dir}/sites/a`, { recursive: true })
   process.kill(Number(pid), 'SIGKILL')
@@ -288,6 +289,20 @@ test('a process of a site’s own that is started again is where the site is by 
     return reply.status === 200 && JSON.parse(reply.text).pid !== pid
   })
   assert.equal((await where(box, 'a')).real, `${box.dir}/sites/later`)
+})
+
+test('a site whose folder has moved is loaded from the new one, though its process could not be started without it', async (t) => {
+  const box = await startBox(t, { a: site('isolation = process\n') }, { config: ONE })
+  const { pid } = await where(box, 'a')
+  renameSync(`${box.dir}/sites/a`, `${box.dir}/sites/moved`)
+  process.kill(Number(pid), 'SIGKILL')
+  await box.waitFor('a start to fail', () => box.output.includes('sites/a is not there'))
+
+  const ini = readFileSync(`${box.dir}/sites-available/a.ini`, 'utf8')
+  box.write('sites-available/a.ini', ini.replace('root = ../sites/a', 'root = ../sites/moved'))
+  await box.reload('a')
+
+  assert.equal((await where(box, 'a')).real, `${box.dir}/sites/moved`)
 })
 
 test('new code of a site that ended its process again and again is started at once', async (t) => {
