@@ -41,7 +41,11 @@ export type ExchangeState = 'waiting' | 'sent' | 'started' | 'answering' | 'tunn
 const MAX_RUNS = 3
 const MAX_RUNS_STARTED = 2
 
+let lastSerial = 0
+
 export class Exchange {
+  /** Counts up with each request, and starts again after 2^32. */
+  readonly serial: number
   readonly site: PoolSite
   readonly head: RequestHead
   readonly hasBody: boolean
@@ -73,6 +77,8 @@ export class Exchange {
   #bodyEnd: string[] | undefined
 
   constructor(site: PoolSite, head: RequestHead, hasBody: boolean, listener: ExchangeListener, now: number) {
+    lastSerial = (lastSerial + 1) >>> 0
+    this.serial = lastSerial
     this.site = site
     this.head = head
     this.hasBody = hasBody

@@ -20,6 +20,8 @@
  * back beyond that.) A lane waits for a thread (`thread.hungry`) exactly when it is warm there and has requests waiting.
  */
 
+import { WaitingQueue } from './waiting-queue.ts'
+
 /** One thread as the scheduler sees it. */
 export interface Slot<R> {
   readonly thread: number
@@ -67,7 +69,7 @@ export interface Lane<R> {
   /** The thread that is loading it now: one at a time, so that a burst does not load it everywhere. */
   loading: Slot<R> | undefined
   /** In order of arrival. */
-  readonly waiting: Set<R>
+  readonly waiting: WaitingQueue<R>
   maxWaiting: number
   inFlight: number
   /** Its requests whose places others have for now, because they wait for nobody but their client. */
@@ -208,7 +210,7 @@ export class Scheduler<R> {
       warm: new Set(),
       loadMs: 0,
       loading: undefined,
-      waiting: new Set(),
+      waiting: new WaitingQueue(),
       maxWaiting,
       inFlight: 0,
       lent: 0,
@@ -255,10 +257,7 @@ export class Scheduler<R> {
 
   /** Puts back what was handed to a thread that ended before it began; it waits in front of all others. */
   putBack(lane: Lane<R>, requests: readonly R[]): void {
-    const later = [...lane.waiting]
-    lane.waiting.clear()
-    for (const request of requests) lane.waiting.add(request)
-    for (const request of later) lane.waiting.add(request)
+    lane.waiting.putFirst(requests)
     if (lane.waiting.size > 0) for (const warm of lane.warm) warm.hungry.add(lane)
   }
 
@@ -295,7 +294,7 @@ export class Scheduler<R> {
         continue
       }
       countTurn(lane, slot.hungry)
-      const request = first(lane.waiting)
+      const request = lane.waiting.first as R
       lane.waiting.delete(request)
       if (lane.waiting.size === 0) this.#sated(lane)
       this.#give(lane, slot)

@@ -7,6 +7,7 @@
  */
 import type { Socket } from 'node:net'
 import { FrameInvalid } from '../core/errors.ts'
+import { IdTable } from '../core/id-table.ts'
 import { isRevocable } from '../core/thread-board.ts'
 import type { Channel } from '../protocol/channel.ts'
 import { openChannel } from '../protocol/channel.ts'
@@ -46,7 +47,7 @@ export interface ThreadLinkHandlers {
 export type Greet = (link: ThreadLink, thread: number, token: string) => ThreadLinkHandlers | undefined
 
 export class ThreadLink {
-  readonly open = new Map<number, Exchange>()
+  readonly open = new IdTable<Exchange>()
   readonly #channel: Channel
   readonly #greet: Greet
   #handlers: ThreadLinkHandlers | undefined
@@ -107,7 +108,7 @@ export class ThreadLink {
 
   /** The client is gone, or nobody waits for the answer any more: the site is told, and frames of it are dropped. */
   abort(exchange: Exchange, reason: string): void {
-    if (!this.open.delete(exchange.id)) return
+    if (this.open.delete(exchange.id) === undefined) return
     this.#channel.send({ type: 'abort', id: exchange.id, reason })
     this.#idleCheck()
   }
@@ -157,7 +158,7 @@ export class ThreadLink {
   /** The requests that may still be taken away from the thread (core/thread-board.ts). */
   revocable(): number[] {
     const ids: number[] = []
-    for (const [id, exchange] of this.open) {
+    for (const [id, exchange] of this.open.entries()) {
       if (exchange.state === 'sent' && isRevocable(id, this.#lastId)) ids.push(id)
     }
     return ids
@@ -165,8 +166,8 @@ export class ThreadLink {
 
   /** A request is with this thread no more, and the thread does nothing about it. @returns it, where it was open */
   takeBack(id: number): Exchange | undefined {
-    const exchange = this.open.get(id)
-    if (exchange === undefined || !this.open.delete(id)) return undefined
+    const exchange = this.open.delete(id)
+    if (exchange === undefined) return undefined
     this.#idleCheck()
     return exchange
   }
@@ -278,9 +279,8 @@ export class ThreadLink {
   }
 
   #aborted(id: number, reason: string, handlers: ThreadLinkHandlers): void {
-    const exchange = this.open.get(id)
+    const exchange = this.open.delete(id)
     if (exchange === undefined) return
-    this.open.delete(id)
     handlers.onAborted(exchange, reason)
     this.#idleCheck()
   }
@@ -290,7 +290,7 @@ export class ThreadLink {
   }
 
   #closed(error: Error | undefined): void {
-    const open = [...this.open.values()]
+    const open = this.open.values()
     this.open.clear()
     this.#handlers?.onClosed(open, error)
     for (const resolve of this.#loads.values()) resolve(failedReport('the thread ended while the site was loading'))

@@ -15,6 +15,7 @@ export type RequestFrame = Extract<Frame, { type: 'request' }>
 
 /** One request in a thread. Every method is called in the request's own context; what it throws ends the request. */
 export interface Exchange extends Context {
+  readonly id: number
   /** Calls the site's code. */
   start(): void
   /** A part of the request's body, or of a tunnel. */

@@ -40,7 +40,7 @@ export class FetchExchange implements Exchange {
   readonly site: Site
   readonly #handler: FetchHandler
   readonly #wire: Wire
-  readonly #id: number
+  readonly id: number
   readonly #sending: SendFlow
   readonly #isHead: boolean
   #frame: RequestFrame | undefined
@@ -58,7 +58,7 @@ export class FetchExchange implements Exchange {
     this.site = site
     this.#handler = handler
     this.#wire = wire
-    this.#id = frame.id
+    this.id = frame.id
     this.#isHead = frame.head.method === 'HEAD'
     this.#frame = frame
     this.#sending = new SendFlow(wire.channel, frame.id)
@@ -74,7 +74,7 @@ export class FetchExchange implements Exchange {
     if (!isBodyless) {
       const isAwaited = head.httpMinor > 0 && isContinue(expectationOf(headers))
       const onWanted = isAwaited ? (): void => this.#continue() : undefined
-      this.#body = new IncomingBody(new ReceiveFlow(this.#wire.channel, this.#id), onWanted)
+      this.#body = new IncomingBody(new ReceiveFlow(this.#wire.channel, this.id), onWanted)
     }
     if (body.byteLength > 0) this.body(body)
     if (last) this.end()
@@ -119,7 +119,7 @@ export class FetchExchange implements Exchange {
 
   cut(reason = 'it closed the connection'): void {
     if (this.#isOver) return
-    this.#wire.channel.send({ type: 'abort', id: this.#id, reason })
+    this.#wire.channel.send({ type: 'abort', id: this.id, reason })
     this.#drop(reason)
   }
 
@@ -127,7 +127,7 @@ export class FetchExchange implements Exchange {
   #continue(): void {
     if (this.#isOver || this.#isHeadSent) return
     const head = { status: 100, reason: '', headers: [] }
-    this.#wire.channel.send({ type: 'informational', id: this.#id, head })
+    this.#wire.channel.send({ type: 'informational', id: this.id, head })
   }
 
   // ---- the answer ----------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ export class FetchExchange implements Exchange {
     const isWhole = isBodyless || bytes.byteLength <= MAX_CHUNK_BYTES
     const isLast = isWhole && !this.#isReading
     const first = isBodyless || !isWhole ? EMPTY : ownBytes(bytes)
-    this.#wire.channel.send({ type: 'response', id: this.#id, head, body: first, last: isLast })
+    this.#wire.channel.send({ type: 'response', id: this.id, head, body: first, last: isLast })
     // Not before: a head that is too large is refused there, and a short one is sent in its place.
     this.#isHeadSent = true
     this.#isEnded = isWhole
@@ -188,7 +188,7 @@ export class FetchExchange implements Exchange {
     // Throws for one that somebody else reads: while nothing was sent that can still be told.
     const reader: StreamReader | undefined = isWhole ? undefined : stream.getReader()
     const isLast = isWhole && !this.#isReading
-    this.#wire.channel.send({ type: 'response', id: this.#id, head, body: EMPTY, last: isLast })
+    this.#wire.channel.send({ type: 'response', id: this.id, head, body: EMPTY, last: isLast })
     this.#isHeadSent = true
     this.#isEnded = isWhole
     if (isLast) this.#setOver()
@@ -232,7 +232,7 @@ export class FetchExchange implements Exchange {
 
   #sendEnd(): void {
     if (this.#isOver || this.#isReading) return
-    this.#wire.channel.send({ type: 'end', id: this.#id, trailers: [] })
+    this.#wire.channel.send({ type: 'end', id: this.id, trailers: [] })
     this.#setOver()
   }
 
@@ -257,7 +257,7 @@ export class FetchExchange implements Exchange {
   #setOver(why?: DOMException): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#wire.over(this.#id)
+    this.#wire.over(this.id)
     // What is left of the body does not come here.
     this.#body?.fail(why ?? new DOMException('The answer was complete before the body was', 'AbortError'))
   }

@@ -50,7 +50,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
   readonly isTunnel = false
   readonly #handler: NodeHandler
   readonly #wire: Wire
-  readonly #id: number
+  readonly id: number
   #frame: RequestFrame | undefined
   #request: RequestInternals | undefined
   #response: ResponseInternals | undefined
@@ -79,7 +79,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     this.site = site
     this.#handler = handler
     this.#wire = wire
-    this.#id = frame.id
+    this.id = frame.id
     this.#frame = frame
   }
 
@@ -117,7 +117,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
   body(chunk: Uint8Array): void {
     const request = this.#request
     if (request === undefined || this.#isRequestOver) return
-    this.#receiving ??= new ReceiveFlow(this.#wire.channel, this.#id)
+    this.#receiving ??= new ReceiveFlow(this.#wire.channel, this.id)
     this.#receiving.received(chunk.byteLength)
     this.#socket?.touch()
     if (request._dumped || (request.push(chunk) && request._consuming)) this.#receiving.grant()
@@ -154,7 +154,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     if (this.#isOver || this.#isEnded) return
     this.#parts = []
     if (this.#isHeadSent) this.#abortAnswer('its code failed in the middle of the answer')
-    else this.#wire.channel.send({ type: 'response', id: this.#id, head: FAILED_HEAD, body: FAILED_PAGE, last: true })
+    else this.#wire.channel.send({ type: 'response', id: this.id, head: FAILED_HEAD, body: FAILED_PAGE, last: true })
     this.#setOver()
     this.#socket?.destroy()
   }
@@ -298,7 +298,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     if (text.startsWith('HTTP/1.1 1') && text.endsWith('\r\n\r\n')) {
       this.#orRefuse(() => {
         const head = parseResponseHead(text, false)
-        this.#wire.channel.send({ type: 'informational', id: this.#id, head })
+        this.#wire.channel.send({ type: 'informational', id: this.id, head })
       })
     } else if (text !== '') {
       this.#refuse('it wrote to the socket of its request, where only the response can be sent')
@@ -322,7 +322,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
   }
 
   #flow(): SendFlow {
-    this.#sending ??= new SendFlow(this.#wire.channel, this.#id)
+    this.#sending ??= new SendFlow(this.#wire.channel, this.id)
     return this.#sending
   }
 
@@ -338,7 +338,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     if (this.#isOver) return
     const body = this.#takeParts()
     if (!this.#isHeadSent) this.#orRefuse(() => this.#sendHead(body, isLast))
-    else if (body.byteLength > 0) this.#wire.channel.send({ type: 'body', id: this.#id, chunk: body })
+    else if (body.byteLength > 0) this.#wire.channel.send({ type: 'body', id: this.id, chunk: body })
     if (!isLast && body.byteLength > 0) this.#flow().count(body.byteLength)
   }
 
@@ -348,7 +348,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     // An answer whose end is held back is whole for its client all the same.
     const isHeldBack = !isLast && this.#isEnded && trailer === ''
     if (isHeldBack && this.#isChunked) head.headers.push('Content-Length', String(body.byteLength))
-    this.#wire.channel.send({ type: 'response', id: this.#id, head, body, last: isLast })
+    this.#wire.channel.send({ type: 'response', id: this.id, head, body, last: isLast })
     this.#isHeadSent = true
   }
 
@@ -375,7 +375,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     const isHeadLast = !this.#isHeadSent && trailers.length === 0
     this.#flush(isHeadLast)
     if (this.#isOver) return
-    if (!isHeadLast) this.#orRefuse(() => this.#wire.channel.send({ type: 'end', id: this.#id, trailers }))
+    if (!isHeadLast) this.#orRefuse(() => this.#wire.channel.send({ type: 'end', id: this.id, trailers }))
     this.#setOver()
   }
 
@@ -391,14 +391,14 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
   }
 
   #abortAnswer(reason: string): void {
-    this.#wire.channel.send({ type: 'abort', id: this.#id, reason })
+    this.#wire.channel.send({ type: 'abort', id: this.id, reason })
   }
 
   #setOver(): void {
     if (this.#isOver) return
     this.#isOver = true
     if (this.#isCounted) leaveServer(this.#handler.server, this.site)
-    this.#wire.over(this.#id)
+    this.#wire.over(this.id)
   }
 
   /** When both directions are done, lets go of everything, so that what the request started does not hold it. */

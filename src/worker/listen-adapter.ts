@@ -110,7 +110,7 @@ export function leaveServer(server: NetServer, site: Site): void {
 }
 
 function cutRequestsOf(server: NetServer, site: Site): void {
-  for (const exchange of [...site.open]) {
+  for (const exchange of site.open.values()) {
     if ((exchange as { server?: NetServer }).server === server) runIn(exchange, () => exchange.cut())
   }
 }

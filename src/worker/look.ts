@@ -30,7 +30,7 @@ const callSites = getCallSites
 export function installLook(): void {
   const look = (): string => {
     const context = currentContext()
-    const isForRequest = context?.site.open.has(context as Exchange) === true
+    const isForRequest = context !== undefined && context.site.open.get((context as Exchange).id) === context
     let text = `[${context?.site.generation ?? 0},${isForRequest ? 1 : 0}`
     const sites = callSites(MAX_FRAMES + OWN_FRAMES, { sourceMap: false })
     for (let at = OWN_FRAMES; at < sites.length; at++) {

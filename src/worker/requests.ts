@@ -7,6 +7,7 @@
  * as it begins, so that one that was taken away meanwhile does not; and while a site's code is being called, the board says
  * whose. The guard looks before and after each call. Invariant: a frame for an id that is not here is dropped.
  */
+import { IdTable } from '../core/id-table.ts'
 import type { ThreadBoard } from '../core/thread-board.ts'
 import type { Channel } from '../protocol/channel.ts'
 import type { Frame } from '../protocol/frames.ts'
@@ -30,8 +31,8 @@ export class Requests {
   readonly #board: ThreadBoard
   readonly #guard: GlobalsGuard | undefined
   readonly #wire: Wire
-  readonly #open = new Map<number, Exchange>()
-  readonly #waiting = new Map<number, Waiting>()
+  readonly #open = new IdTable<Exchange>()
+  readonly #waiting = new IdTable<Waiting>()
   /** Repeatable requests that began in this turn: most are over by its end, and their answer says that they began. */
   #unannounced: number[] = []
 
@@ -79,9 +80,8 @@ export class Requests {
   }
 
   #runWaiting(frame: RequestFrame, site: Site): void {
-    const waiting = this.#waiting.get(frame.id)
+    const waiting = this.#waiting.delete(frame.id)
     if (waiting === undefined) return
-    this.#waiting.delete(frame.id)
     if (waiting.frames.some(({ type }) => type === 'abort')) return
     this.#run(frame, site)
     for (const late of waiting.frames) this.receive(late)
@@ -97,7 +97,7 @@ export class Requests {
     const exchange = app.open(site, this.#wire, frame)
     exchange.rawHeaders = frame.head.headers
     this.#open.set(frame.id, exchange)
-    site.open.add(exchange)
+    site.open.set(exchange.id, exchange)
     this.#board.enter(frame.id, site.generation)
     runIn(exchange, begin, exchange)
     this.#board.leave()
@@ -105,9 +105,8 @@ export class Requests {
   }
 
   #over(id: number): void {
-    const exchange = this.#open.get(id)
+    const exchange = this.#open.delete(id)
     if (exchange === undefined) return
-    this.#open.delete(id)
     exchange.site.leave(exchange)
     // Nothing else is open, so nothing would join the answer.
     if (this.#open.size === 0) this.#channel.flush()

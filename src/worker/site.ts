@@ -8,6 +8,7 @@
 import { EventEmitter } from 'node:events'
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
+import { IdTable } from '../core/id-table.ts'
 import type { Channel } from '../protocol/channel.ts'
 import type { LoadOrder, LogLevel, ModuleType } from '../protocol/frames.ts'
 import type { Exchange, RequestFrame, Wire } from './exchange.ts'
@@ -77,7 +78,7 @@ export class Site implements Context {
   /** Gets what nothing in the site caught, in place of its listeners on `process`. */
   captureError: ((error: Error) => void) | undefined
   /** The site's requests that are under way. */
-  readonly open = new Set<Exchange>()
+  readonly open = new IdTable<Exchange>()
   /** Connections of the site to servers of its own (own-connections.ts). */
   readonly #ownSockets = new Set<Socket>()
   readonly #channel: Channel
@@ -118,7 +119,7 @@ export class Site implements Context {
 
   /** A request of the site is over. */
   leave(exchange: Exchange): void {
-    this.open.delete(exchange)
+    this.open.delete(exchange.id)
     if (this.open.size > 0 || this.#idleWaiters.length === 0) return
     const waiters = this.#idleWaiters
     this.#idleWaiters = []
@@ -127,7 +128,7 @@ export class Site implements Context {
 
   /** Closes the connections of all requests that are under way. */
   cutOpen(): void {
-    for (const exchange of [...this.open]) runIn(exchange, () => exchange.cut())
+    for (const exchange of this.open.values()) runIn(exchange, () => exchange.cut())
     for (const socket of this.#ownSockets) socket.destroy()
   }
 

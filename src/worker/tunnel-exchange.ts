@@ -27,7 +27,7 @@ export class TunnelExchange implements Exchange, SocketOwner {
   readonly server: Server
   readonly #event: 'upgrade' | 'connect'
   readonly #wire: Wire
-  readonly #id: number
+  readonly id: number
   readonly #sending: SendFlow
   readonly #receiving: ReceiveFlow
   #frame: RequestFrame | undefined
@@ -45,7 +45,7 @@ export class TunnelExchange implements Exchange, SocketOwner {
     this.server = server
     this.#event = event
     this.#wire = wire
-    this.#id = frame.id
+    this.id = frame.id
     this.#frame = frame
     this.#sending = new SendFlow(wire.channel, frame.id)
     this.#receiving = new ReceiveFlow(wire.channel, frame.id)
@@ -100,7 +100,7 @@ export class TunnelExchange implements Exchange, SocketOwner {
 
   fail(): void {
     if (this.#isOver || this.#isOpen) return
-    this.#wire.channel.send({ type: 'response', id: this.#id, head: FAILED_HEAD, body: EMPTY, last: true })
+    this.#wire.channel.send({ type: 'response', id: this.id, head: FAILED_HEAD, body: EMPTY, last: true })
     this.#setOver()
     this.#socket?.destroy()
   }
@@ -128,7 +128,7 @@ export class TunnelExchange implements Exchange, SocketOwner {
   final(callback: WriteCallback): void {
     this.#openTunnel()
     this.#isLocalEnded = true
-    if (!this.#isOver) this.#wire.channel.send({ type: 'end', id: this.#id, trailers: [] })
+    if (!this.#isOver) this.#wire.channel.send({ type: 'end', id: this.id, trailers: [] })
     callback()
   }
 
@@ -136,7 +136,7 @@ export class TunnelExchange implements Exchange, SocketOwner {
     if (!this.#isOver) {
       // Ended both ways in good order: the dispatcher closes by itself, once the client has everything.
       if (!this.#isLocalEnded || !this.#isRemoteEnded) {
-        this.#wire.channel.send({ type: 'abort', id: this.#id, reason: closeReason(error) })
+        this.#wire.channel.send({ type: 'abort', id: this.id, reason: closeReason(error) })
       }
       this.#setOver()
     }
@@ -151,13 +151,13 @@ export class TunnelExchange implements Exchange, SocketOwner {
   #openTunnel(): void {
     if (this.#isOpen || this.#isOver) return
     this.#isOpen = true
-    this.#wire.channel.send({ type: 'tunnel', id: this.#id })
+    this.#wire.channel.send({ type: 'tunnel', id: this.id })
   }
 
   #setOver(): void {
     if (this.#isOver) return
     this.#isOver = true
     if (this.#isCounted) leaveServer(this.server, this.site)
-    this.#wire.over(this.#id)
+    this.#wire.over(this.id)
   }
 }

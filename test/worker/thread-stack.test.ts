@@ -75,7 +75,7 @@ setTimeout(() => site.emit('request'), 1)`,
 async function again() { flag[0] = 1; for (;;) {
   await null
 } }
-runIn({ site: { generation: 7, open: new Set() } }, again)`,
+runIn({ site: { generation: 7, open: new Map() } }, again)`,
   },
   {
     what: 'an allocating loop',
