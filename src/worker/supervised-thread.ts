@@ -20,6 +20,11 @@ const HEAP_TIMEOUT_MS = 250
 const GUARD_EVERY_MS = 20
 /** The heap's own limit beside the guard's: V8 ends the thread where the guard is too slow, if it comes to it. */
 const HEAP_HEADROOM = 1.5
+/**
+ * Three semi-spaces of 16 MB, as Node had them everywhere until 22; V8 itself goes by the machine's memory, and would let each
+ * thread have 192 MB for what lives a few ms where there are 24 GB.
+ */
+const YOUNG_GENERATION_MB = 48
 
 /** `UV_UNKNOWN`. */
 const UNKNOWN_ERROR = -4094
@@ -63,7 +68,10 @@ export class SupervisedThread {
       workerData: options,
       stdout: true,
       stderr: true,
-      ...(memoryBytes === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: heapLimitMb(memoryBytes) } }),
+      resourceLimits: {
+        maxYoungGenerationSizeMb: YOUNG_GENERATION_MB,
+        ...(memoryBytes === undefined ? {} : { maxOldGenerationSizeMb: heapLimitMb(memoryBytes) }),
+      },
     })
     this.#lastLoad = this.worker.performance.eventLoopUtilization()
     this.#lastTurn = this.#lastLoad

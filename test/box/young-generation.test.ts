@@ -1,0 +1,47 @@
+/** What short-lived things may take in the server's processes, whatever the memory of the machine. */
+import assert from 'node:assert/strict'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { makeBox, startBox } from '../helpers/box.ts'
+
+const LIMIT = '--max-semi-space-size=8'
+const COMMAND = join(import.meta.dirname, '../../bin/vhostel.js')
+/** The largest young generation that its thread may have, in MB. */
+const TELLS = `import { resourceLimits } from 'node:worker_threads'
+export default () => new Response(String(resourceLimits.maxYoungGenerationSizeMb))`
+const SITES = { app: { files: { 'app.mjs': TELLS } } }
+
+function argumentsOf(pid: number): string[] {
+  return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')
+}
+
+test('the server puts itself in its own place with a limit, and threads have one too', async (t) => {
+  const box = await startBox(t, SITES)
+
+  assert.equal((await box.status()).pid, box.pid)
+  assert.equal(argumentsOf(box.pid)[1], LIMIT)
+  assert.equal((await box.ask('app')).text, '48')
+  assert.equal(await box.stop(), 0)
+})
+
+test('who sets another limit has that one', async (t) => {
+  const box = await startBox(t, SITES, { env: { NODE_OPTIONS: '--max_semi_space_size=32' } })
+
+  assert.ok(!argumentsOf(box.pid).includes(LIMIT))
+  assert.equal((await box.ask('app')).status, 200)
+})
+
+test('a program that has a channel to the server keeps it', async (t) => {
+  const box = makeBox(t, SITES)
+  const server = fork(COMMAND, ['serve', '--config', join(box.dir, 'vhostel.ini')], { stdio: 'ignore', execArgv: [] })
+  t.after(() => server.kill('SIGKILL'))
+  await box.waitFor('the server', async () => (await box.status().catch(() => undefined)) !== undefined)
+
+  assert.equal(server.connected, true)
+  assert.ok(!argumentsOf(server.pid as number).includes(LIMIT))
+  server.kill()
+  assert.deepEqual(await once(server, 'exit'), [0, null])
+})
