@@ -19,7 +19,7 @@ if (version[0] < FLOOR[0] || (version[0] === FLOOR[0] && version[1] < FLOOR[1]))
 }
 
 // V8 lets the young generation grow with the memory of the machine: to 128 MB where there are 24 GB, of which a busy
-// dispatcher then has 270 MB and is slower for it (docs/performance.md, "Memory"). Only a flag at the start says less, so the
+// dispatcher then has 270 MB and is slower for it (docs/performance.md). Only a flag at the start says less, so the
 // server puts itself in its own place once more, 20 ms later. Not where that would lose what it was handed: a channel to its
 // parent, or listening sockets (Node marks all descriptors but the first three to be closed then).
 var LIMIT = '--max-semi-space-size=8'
@@ -27,7 +27,8 @@ var isLimited = (process.execArgv.join(' ') + (process.env.NODE_OPTIONS || ''))
   .replace(/_/g, '-')
   .includes(LIMIT.slice(0, -2))
 var isHanded = process.channel !== undefined || process.env.LISTEN_FDS !== undefined
-if (process.argv.includes('serve') && !isLimited && !isHanded) {
+// Node aborts where the kernel cannot start it again.
+if (process.argv.includes('serve') && !isLimited && !isHanded && existsSync(process.execPath)) {
   try {
     process.execve(process.execPath, [process.argv0, LIMIT].concat(process.execArgv, process.argv.slice(1)))
   } catch (_) {
