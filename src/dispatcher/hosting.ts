@@ -193,7 +193,7 @@ export class Hosting {
   /** A site has requests waiting and no thread that may load its present generation. */
   starved(pooled: PoolSite): void {
     const site = this.#bySite.get(pooled)
-    if (site === undefined || pooled.isRenewing) return
+    if (site === undefined || pooled.renewal !== undefined) return
     // What serves, and not what could not be loaded.
     this.#noteFailure(
       site,

@@ -207,7 +207,7 @@ export class Isolation {
    */
   #folderOf(site: PoolSite, first: string): string | undefined {
     const root = this.#residencies.get(site)?.root ?? first
-    return site.isRenewing && !existsSync(root) ? undefined : root
+    return site.renewal !== undefined && !existsSync(root) ? undefined : root
   }
 
   #arm(): void {

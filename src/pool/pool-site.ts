@@ -70,8 +70,8 @@ export class PoolSite {
   removed = false
   /** Whether a generation of it loaded native code: it stays a suspect, since an older generation may be at work. */
   hasNative = false
-  /** Whether another generation of it is on its way (renewal.ts). */
-  isRenewing = false
+  /** The last replacement of its generation, while it is on its way, so that two never overlap (renewal.ts). */
+  renewal: Promise<unknown> | undefined
   /** Loads in a row during which the thread was lost. */
   lostLoads = 0
   #failures = 0

@@ -31,8 +31,6 @@ const MAX_ATTEMPTS = 3
 export class Renewal {
   readonly #pool: Pool
   readonly #log: Log
-  /** The last replacement of each site, so that two of one site never overlap. */
-  readonly #replacing = new Map<PoolSite, Promise<LoadReport>>()
   #atWork = 0
   readonly #queue: (() => void)[] = []
   #timer: NodeJS.Timeout | undefined
@@ -52,14 +50,11 @@ export class Renewal {
    * @returns the report of the load; after a failure nothing has changed
    */
   replace(site: PoolSite, order: LoadOrder): Promise<LoadReport> {
-    const before = this.#replacing.get(site)
-    const now = (before ?? Promise.resolve()).then(() => this.#inTurn(() => this.#replace(site, order)))
-    this.#replacing.set(site, now)
-    site.isRenewing = true
+    const before = site.renewal ?? Promise.resolve()
+    const now = before.then(() => this.#inTurn(() => this.#replace(site, order)))
+    site.renewal = now
     return now.finally(() => {
-      if (this.#replacing.get(site) !== now) return
-      this.#replacing.delete(site)
-      site.isRenewing = false
+      if (site.renewal === now) site.renewal = undefined
     })
   }
 

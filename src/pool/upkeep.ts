@@ -107,7 +107,7 @@ export class Upkeep {
   #closeIdle(group: ProcessGroup, now: number): boolean {
     const { pool, isolation } = this.#parts
     const site = pool.homes.ownerOf(group)
-    if (site === undefined || !site.isIdle(now) || site.isRenewing) return false
+    if (site === undefined || !site.isIdle(now) || site.renewal !== undefined) return false
     for (const thread of group.threads) if (thread.loading.size > 0 || thread.isServing(site)) return false
     this.#log.info({ site: site.name }, 'process of a site that nobody uses ends')
     isolation.closeOwn(site, 0)
