@@ -3,25 +3,18 @@
  * objects behind them, bodies that are read, used up or left alone.
  */
 import assert from 'node:assert/strict'
-import { join } from 'node:path'
 import { test } from 'node:test'
-import { writeSite } from '../helpers/site-files.ts'
+import { siteLoader } from '../helpers/site-files.ts'
 import type { DrivenThread } from '../helpers/thread-driver.ts'
 import { shareThread } from '../helpers/thread-driver.ts'
 
 let thread: DrivenThread
-let generation = 0
 
 shareThread((it) => {
   thread = it
 })
 
-/** Loads a module that exports a fetch handler. */
-async function site(t: { after(end: () => unknown): void }, text: string): Promise<number> {
-  const folder = writeSite(t, { 'main.mjs': text })
-  await thread.loadWell({ generation: ++generation, module: join(folder, 'main.mjs') })
-  return generation
-}
+const site = siteLoader(() => thread, 'main.mjs')
 
 test('an object is an instance of a class made of Request or Response only if it is one', async (t) => {
   const of = await site(

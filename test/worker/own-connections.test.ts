@@ -4,24 +4,18 @@
  */
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
-import { join } from 'node:path'
 import { test } from 'node:test'
-import { writeSite } from '../helpers/site-files.ts'
+import { siteLoader } from '../helpers/site-files.ts'
 import type { DrivenThread } from '../helpers/thread-driver.ts'
 import { shareThread } from '../helpers/thread-driver.ts'
 
 let thread: DrivenThread
-let generation = 0
 
 shareThread((it) => {
   thread = it
 })
 
-async function site(t: { after(end: () => unknown): void }, text: string): Promise<number> {
-  const folder = writeSite(t, { 'main.mjs': text })
-  await thread.loadWell({ generation: ++generation, module: join(folder, 'main.mjs') })
-  return generation
-}
+const site = siteLoader(() => thread, 'main.mjs')
 
 /** A server that answers `/ask?…` with what it gets from itself, in each way that programs ask. */
 const ASKING = (port: number, name: string) => `

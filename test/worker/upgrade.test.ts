@@ -3,11 +3,10 @@
  */
 import assert from 'node:assert/strict'
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
 import { Duplex } from 'node:stream'
 import { test } from 'node:test'
 import { BODY_WINDOW_BYTES } from '../../src/protocol/frames.ts'
-import { writeSite } from '../helpers/site-files.ts'
+import { siteLoader } from '../helpers/site-files.ts'
 import type { DrivenRequest, DrivenThread } from '../helpers/thread-driver.ts'
 import { shareThread } from '../helpers/thread-driver.ts'
 
@@ -15,17 +14,12 @@ import { shareThread } from '../helpers/thread-driver.ts'
 const { Receiver, Sender } = createRequire(import.meta.url)('ws')
 
 let thread: DrivenThread
-let generation = 0
 
 shareThread((it) => {
   thread = it
 })
 
-async function site(t: { after(end: () => unknown): void }, text: string): Promise<number> {
-  const folder = writeSite(t, { 'main.cjs': text }, true)
-  await thread.loadWell({ generation: ++generation, module: join(folder, 'main.cjs') })
-  return generation
-}
+const site = siteLoader(() => thread, 'main.cjs', true)
 
 /** A server with an 'upgrade' listener `(req, socket, head) => { … }`. */
 function upgrading(t: { after(end: () => unknown): void }, body: string): Promise<number> {
