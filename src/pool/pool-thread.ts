@@ -245,13 +245,11 @@ export class PoolThread {
 
   /** Whether a request or a tunnel of the site is open here. */
   isServing(site: PoolSite): boolean {
-    for (const exchange of this.link?.open.values() ?? []) if (exchange.site === site) return true
-    return false
+    return this.link?.open.some((exchange) => exchange.site === site) === true
   }
 
   #isServingGeneration(generation: number): boolean {
-    for (const exchange of this.link?.open.values() ?? []) if (exchange.head.generation === generation) return true
-    return false
+    return this.link?.open.some((exchange) => exchange.head.generation === generation) === true
   }
 
   #until(condition: () => boolean, graceMs: number): Promise<void> {

@@ -151,8 +151,7 @@ export class ThreadLink {
 
   /** Whether the thread was sent a request and has not said that it began. */
   get hasUnstarted(): boolean {
-    for (const exchange of this.open.values()) if (exchange.state === 'sent') return true
-    return false
+    return this.open.some(({ state }) => state === 'sent')
   }
 
   /** The requests that may still be taken away from the thread (core/thread-board.ts). */

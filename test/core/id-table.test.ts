@@ -28,6 +28,10 @@ function compareWithMap(ids: fc.Arbitrary<number>): void {
         else map.delete(id)
         assert.equal(table.size, map.size)
         assert.equal(table.get(id), map.get(id))
+        assert.equal(
+          table.some(({ id: other }) => other === id),
+          map.has(id),
+        )
       }
       assert.deepEqual(
         table.entries(),
