@@ -55,8 +55,7 @@ const URL_FIELDS = new Set([
 ])
 const NAME_LENGTHS = new Set([...NAMES, ...URL_FIELDS].map((name) => name.length))
 
-/** @param rawHeaders name, value, name, value, … */
-export function cacheRequestOf(rawHeaders: readonly string[]): CacheRequest {
+export function cacheRequestOf({ method, rawHeaders }: Pick<IncomingMessage, 'method' | 'rawHeaders'>): CacheRequest {
   const read: CacheRequest = {
     host: '',
     ifNoneMatch: undefined,
@@ -74,6 +73,8 @@ export function cacheRequestOf(rawHeaders: readonly string[]): CacheRequest {
     const name = rawHeaders[at] as string
     if (NAME_LENGTHS.has(name.length)) note(read, name.toLowerCase(), rawHeaders[at + 1] as string)
   }
+  // RFC 9110 §14.2: a range is defined for GET only.
+  if (method !== 'GET') read.range = undefined
   return read
 }
 
@@ -128,9 +129,10 @@ function urlPartOf(name: string, value: string): string {
 /** What a request has in the fields that an answer varies by, as a text to compare. @param vary lower case */
 export function variantOf(req: IncomingMessage, vary: readonly string[]): string {
   if (vary.length === 0) return ''
-  // JSON tells a field that is not there from one that is empty, and no value can end early.
+  // JSON tells a field that is not there from one that is empty, and no value can end early. The names belong to it: what
+  // a URL's answers vary by may change while some are stored.
   return JSON.stringify(
-    vary.map((name) => (name === 'accept-encoding' ? codingsOf(req) : (fieldValue(req, name) ?? null))),
+    vary.map((name) => [name, name === 'accept-encoding' ? codingsOf(req) : (fieldValue(req, name) ?? null)]),
   )
 }
 

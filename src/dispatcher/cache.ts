@@ -70,7 +70,7 @@ export class SiteCache {
   handle = (visit: Visit, next: Answerer): void => {
     const { req, upgrade } = visit
     if (upgrade !== undefined) return next(visit)
-    const request = cacheRequestOf(req.rawHeaders)
+    const request = cacheRequestOf(req)
     const scheme = clientOf(req).encrypted ? 'https' : 'http'
     const host = visit.asked.authority?.toLowerCase() ?? (request.host === '' ? visit.asked.host : request.host)
     const url = `${scheme}://${host}${visit.asked.target}`
@@ -205,7 +205,9 @@ export class SiteCache {
   #renew(passage: Passage, stored: StoredAnswer, flightKey: string): void {
     if (this.#flights.isOpen(flightKey) || this.#flights.isPassed(passage.key)) return
     const visit = unseenVisit(passage.visit, conditionalHeaders(passage.visit.req.rawHeaders, stored))
-    this.#ask(passage, visit, { reason: 'stale', stored, flight: this.#flights.start(flightKey) })
+    // The whole is asked for, whatever part of it the client wants.
+    const whole = { ...passage, request: { ...passage.request, range: undefined } }
+    this.#ask(whole, visit, { reason: 'stale', stored, flight: this.#flights.start(flightKey) })
     passage.next(visit)
   }
 
