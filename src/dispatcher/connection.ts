@@ -115,6 +115,11 @@ export function connectionOf(socket: object | null | undefined): Connection | un
   return (socket as Known | null | undefined)?.[CONNECTION]
 }
 
+/** The socket that TLS was put over, which Node does not declare; undefined where there is none. */
+export function carrierOf(secured: object): Socket | undefined {
+  return (secured as { _parent?: Socket })._parent
+}
+
 /**
  * Who a request comes from: the other end of its connection, or whom trusted proxies and a PROXY protocol header say. Doors,
  * logs and sites all go by this.

@@ -15,7 +15,7 @@ import { descriptorsForClients, mostDescriptors } from '../core/descriptors.ts'
 import type { ParseError, Refusals } from './bad-request.ts'
 import { refuseConnection } from './bad-request.ts'
 import type { ClientFinder } from './connection.ts'
-import { Connection, connectionOf } from './connection.ts'
+import { Connection, carrierOf, connectionOf } from './connection.ts'
 import { Connections } from './connections.ts'
 import { clientFinder, dropForwarded } from './forwarded.ts'
 import type { FrontResponse } from './front-response.ts'
@@ -39,8 +39,6 @@ export class Guard {
   readonly #passed: AddressSet
   readonly #finder: ClientFinder
   readonly #forClients = descriptorsForClients(mostDescriptors())
-  /** By address and port: TLS puts another socket over the one that was accepted. */
-  readonly #byEnd = new Map<string, Connection>()
 
   constructor(settings: FrontSettings) {
     this.#settings = settings
@@ -154,23 +152,12 @@ export class Guard {
     connection.finder = isTrusted ? this.#finder : undefined
     connection.dropsForwarded = !this.#passed.has(address)
     this.#connections.add(connection, socket)
-    this.#remember(connection, socket)
     lingerAtEnd(socket)
     return true
   }
 
-  #remember(connection: Connection, socket: Socket): void {
-    const end = endOf(socket)
-    if (end === undefined) return
-    this.#byEnd.set(end, connection)
-    socket.once('close', () => {
-      if (this.#byEnd.get(end) === connection) this.#byEnd.delete(end)
-    })
-  }
-
   #secured(socket: TLSSocket): void {
-    const end = endOf(socket)
-    const connection = (end === undefined ? undefined : this.#byEnd.get(end)) ?? new Connection(socket)
+    const connection = connectionOf(carrierOf(socket)) ?? new Connection(socket)
     connection.attach(socket)
     // HTTP/2 says itself which streams were the last that were looked at.
     if (socket.alpnProtocol !== 'h2') lingerAtEnd(socket)
@@ -181,8 +168,4 @@ export class Guard {
 /** Its number; -1 where Node does not tell. */
 function descriptorOf(socket: Socket): number {
   return (socket as Socket & { _handle?: { fd?: number } | null })._handle?.fd ?? -1
-}
-
-function endOf({ remoteAddress, remotePort, localPort }: Socket): string | undefined {
-  return remoteAddress === undefined ? undefined : `${remoteAddress} ${remotePort} ${localPort}`
 }

@@ -7,11 +7,12 @@
  */
 import type { IncomingMessage, ServerOptions } from 'node:http'
 import type { Server } from 'node:https'
-import { Socket } from 'node:net'
+import type { Socket } from 'node:net'
 import type { SecureContext, TLSSocket, TlsOptions } from 'node:tls'
 import type { KeyPair } from '../core/key-pair.ts'
 import type { Certificates } from './certificates.ts'
 import { MAX_HELLO_BYTES, offeredProtocols } from './client-hello.ts'
+import { carrierOf } from './connection.ts'
 import type { FrontResponse } from './front-response.ts'
 import type { StreamHandler } from './http2-front.ts'
 import { Http2Front } from './http2-front.ts'
@@ -170,7 +171,7 @@ const UNRECOGNIZED_NAME = Buffer.from([21, 3, 3, 0, 2, 2, 112])
  * it says handshake_failure, or goes on with the certificate of the listener, which is the default site's.
  */
 function choosing(contextFor: (serverName: string) => SecureContext | undefined): SniCallback {
-  return function (this: unknown, name, done) {
+  return function (this: object, name, done) {
     try {
       const context = contextFor(name)
       if (context !== undefined) done(null, context)
@@ -182,10 +183,9 @@ function choosing(contextFor: (serverName: string) => SecureContext | undefined)
 }
 
 /** @param secured on which the handshake is. @returns whether the client is told, and its connection ends */
-function refuseName(secured: unknown): boolean {
-  // What carries it, which Node does not declare.
-  const { _parent: carrier } = secured as { _parent?: unknown }
-  if (!(carrier instanceof Socket) || !carrier.writable) return false
+function refuseName(secured: object): boolean {
+  const carrier = carrierOf(secured)
+  if (carrier?.writable !== true) return false
   carrier.end(UNRECOGNIZED_NAME)
   return true
 }

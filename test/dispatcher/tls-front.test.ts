@@ -1,15 +1,21 @@
 /** TLS before the pool: real sockets, certificates that openssl made. */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
+import { mkdtempSync, rmSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
 import { get } from 'node:http'
+import { connect as connectStreams } from 'node:http2'
 import type { RequestOptions } from 'node:https'
 import { request } from 'node:https'
 import { connect as openSocket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import { connect } from 'node:tls'
+import { clientOf } from '../../src/dispatcher/connection.ts'
+import type { Answerer } from '../../src/dispatcher/visit.ts'
 import { makePair } from '../helpers/certificates.ts'
 import { startFront } from '../helpers/tls-front.ts'
 
@@ -245,6 +251,37 @@ test('bytes that are no handshake cost nobody anything, with and without challen
     }
     assert.deepEqual(await ask(securePort, 'one.test'), [200, 'one'])
   }
+})
+
+test('whom a balancer speaks for is known also where it comes over a unix socket', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'vh-tls-'))
+  t.after(() => rmSync(dir, { recursive: true }))
+  const path = join(dir, 'tls.sock')
+  const answer: Answerer = ({ req, res }) => {
+    const { address, port, encrypted } = clientOf(req)
+    res.end(`${address} ${port} ${encrypted}`)
+  }
+  await startFront(t, { one: { domains: 'one.test', certificate: ONE, answer } }, 'one', {
+    settings: { trustedProxies: ['unix'], proxyProtocol: true },
+    secure: { kind: 'unix', path },
+  })
+  const open = async (protocol: string): Promise<TLSSocket> => {
+    const carrier = openSocket(path)
+    carrier.write('PROXY TCP4 192.0.2.7 192.0.2.1 4711 443\r\n')
+    return await shake(t, 0, { socket: carrier, servername: 'one.test', ALPNProtocols: [protocol] })
+  }
+
+  const plain = await open('http/1.1')
+  plain.write('GET / HTTP/1.1\r\nHost: one.test\r\nConnection: close\r\n\r\n')
+  const [first] = (await plain.setEncoding('utf8').toArray()) as [string]
+  const socket = await open('h2')
+  const session = connectStreams('https://one.test', { createConnection: () => socket })
+  const stream = session.request({ ':path': '/' })
+  const second = (await stream.setEncoding('utf8').toArray()).join('')
+  session.destroy()
+
+  assert.match(first, /\r\n\r\n192\.0\.2\.7 4711 true$/)
+  assert.equal(second, '192.0.2.7 4711 true')
 })
 
 test('a client that resets its connection while the front closes does not make the closing fail', async (t) => {

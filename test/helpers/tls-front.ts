@@ -4,7 +4,9 @@
  */
 import type { TestContext } from 'node:test'
 import { readDomains } from '../../src/config/domain-list.ts'
+import type { FrontSettings } from '../../src/config/server-front.ts'
 import { frontSettings } from '../../src/config/server-front.ts'
+import type { ListenAddress } from '../../src/config/server-schema.ts'
 import { serverSchema } from '../../src/config/server-schema.ts'
 import type { SiteConfig } from '../../src/config/site-schema.ts'
 import type { KeyPair } from '../../src/core/key-pair.ts'
@@ -40,11 +42,19 @@ export interface TestFront {
 /** As vhostel.ini has it where it says nothing. */
 const FRONT = frontSettings(serverSchema.parse({}).server)
 
+/** Where it differs from the usual one. */
+export interface FrontChanges {
+  settings?: Partial<FrontSettings>
+  /** For TLS. */
+  secure?: ListenAddress
+}
+
 /** Starts it on free ports; closed with the test. */
 export async function startFront(
   t: TestContext,
   sites: Record<string, FrontSite>,
   defaultSite?: string,
+  changes: FrontChanges = {},
 ): Promise<TestFront> {
   const context: RequestContext = { hosts: buildHostTable<Site>([]) }
   const certificates = new Certificates(context)
@@ -59,8 +69,9 @@ export async function startFront(
   use(sites, defaultSite)
   const address = { kind: 'tcp', host: '127.0.0.1', port: 0 } as const
   const handler = new RequestHandler(context, certificates)
-  const addresses = { clear: [address], secure: { addresses: [address], certificates } }
-  const front = await Front.start({ ...addresses, inherited: new InheritedSockets([]) }, handler, FRONT)
+  const addresses = { clear: [address], secure: { addresses: [changes.secure ?? address], certificates } }
+  const settings = { ...FRONT, ...changes.settings }
+  const front = await Front.start({ ...addresses, inherited: new InheritedSockets([]) }, handler, settings)
   t.after(() => front.close(0))
   secure.port = front.securePorts[0]
   return { front, certificates, port: front.ports[0] ?? 0, securePort: front.securePorts[0] ?? 0, use }
