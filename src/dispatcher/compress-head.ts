@@ -143,7 +143,8 @@ function withAcceptEncoding(vary: string | undefined): string {
 }
 
 /**
- * A 304 for a client that knows the coded body: its tag is the weak one (RFC 9110 §15.4.5: as the 200 would have it).
+ * A 304 for a client that knows the coded body: its tag is the weak one, and it varies (RFC 9110 §15.4.5: as the 200 would
+ * have it).
  *
  * @param known the request's If-None-Match
  */
@@ -151,7 +152,10 @@ export function weakenConfirmed(head: AnswerHead, known: string): void {
   for (let at = 0; at + 1 < head.headers.length; at += 2) {
     const value = head.headers[at + 1] as string
     if ((head.headers[at] as string).toLowerCase() !== 'etag' || !value.startsWith('"')) continue
-    if (known.includes(`W/${value}`)) head.headers = head.headers.with(at + 1, `W/${value}`)
+    if (known.includes(`W/${value}`)) {
+      const vary = head.headers.findLastIndex((name, place) => place % 2 === 0 && name.toLowerCase() === 'vary')
+      head.headers = varied(head.headers.with(at + 1, `W/${value}`), vary === -1 ? -1 : vary + 1)
+    }
     return
   }
 }

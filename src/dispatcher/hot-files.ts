@@ -118,9 +118,12 @@ export class HotFiles {
     }
   }
 
-  /** The bytes of a file, where they are known to be what the disk has. @param stat of the open file */
-  bodyOf(id: string, { file, coding }: Pick<FileForm, 'file' | 'coding'>, stat: Stats): HotAnswer | undefined {
-    const answer = this.#files.get(id + file)?.answers.get(coding?.name ?? '')
+  /** The answer with a file, where it is known to be what the disk has. @param stat of the open file */
+  answerOf(id: string, { file, coding, codings }: FileForm, stat: Stats): HotAnswer | undefined {
+    const hot = this.#files.get(id + file)
+    // Its head says whether there are other forms.
+    if (hot === undefined || hot.codings.length > 0 !== codings.length > 0) return undefined
+    const answer = hot.answers.get(coding?.name ?? '')
     return answer?.isSettled && isSame(answer.stat, stat) ? answer : undefined
   }
 

@@ -200,7 +200,7 @@ async function warm(
 ): Promise<HotAnswer | undefined> {
   const { memory, id } = folder
   if (memory === undefined || stat.size > MAX_FILE_BYTES || open.fd === undefined) return undefined
-  const known = memory.bodyOf(id, form, stat)
+  const known = memory.answerOf(id, form, stat)
   if (known === undefined && status !== 200) return undefined
   const readAt = Date.now()
   const bytes = known === undefined ? await readWhole(open, 0, stat.size) : undefined

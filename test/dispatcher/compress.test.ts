@@ -36,15 +36,15 @@ async function serve(t: TestContext, answer: Answer): Promise<number> {
   return (server.address() as AddressInfo).port
 }
 
-function open(port: number, headers: Record<string, string>, method = 'GET'): Promise<IncomingMessage> {
+function open(port: number, headers: Record<string, string>, method = 'GET', path = '/'): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const req = request({ host: '127.0.0.1', port, headers, method, agent: false }, resolve)
+    const req = request({ host: '127.0.0.1', port, path, headers, method, agent: false }, resolve)
     req.on('error', reject).end()
   })
 }
 
-async function ask(port: number, accept: string | undefined, more: Record<string, string> = {}, method = 'GET') {
-  const res = await open(port, accept === undefined ? more : { ...more, 'accept-encoding': accept }, method)
+async function ask(port: number, accept?: string, more: Record<string, string> = {}, method = 'GET', path = '/') {
+  const res = await open(port, accept === undefined ? more : { ...more, 'accept-encoding': accept }, method, path)
   const chunks: Buffer[] = []
   for await (const chunk of res as AsyncIterable<Buffer>) chunks.push(chunk)
   const body = Buffer.concat(chunks)
@@ -138,15 +138,18 @@ test('what must not or need not be compressed goes as it is', async (t) => {
   assert.deepEqual([strict.coding, strict.text], ['gzip', 'tiny'])
 })
 
-test('a 304 has the tag that the client knows', async (t) => {
-  const port = await serve(t, (res) => {
-    res.writeHead(304, { etag: '"v1"' }).end()
+test('a 304 has the tag that the client knows, and varies where the answer did', async (t) => {
+  const port = await serve(t, (res, req) => {
+    res.writeHead(304, { ...(req.url === '/origin' ? { vary: 'Origin' } : {}), etag: '"v1"' }).end()
   })
 
   const weak = await ask(port, 'gzip', { 'if-none-match': 'W/"v1"' })
+  const both = await ask(port, 'gzip', { 'if-none-match': 'W/"v1"' }, 'GET', '/origin')
   const strong = await ask(port, 'gzip', { 'if-none-match': '"v1"' })
 
-  assert.deepEqual([weak.headers.etag, strong.headers.etag], ['W/"v1"', '"v1"'])
+  assert.deepEqual([weak.headers.etag, weak.headers.vary], ['W/"v1"', 'Accept-Encoding'])
+  assert.equal(both.headers.vary, 'Origin, Accept-Encoding')
+  assert.deepEqual([strong.headers.etag, strong.headers.vary], ['"v1"', undefined])
 })
 
 test('each part of a stream reaches the client at once, by every coding', async (t) => {

@@ -177,7 +177,7 @@ test('a file that was written just before it was read is read again', async (t) 
   await ask(served, '/a.txt')
 
   const file = join(served.dir, 'root/a.txt')
-  const known = served.memory.bodyOf('1:', { file, coding: undefined }, statSync(file))
+  const known = served.memory.answerOf('1:', { file, coding: undefined, codings: [] }, statSync(file))
 
   assert.equal(known, undefined)
 })
@@ -188,7 +188,7 @@ test('memory is bounded: the file that was not asked for longest goes first, and
   const served = await hotServer(t, { ...files, 'large.bin': Buffer.alloc(MAX_FILE_BYTES + 1) })
   const isKept = (name: string): boolean => {
     const path = join(served.dir, 'root', name)
-    return served.memory.bodyOf('1:', { file: path, coding: undefined }, statSync(path)) !== undefined
+    return served.memory.answerOf('1:', { file: path, coding: undefined, codings: [] }, statSync(path)) !== undefined
   }
   // Their `ctime` is that of this moment: let it be one at which they were settled.
   t.mock.method(Date, 'now', () => statSync(served.dir).ctimeMs + 60_000)
@@ -237,6 +237,22 @@ test('each client gets its own form of a file that is kept in several', async (t
   await assertSeen(served, '/a.js', () => rmSync(join(served.dir, 'root/a.js')), '404')
   await until('its compressed form goes too', () => served.memory.know('1:', '/a.js', 'br') === undefined)
   assert.equal((await ask(served, '/a.js', ['Accept-Encoding: br'])).status, 404)
+})
+
+test('a file that is kept says that it varies once a compressed form lies beside it', async (t) => {
+  const served = await hotServer(t, { 'a.js': 'plain' })
+  t.mock.method(Date, 'now', () => statSync(served.dir).ctimeMs + 60_000)
+  assert.equal((await ask(served, '/a.js')).headers.vary, undefined)
+  assert.ok(served.memory.know('1:', '/a.js', undefined))
+
+  writeFileSync(join(served.dir, 'root/a.js.br'), 'br')
+  const changedAt = performance.now()
+  let vary: string | undefined
+  while (vary === undefined && performance.now() < changedAt + SEEN_MS) {
+    vary = (await ask(served, '/a.js')).headers.vary
+  }
+
+  assert.equal(vary, 'Accept-Encoding')
 })
 
 test('many clients at once, at the moment when what is kept is looked at again, all get the file', async (t) => {
