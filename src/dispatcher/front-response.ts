@@ -113,7 +113,7 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   override write(chunk: string | Uint8Array, encoding?: BufferEncoding | Written, written?: Written): boolean {
     if (!this.headersSent) this.writeHead(this.statusCode)
     if (this.#sink !== undefined) return this.#sink.write(bytesOf(chunk, encoding))
-    this.bodyBytes += chunk.length
+    this.bodyBytes += lengthOf(chunk, encoding)
     return this.sendPart(chunk, encoding, written)
   }
 
@@ -124,7 +124,7 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   ): this {
     if (this.#filters !== undefined && !this.headersSent) this.writeHead(this.statusCode)
     if (this.#sink === undefined) {
-      if (chunk !== undefined && typeof chunk !== 'function') this.bodyBytes += chunk.length
+      if (chunk !== undefined && typeof chunk !== 'function') this.bodyBytes += lengthOf(chunk, encoding)
       return this.sendEnd(chunk, encoding, ended)
     }
     if (this.#isEnded) return this
@@ -204,10 +204,18 @@ function optionalHeaders(reason: string | Headers | undefined, headers: Headers 
   return typeof reason === 'string' ? headers : (headers ?? reason)
 }
 
-/** Bytes of text are one a character where it is latin1, which is the only text that is written here in parts. */
 function bytesOf(chunk: string | Uint8Array, encoding: unknown): Uint8Array {
-  if (typeof chunk !== 'string') return chunk
-  return Buffer.from(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8')
+  return typeof chunk === 'string' ? Buffer.from(chunk, encodingOf(encoding)) : chunk
+}
+
+/** In bytes. Text that is latin1 has one a character, and is most of what is written. */
+function lengthOf(chunk: string | Uint8Array, encoding: unknown): number {
+  if (typeof chunk !== 'string' || encoding === 'latin1') return chunk.length
+  return Buffer.byteLength(chunk, encodingOf(encoding))
+}
+
+function encodingOf(encoding: unknown): BufferEncoding {
+  return typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8'
 }
 
 function inTurn(headers: Headers | undefined): string[] {

@@ -66,6 +66,18 @@ test('without filters an answer is as it was written, and its bytes are counted'
   assert.ok((seen.response?.headAt ?? 0) > 0)
 })
 
+test('bytes are counted and not letters, in whichever encoding a text is written', async (t) => {
+  const { text, seen } = await ask(t, [], (res) => {
+    res.writeHead(200, { 'content-type': 'text/plain; charset=utf-8' })
+    res.write('für ')
+    res.write(Buffer.from('ö').toString('latin1'), 'latin1')
+    res.end('€')
+  })
+
+  assert.equal(text, 'für ö€')
+  assert.equal(seen.response?.bodyBytes, Buffer.byteLength(text))
+})
+
 test('filters see the head in their order, with what was set before, and the last is nearest to the client', async (t) => {
   const heads: AnswerHead[] = []
   const filters = [bracket('(', ')', heads), bracket('[', ']', heads)]
