@@ -106,9 +106,9 @@ export class ClientExchange implements ExchangeListener, SlowClient {
 
   onInformational(head: ResponseHead): void {
     if (this.res.headersSent) return
-    if (head.status === 100) return this.#isContinued ? undefined : this.res.writeContinue()
     // RFC 9110 §15.2: a client of HTTP/1.0 knows no 1xx. 101 cannot come this way.
     if (this.req.httpVersionMinor === 0 || head.status === 101) return
+    if (head.status === 100) return this.#isContinued ? undefined : this.res.writeContinue()
     try {
       writeInformational(this.res, head)
     } catch (error) {

@@ -9,6 +9,7 @@
  * of it stands in the way of the next request.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { IdTable } from '../core/id-table.ts'
 
 const MOST_OF_ALL_BYTES = 64 * 1024 * 1024
 /** What a part of a body costs beside its bytes, and a request beside its parts. */
@@ -40,6 +41,7 @@ export interface BodyVisit {
 }
 
 interface Held extends BodyVisit {
+  readonly id: number
   readonly parts: Buffer[]
   bytes: number
   /** Of memory, as it counts. */
@@ -54,7 +56,8 @@ interface Held extends BodyVisit {
 const NOTHING: HeldBody = { bytes: Buffer.alloc(0), isWhole: false, isSlow: false, isContinued: false }
 
 export class HeldBodies {
-  readonly #held = new Set<Held>()
+  readonly #held = new IdTable<Held>()
+  #lastId = 0
   #cost = 0
   #timer: NodeJS.Timeout | undefined
 
@@ -63,16 +66,20 @@ export class HeldBodies {
     const { req, res, waitMs } = visit
     res.once('close', () => skipRest(req))
     if (waitMs === 0) return visit.onReady(NOTHING)
-    const asks = req.headers.expect !== undefined
+    // HTTP/1.0 knows no such question (RFC 9110 §10.1.1).
+    const asks = req.headers.expect !== undefined && req.httpVersionMinor > 0
     // The site is to say whether it wants the body at all; but a few at a time.
     if (asks && visit.mayBeSlow()) return visit.onReady({ ...NOTHING, isSlow: true })
-    this.#hold(visit, asks)
+    // Before it is held: what may not be held is answered at once, perhaps.
     if (asks) res.writeContinue()
+    this.#hold(visit, asks)
   }
 
   #hold(visit: BodyVisit, isContinued: boolean): void {
+    this.#lastId = (this.#lastId + 1) >>> 0
     const held: Held = {
       ...visit,
+      id: this.#lastId,
       parts: [],
       bytes: 0,
       cost: 0,
@@ -80,9 +87,9 @@ export class HeldBodies {
       isContinued,
       onData: (part) => this.#take(held, part),
       onEnd: () => this.#release(held, true, false),
-      onClose: () => this.#forget(held),
+      onClose: () => void this.#forget(held),
     }
-    this.#held.add(held)
+    this.#held.set(held.id, held)
     visit.req.on('data', held.onData)
     visit.req.on('end', held.onEnd)
     visit.res.on('close', held.onClose)
@@ -103,7 +110,7 @@ export class HeldBodies {
   }
 
   #look(now: number): void {
-    for (const held of this.#held) if (now >= held.until && held.mayBeSlow()) this.#release(held, false, true)
+    for (const held of this.#held.values()) if (now >= held.until && held.mayBeSlow()) this.#release(held, false, true)
     if (this.#held.size > 0) return
     clearInterval(this.#timer)
     this.#timer = undefined
@@ -111,19 +118,21 @@ export class HeldBodies {
 
   #release(held: Held, isWhole: boolean, isSlow: boolean): void {
     const { req, parts, bytes, isContinued } = held
-    this.#forget(held)
+    if (!this.#forget(held)) return
     if (!isWhole) req.pause()
     const [only, second] = parts
     const joined = only !== undefined && second === undefined ? only : Buffer.concat(parts, bytes)
     held.onReady({ bytes: joined, isWhole, isSlow, isContinued })
   }
 
-  #forget(held: Held): void {
-    if (!this.#held.delete(held)) return
+  /** @returns whether it was still kept back */
+  #forget(held: Held): boolean {
+    if (this.#held.delete(held.id) === undefined) return false
     this.#cost -= held.cost
     held.req.off('data', held.onData)
     held.req.off('end', held.onEnd)
     held.res.off('close', held.onClose)
+    return true
   }
 }
 
