@@ -1,8 +1,8 @@
 /**
  * The short pages that the dispatcher answers with where no site does: a status and a sentence. Pure.
  *
- * Invariant: a page depends on nothing but the status; it says nothing of the request, of any site or of what stands in
- * the log, so it can be shown to anybody. The headers of the answer are send-error.ts's.
+ * Invariant: a page depends on nothing but the status and the code of the error; it says nothing of the request, of any site
+ * or of what stands in the log, so it can be shown to anybody. The headers of the answer are send-error.ts's.
  */
 import { STATUS_CODES } from '../core/node-http.ts'
 
@@ -37,14 +37,24 @@ const SENTENCES: Record<number, string> = {
   508: 'The site sends its visitors back to where they are.',
 }
 
+const FAULTY = 'The site has a fault at the moment. Please try again later.'
+
+/** What is told in the place of that for some errors (core/errors.ts), by their code. */
+const SENTENCES_BY_CODE: Record<string, string> = {
+  VHOSTEL_SITE_UNAVAILABLE: FAULTY,
+  VHOSTEL_SITE_THROTTLED: FAULTY,
+  VHOSTEL_SITE_GONE: 'The site has just been taken away, or moved.',
+}
+
 /**
  * Makes the page for a status: HTML for a client that asks for it by name, as browsers do, else plain text.
  *
  * @param accept the request's Accept header
+ * @param code of the error, where it has one
  */
-export function errorPage(status: number, accept?: string): ErrorPage {
+export function errorPage(status: number, accept?: string, code = ''): ErrorPage {
   const title = `${status} ${STATUS_CODES[status] ?? 'Error'}`
-  const sentence = SENTENCES[status]
+  const sentence = SENTENCES_BY_CODE[code] ?? SENTENCES[status]
   if (wantsHtml(accept)) return { type: 'text/html; charset=utf-8', body: htmlPage(title, sentence) }
   return { type: 'text/plain; charset=utf-8', body: sentence === undefined ? `${title}\n` : `${title}\n${sentence}\n` }
 }

@@ -20,14 +20,15 @@ export const SITE_METHODS = 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS'
 /** What can be answered: any of our errors, or a bare status. `closes`: the connection is of no further use. */
 export interface Answerable {
   statusCode?: number
+  code?: string
   closes?: boolean
   retryAfterSeconds?: number
 }
 
 /** Ends the response with the page of `error.statusCode` (500 without one). The head must not have been sent. */
 export function sendError(req: IncomingMessage, res: ServerResponse, error: Error | Answerable): void {
-  const { statusCode = 500, closes = false, retryAfterSeconds = RETRY_AFTER_SECONDS } = error as Answerable
-  const { type, body } = ownPage(res, statusCode) ?? errorPage(statusCode, req.headers.accept)
+  const { statusCode = 500, code, closes = false, retryAfterSeconds = RETRY_AFTER_SECONDS } = error as Answerable
+  const { type, body } = ownPage(res, statusCode) ?? errorPage(statusCode, req.headers.accept, code)
   const headers: Record<string, string | number> = {
     'content-type': type,
     'content-length': Buffer.byteLength(body),

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { QueueFull, SiteGone, SiteThrottled, SiteUnavailable } from '../../src/core/errors.ts'
 import { errorPage } from '../../src/dispatcher/error-page.ts'
 
 const STATUSES = [400, 403, 404, 405, 408, 412, 413, 416, 421, 500, 502, 503, 504]
@@ -38,6 +39,16 @@ test('any other client gets text', () => {
 
 test('every status that the dispatcher answers with has a sentence', () => {
   for (const status of STATUSES) assert.match(errorPage(status).body, /^\d{3} [^\n]+\n[A-Z][^\n]+\.\n$/)
+})
+
+test('a site that cannot be loaded, or is gone, is not said to be busy', () => {
+  const busy = errorPage(503, undefined, new QueueFull('shop', 10).code)
+  const faulty = [new SiteUnavailable('shop', 'why'), new SiteThrottled('shop', 5), new SiteGone('shop')]
+  const pages = faulty.map(({ code }) => errorPage(503, undefined, code).body)
+
+  assert.match(busy.body, /too busy/)
+  for (const page of pages) assert.match(page, /^503 Service Unavailable\n[A-Z](?!.*(?:busy|shop|why))[^\n]+\.\n$/)
+  assert.match(pages[0] ?? '', /has a fault/)
 })
 
 test('a status without a sentence has its name, and an unknown one a page nevertheless', () => {
