@@ -10,6 +10,7 @@
  */
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream, ServerOptions } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
+import { IdTable } from '../core/id-table.ts'
 import { connectionOf } from './connection.ts'
 import { guardFloods } from './flood-guard.ts'
 import { MAX_HEADER_LIST_BYTES, StreamRequest, streamHead } from './stream-request.ts'
@@ -61,8 +62,8 @@ export interface StreamHandler {
 interface Http2Connection {
   session: ServerHttp2Session
   socket: TLSSocket
-  /** The answers of its streams that are not closed yet. */
-  open: Set<StreamResponse>
+  /** The answers of its streams that are not closed yet, by the number of the stream. */
+  open: IdTable<StreamResponse>
 }
 
 export class Http2Front {
@@ -79,7 +80,7 @@ export class Http2Front {
   /** Takes a connection whose handshake is done. */
   accept(socket: TLSSocket): void {
     const session = performServerHandshake(socket, SESSION)
-    const connection: Http2Connection = { session, socket, open: new Set() }
+    const connection: Http2Connection = { session, socket, open: new IdTable() }
     this.#connections.add(connection)
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
     session.on('error', () => {})
@@ -100,7 +101,7 @@ export class Http2Front {
 
   /** Ends the answers that would not end by themselves. */
   endEndless(): void {
-    for (const { open } of this.#connections) for (const res of open) if (res.isEndless) res.destroy()
+    for (const { open } of this.#connections) for (const res of open.values()) if (res.isEndless) res.destroy()
   }
 
   /** Tells every client to come with nothing new; open streams get `graceMs`, then every connection is ended. */
@@ -138,8 +139,9 @@ export class Http2Front {
     connectionOf(carrier)?.carry(socket)
     const req = new StreamRequest(stream, socket, head, isWhole)
     const res = new StreamResponse(req, stream, socket, this.uploads)
-    open.add(res)
-    stream.on('close', () => open.delete(res))
+    const { id = 0 } = stream
+    open.set(id, res)
+    stream.on('close', () => open.delete(id))
     this.#handler.handle(req, res, head.refused)
   }
 }

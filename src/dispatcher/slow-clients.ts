@@ -5,8 +5,9 @@
  *
  * Limits, a site: `MAX_LENT` places lent, `MAX_READERS` who do not take an answer; all together: `MAX_UNSENT_BYTES` that wait
  * for them. One look in `LOOK_MS`, and none while nobody is slow. Invariant: in here are exactly the requests whose
- * client has bytes to take, or to send, in the order in which they began to wait.
+ * client has bytes to take, or to send.
  */
+import { IdTable } from '../core/id-table.ts'
 import type { Exchange } from '../pool/exchange.ts'
 import type { PoolSite } from '../pool/pool-site.ts'
 
@@ -35,23 +36,24 @@ export interface SlowClient {
   cutOff(): void
 }
 
-interface Sender {
+/** A request that waits for its client. */
+interface Waiting {
+  exchange: Exchange
   client: SlowClient
   since: number
+}
+
+interface Sender extends Waiting {
   /** Of the body when it was looked at last; undefined before. */
   seen: number | undefined
   /** Of the body when its place was lent. */
   lentAt: number
 }
 
-interface Reader {
-  client: SlowClient
-  since: number
-}
-
 export class SlowClients {
-  readonly #readers = new Map<Exchange, Reader>()
-  readonly #senders = new Map<Exchange, Sender>()
+  /** By the serial number of the exchange. */
+  readonly #readers = new IdTable<Waiting>()
+  readonly #senders = new IdTable<Sender>()
   readonly #lend: (exchange: Exchange) => void
   #timer: NodeJS.Timeout | undefined
 
@@ -62,13 +64,13 @@ export class SlowClients {
 
   /** The client has bytes of the answer to take from now on. */
   blocked(exchange: Exchange, client: SlowClient): void {
-    this.#readers.set(exchange, { client, since: performance.now() })
+    this.#readers.set(exchange.serial, { exchange, client, since: performance.now() })
     this.#watch()
   }
 
   /** It has taken them, or is gone. */
   unblocked(exchange: Exchange): void {
-    if (this.#readers.delete(exchange)) exchange.reclaim()
+    if (this.#readers.delete(exchange.serial) !== undefined) exchange.reclaim()
   }
 
   /**
@@ -78,20 +80,21 @@ export class SlowClients {
    */
   sending(exchange: Exchange, client: SlowClient, isSlow: boolean): void {
     const { received } = client
-    this.#senders.set(exchange, { client, since: performance.now(), seen: undefined, lentAt: received })
+    const since = performance.now()
+    this.#senders.set(exchange.serial, { exchange, client, since, seen: undefined, lentAt: received })
     if (isSlow) this.#lend(exchange)
     this.#watch()
   }
 
   /** Its body is whole, or its client is gone. */
   sent(exchange: Exchange): void {
-    if (this.#senders.delete(exchange)) exchange.reclaim()
+    if (this.#senders.delete(exchange.serial) !== undefined) exchange.reclaim()
   }
 
   /** Looks at all of them. @param now as `performance.now()` */
   look(now: number): void {
-    for (const [exchange, sender] of this.#senders) this.#lookAtSender(exchange, sender, now)
-    for (const [exchange, { since }] of this.#readers) {
+    for (const sender of longestFirst(this.#senders)) this.#lookAtSender(sender, now)
+    for (const { exchange, since } of longestFirst(this.#readers)) {
       if (now - since < LOOK_MS) break
       this.#offer(exchange, now)
     }
@@ -105,12 +108,12 @@ export class SlowClients {
     this.#timer ??= setInterval(() => this.look(performance.now()), LOOK_MS).unref()
   }
 
-  #lookAtSender(exchange: Exchange, sender: Sender, now: number): void {
-    const { client, seen, lentAt } = sender
+  #lookAtSender(sender: Sender, now: number): void {
+    const { exchange, client, seen, lentAt } = sender
     sender.seen = client.received
-    if (exchange.state === 'done') this.#senders.delete(exchange)
+    if (exchange.state === 'done') this.#senders.delete(exchange.serial)
     else if (exchange.isLent) {
-      if (client.received - lentAt >= ENOUGH_BYTES && !this.#readers.has(exchange)) exchange.reclaim()
+      if (client.received - lentAt >= ENOUGH_BYTES && !this.#readers.has(exchange.serial)) exchange.reclaim()
     } else if (seen !== undefined && client.isAwaited && client.received - seen < SLOW_BYTES) {
       sender.lentAt = client.received
       this.#offer(exchange, now)
@@ -128,8 +131,8 @@ export class SlowClients {
 
   /** Cuts off the one that has waited longest of those whose place is lent. @returns whether there was one */
   #cutOldest(site: PoolSite, now: number): boolean {
-    for (const waiting of [this.#readers, this.#senders]) {
-      for (const [exchange, { client, since }] of waiting) {
+    for (const table of [this.#readers, this.#senders]) {
+      for (const { exchange, client, since } of longestFirst<Waiting>(table)) {
         if (now - since < LEAST_WAIT_MS) break
         if (exchange.site !== site || !exchange.isLent) continue
         this.#cut(exchange, client)
@@ -142,15 +145,13 @@ export class SlowClients {
   /** What waits to be read is in the memory of its module, and at most a window of it here. */
   #cutReaders(now: number): void {
     const counts = new Map<PoolSite, number>()
-    const late: [Exchange, SlowClient][] = []
+    const late = longestFirst(this.#readers).filter(({ since }) => now - since >= LEAST_WAIT_MS)
     let unsent = 0
-    for (const [exchange, { client, since }] of this.#readers) {
-      if (now - since < LEAST_WAIT_MS) break
-      late.push([exchange, client])
+    for (const { exchange, client } of late) {
       unsent += client.unsent
       if (exchange.state !== 'done') counts.set(exchange.site, (counts.get(exchange.site) ?? 0) + 1)
     }
-    for (const [exchange, client] of late) {
+    for (const { exchange, client } of late) {
       const count = exchange.state === 'done' ? 0 : (counts.get(exchange.site) ?? 0)
       if (count <= MAX_READERS && unsent <= MAX_UNSENT_BYTES) continue
       counts.set(exchange.site, count - 1)
@@ -160,8 +161,13 @@ export class SlowClients {
   }
 
   #cut(exchange: Exchange, client: SlowClient): void {
-    this.#readers.delete(exchange)
-    this.#senders.delete(exchange)
+    this.#readers.delete(exchange.serial)
+    this.#senders.delete(exchange.serial)
     client.cutOff()
   }
+}
+
+/** Those who have waited longest first: a request that came before another may have begun to wait after it. */
+function longestFirst<T extends Waiting>(table: IdTable<T>): T[] {
+  return table.values().sort((a, b) => a.since - b.since)
 }

@@ -5,6 +5,7 @@
  * Limit: one look at each in `SWEEP_MS`, which is how late an end can be; no timer while there is none.
  */
 import type { SiteLimits } from '../config/site-schema.ts'
+import { IdTable } from '../core/id-table.ts'
 import { BodyPace } from './body-pace.ts'
 
 const SWEEP_MS = 1_000
@@ -25,26 +26,28 @@ export interface Upload {
 type BodyLimits = Pick<SiteLimits, 'bodyTimeoutMs' | 'bodyRate'>
 
 export class Uploads {
-  readonly #open = new Map<Upload, { pace: BodyPace; limits: BodyLimits }>()
+  readonly #open = new IdTable<{ upload: Upload; pace: BodyPace; limits: BodyLimits }>()
+  #lastId = 0
   #timer: NodeJS.Timeout | undefined
 
   /** Looks at a body until it is over. */
   add(upload: Upload, limits: BodyLimits): void {
-    this.#open.set(upload, { pace: new BodyPace(upload.received, performance.now()), limits })
+    this.#lastId = (this.#lastId + 1) >>> 0
+    this.#open.set(this.#lastId, { upload, pace: new BodyPace(upload.received, performance.now()), limits })
     this.#timer ??= setInterval(() => this.sweep(performance.now()), SWEEP_MS).unref()
   }
 
   /** Ends those that are too late. @param now as `performance.now()` */
   sweep(now: number): void {
-    for (const [upload, { pace, limits }] of this.#open) {
+    for (const [id, { upload, pace, limits }] of this.#open.entries()) {
       if (upload.isOver) {
-        this.#open.delete(upload)
+        this.#open.delete(id)
         continue
       }
       pace.look(upload.received, upload.isAwaited, now)
       const isLate = pace.hasStopped(limits.bodyTimeoutMs) || (!upload.isAnswered && pace.isTooSlow(limits.bodyRate))
       if (!isLate) continue
-      this.#open.delete(upload)
+      this.#open.delete(id)
       upload.endLate()
     }
     if (this.#open.size > 0) return
