@@ -82,6 +82,11 @@ export class Connection {
     return (res.socket !== null && !res.destroyed) || pipeline?.isEmpty === false
   }
 
+  /** Whether it has been asked, and has answered everything. On HTTP/2 none is. */
+  get isIdle(): boolean {
+    return this.#hasAsked && !this.isBusy && this.res?.writableFinished !== false
+  }
+
   /** Whether no request ever came on it: as on those that browsers open ahead. On HTTP/2 none is counted. */
   get isUnused(): boolean {
     return !this.#hasAsked && (this.socket as Socket & { alpnProtocol?: unknown }).alpnProtocol !== 'h2'

@@ -30,6 +30,8 @@ interface Progress {
 export class Connections {
   readonly #open = new Map<Connection, Progress | undefined>()
   readonly #counts = new Map<string, number>()
+  /** What had been read of those that were idle when the front began to close, or at its last look. */
+  readonly #idle = new WeakMap<Connection, number | undefined>()
   readonly #timer: NodeJS.Timeout
 
   constructor() {
@@ -63,6 +65,18 @@ export class Connections {
   /** Ends those whose answer has no end of its own. */
   endEndless(): void {
     for (const { res, socket } of this.#open.keys()) if (res?.isEndless === true) socket.destroy()
+  }
+
+  /**
+   * Ends those of HTTP/1.1 that were idle at the call before too: what was asked in between has been told that the connection
+   * ends, but an answer that had begun by then could not say so.
+   */
+  endIdle(): void {
+    for (const connection of this.#open.keys()) {
+      const { socket, isIdle } = connection
+      if (isIdle && this.#idle.get(connection) === socket.bytesRead) socket.destroy()
+      else this.#idle.set(connection, isIdle ? socket.bytesRead : undefined)
+    }
   }
 
   /** Ends those on which no request ever came. @param spares those on which one seems to be on its way */

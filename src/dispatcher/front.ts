@@ -19,6 +19,7 @@ import { connectionOf } from './connection.ts'
 import { FrontResponse } from './front-response.ts'
 import { Guard } from './guard.ts'
 import type { RequestHandler } from './handle-request.ts'
+import type { StreamHandler } from './http2-front.ts'
 import type { InheritedSockets } from './inherited-sockets.ts'
 import { Pipeline } from './pipeline.ts'
 import { sendError } from './send-error.ts'
@@ -72,11 +73,13 @@ export interface Addresses {
 export class Front {
   readonly #listeners: Listener[] = []
   #tls: TlsFront | undefined
+  readonly #settings: FrontSettings
   readonly #guard: Guard
   readonly #inherited: InheritedSockets
   #closing = false
 
   constructor(settings: FrontSettings, inherited: InheritedSockets) {
+    this.#settings = settings
     this.#guard = new Guard(settings)
     this.#inherited = inherited
   }
@@ -126,6 +129,7 @@ export class Front {
     const since = performance.now()
     const endless = setInterval(() => {
       this.#endEndless()
+      this.#guard.endIdle()
       // Browsers open connections ahead; the next server must not wait for what nobody asks.
       this.#guard.endUnused(performance.now() - since < HEAD_GRACE_MS)
     }, IDLE_GRACE_MS)
@@ -153,15 +157,14 @@ export class Front {
   /** Loaded only where it is needed: TLS and HTTP/2 take some MB. */
   async #listenSecure({ addresses, certificates }: SecureAddresses, handler: RequestHandler): Promise<void> {
     const { TlsFront } = await import('./tls-front.ts')
-    this.#tls = new TlsFront(certificates, {
-      handle: (req, res, refused) => {
-        handler.attempt(req, res, () => {
-          handler.open(req, res)
-          if (refused !== undefined) sendError(req, res, { statusCode: refused })
-          else if (this.#guard.letsStream(req, res)) handler.handle(req, res)
-        })
-      },
-    })
+    const handle: StreamHandler['handle'] = (req, res, refused) => {
+      handler.attempt(req, res, () => {
+        handler.open(req, res)
+        if (refused !== undefined) sendError(req, res, { statusCode: refused })
+        else if (this.#guard.letsStream(req, res)) handler.handle(req, res)
+      })
+    }
+    this.#tls = new TlsFront(certificates, { handle }, this.#settings.idleTimeoutMs)
     for (const address of addresses) await this.#listen(this.#tls.createServer(this.#options), address, true, handler)
   }
 

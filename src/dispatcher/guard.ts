@@ -108,6 +108,11 @@ export class Guard {
     this.#connections.endEndless()
   }
 
+  /** Ends the connections on which nothing happens any more, as `Connections.endIdle`. */
+  endIdle(): void {
+    this.#connections.endIdle()
+  }
+
   /** Ends the connections on which no request ever came. @param spares those on which one seems to be on its way */
   endUnused(spares: boolean): void {
     this.#connections.endUnused(spares)

@@ -22,8 +22,6 @@ const { performServerHandshake } = process.getBuiltinModule('node:http2')
 
 /** Bytes of bodies that a client may send on one connection beyond what was read. */
 const CONNECTION_WINDOW_BYTES = 1024 * 1024
-/** How long a connection without a stream is kept, in ms: as long as one of HTTP/1.1. */
-const IDLE_MS = 65_000
 /** How long a connection is kept after its client was told that the server ends, in ms: so that it reads that. */
 const LAST_WORD_MS = 500
 /** Flag of a HEADERS frame (RFC 9113 §6.2). */
@@ -68,13 +66,16 @@ interface Http2Connection {
 
 export class Http2Front {
   readonly #handler: StreamHandler
+  readonly #idleMs: number
   /** Bodies that are on their way. */
   readonly uploads = new Uploads()
   readonly #connections = new Set<Http2Connection>()
   #closing = false
 
-  constructor(handler: StreamHandler) {
+  /** @param idleMs how long a connection without a stream is kept, in ms */
+  constructor(handler: StreamHandler, idleMs: number) {
     this.#handler = handler
+    this.#idleMs = idleMs
   }
 
   /** Takes a connection whose handshake is done. */
@@ -89,8 +90,11 @@ export class Http2Front {
       // A session that ends with an error leaves its socket to whoever made it.
       socket.destroySoon()
     })
-    session.setTimeout(IDLE_MS, () => {
+    session.setTimeout(this.#idleMs)
+    session.on('timeout', () => {
       if (connection.open.size === 0) session.close()
+      // A stream on which nothing moves: its end alone would not start the time anew.
+      else session.setTimeout(this.#idleMs)
     })
     guardFloods(session)
     session.on('stream', (stream: ServerHttp2Stream, _headers: IncomingHttpHeaders, flags: number, raw?: string[]) => {

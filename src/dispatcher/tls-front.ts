@@ -40,9 +40,10 @@ export class TlsFront {
   #isOver = false
   readonly #challenges: ReturnType<typeof tls.createServer>
 
-  constructor(certificates: Certificates, handler: StreamHandler) {
+  /** @param idleMs how long a connection of HTTP/2 without a stream is kept; those of HTTP/1.1 are their server's */
+  constructor(certificates: Certificates, handler: StreamHandler, idleMs: number) {
     this.#certificates = certificates
-    this.#http2 = new Http2Front(handler)
+    this.#http2 = new Http2Front(handler, idleMs)
     this.#challenges = this.#challengeServer()
   }
 

@@ -8,6 +8,7 @@ import { test } from 'node:test'
 import type { Visit } from '../../src/dispatcher/visit.ts'
 import { makePair } from '../helpers/certificates.ts'
 import { block, FLAG, FrameClient, frame, PREFACE, pseudo, TYPE } from '../helpers/frames.ts'
+import type { FrontChanges } from '../helpers/tls-front.ts'
 import { startFront } from '../helpers/tls-front.ts'
 
 const PAIR = makePair(['a.test'])
@@ -20,7 +21,11 @@ interface Site {
 }
 
 /** A front with one site. @param answer what it does with a visit */
-async function serve(t: TestContext, answer: (visit: Visit) => void = ({ res }) => void res.end('ok')): Promise<Site> {
+async function serve(
+  t: TestContext,
+  answer: (visit: Visit) => void = ({ res }) => void res.end('ok'),
+  settings: FrontChanges['settings'] = {},
+): Promise<Site> {
   const visits: Visit[] = []
   const a = {
     domains: 'a.test',
@@ -30,7 +35,7 @@ async function serve(t: TestContext, answer: (visit: Visit) => void = ({ res }) 
       answer(visit)
     },
   }
-  const { securePort, front } = await startFront(t, { a })
+  const { securePort, front } = await startFront(t, { a }, undefined, { settings })
   return { port: securePort, visits, close: (graceMs) => front.close(graceMs) }
 }
 
@@ -401,6 +406,21 @@ test('at the end the client is told what is the last, what is open is finished, 
   assert.equal(last.payload.readUInt32BE(0), 3)
   assert.equal(visits.length, 2)
   assert.equal(client.frames.filter(({ type }) => type === TYPE.reset).length, 0)
+})
+
+test('a connection without a stream ends after its time, also where a stream was open for longer', async (t) => {
+  const { port } = await serve(t, ({ res }) => void res.write('begun'), { idleTimeoutMs: 100 })
+  const [client, probe] = [session(t, port), session(t, port)]
+  const stream = client.request({ ':authority': 'a.test' })
+  await once(stream, 'data')
+  // One that is idle from the beginning is told that its time is over; that of the other was over before.
+  await once(probe, 'close')
+  assert.equal(client.closed, false)
+
+  stream.close()
+  await once(client, 'close', { signal: AbortSignal.timeout(20_000) })
+
+  assert.equal(client.closed, true)
 })
 
 test('at the end nobody waits for a stream of events', async (t) => {
