@@ -20,6 +20,8 @@ interface Resource {
 const MAX_VARIANTS = 32
 const RESOURCE_BYTES = 512
 const MAX_CHANGES = 10_000
+/** Characters of their keys together. */
+const MAX_CHANGES_LENGTH = 1024 * 1024
 
 /** What a site's visitors got from the cache since its start. */
 type CacheCounters = Omit<CacheStatus, 'urls' | 'bytes'>
@@ -39,7 +41,11 @@ export class SiteStore {
   #resources: LRUCache<string, Resource>
   #settings: CacheSettings
   /** When a URL's answers were last made invalid, as numbers of `#now`. */
-  readonly #changes = new LRUCache<string, number>({ max: MAX_CHANGES })
+  readonly #changes = new LRUCache<string, number>({
+    max: MAX_CHANGES,
+    maxSize: MAX_CHANGES_LENGTH,
+    sizeCalculation: (_, key) => key.length,
+  })
   #lastPurge = 0
   #now = 0
   #isClosed = false

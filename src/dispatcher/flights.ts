@@ -11,6 +11,8 @@ const MAX_WAITING = 10_000
 /** How long nobody waits for an answer that turned out not to be storable. */
 const PASS_MS = 60_000
 const MAX_PASSED = 10_000
+/** Characters of their keys together: a client may make one as long as the head of a request. */
+const MAX_PASSED_LENGTH = 1024 * 1024
 
 /** One request that is on its way to the site. */
 export interface Flight {
@@ -26,7 +28,12 @@ interface Waiting {
 /** What is on its way for one site. */
 export class Flights {
   readonly #open = new Map<string, Waiting>()
-  readonly #passed = new LRUCache<string, true>({ max: MAX_PASSED, ttl: PASS_MS })
+  readonly #passed = new LRUCache<string, true>({
+    max: MAX_PASSED,
+    maxSize: MAX_PASSED_LENGTH,
+    sizeCalculation: (_, key) => key.length,
+    ttl: PASS_MS,
+  })
 
   /** Whether the answers of late could not be stored, so that there is nothing to wait for. */
   isPassed(key: string): boolean {
