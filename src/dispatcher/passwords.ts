@@ -3,8 +3,8 @@
  * What was found right is remembered for a while, by a hash with a key that this process made up, so that no password is
  * kept and not every request pays.
  *
- * Limits: `MAX_AT_ONCE` checks, `MAX_WAITING` waiting, of these `MAX_OF_ONE` of one address; `MAX_REMEMBERED` for
- * `REMEMBERED_MS`. Invariant: a name that is not known takes as long as one that is.
+ * Limits: `MAX_AT_ONCE` checks, `MAX_WAITING` waiting, of these `MAX_OF_ONE` of one address, but the same password is checked
+ * once for all who send it meanwhile; `MAX_REMEMBERED` for `REMEMBERED_MS`. Invariant: a name that is not known takes as long as one that is.
  */
 import { createHmac, randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
@@ -33,6 +33,8 @@ export class Passwords {
   readonly #right = new LRUCache<string, true>({ max: MAX_REMEMBERED, ttl: REMEMBERED_MS, ttlResolution: 1_000 })
   readonly #waiting: (() => void)[] = []
   readonly #ofAddress = new Map<string, number>()
+  /** Checks that are not over, by hash and password. */
+  readonly #underWay = new Map<string, Promise<Outcome>>()
   #running = 0
 
   /** Whether the password is right by what is remembered; at once. */
@@ -42,26 +44,34 @@ export class Passwords {
   }
 
   /** Checks a password. Never rejects. @param users hashes by name */
-  async check(users: Readonly<Record<string, string>>, attempt: Attempt): Promise<Outcome> {
-    const { name, password, address } = attempt
+  check(users: Readonly<Record<string, string>>, { name, password, address }: Attempt): Promise<Outcome> {
+    const hash = hashOf(users, name)
+    const key = this.#keyOf(hash ?? '', password)
+    // A page and all that is in it, asked for at once, is one check.
+    const under = this.#underWay.get(key)
+    if (under !== undefined) return under
     const ofAddress = this.#ofAddress.get(address) ?? 0
-    if (ofAddress >= MAX_OF_ONE || this.#waiting.length >= MAX_WAITING) return 'busy'
+    if (ofAddress >= MAX_OF_ONE || this.#waiting.length >= MAX_WAITING) return Promise.resolve('busy')
     this.#ofAddress.set(address, ofAddress + 1)
+    const checked = this.#verify(password, hash ?? Object.values(users)[0] ?? STAND_IN).then((isRight): Outcome => {
+      this.#leave(address)
+      this.#underWay.delete(key)
+      if (!isRight || hash === undefined) return 'wrong'
+      this.#right.set(key, true)
+      return 'right'
+    })
+    this.#underWay.set(key, checked)
+    return checked
+  }
+
+  async #verify(password: string, hash: string): Promise<boolean> {
+    await this.#turn()
     try {
-      await this.#turn()
-      const hash = hashOf(users, name)
-      // A client that sends several requests at once pays for one check.
-      if (hash !== undefined && this.isKnown(users, attempt)) return 'right'
       // Loaded by the first who needs it: most servers never do.
       const { verify } = await import('@node-rs/bcrypt')
-      const isRight = await verify(password, hash ?? Object.values(users)[0] ?? STAND_IN)
-      if (!isRight || hash === undefined) return 'wrong'
-      this.#right.set(this.#keyOf(hash, password), true)
-      return 'right'
+      return await verify(password, hash)
     } catch {
-      return 'wrong'
-    } finally {
-      this.#leave(address)
+      return false
     }
   }
 

@@ -44,6 +44,16 @@ test('who tries too much at once waits for others, and takes the place of none',
   assert.equal(await passwords.check(USERS, attempt('ann', 'guess')), 'wrong')
 })
 
+test('a page whose parts are asked for all at once is one check, and none of them is turned away', async () => {
+  const passwords = new Passwords()
+
+  const right = Array.from({ length: 50 }, () => passwords.check(USERS, attempt('ann', 'secret')))
+  const wrong = Array.from({ length: 50 }, () => passwords.check(USERS, attempt('ann', 'secret2')))
+
+  assert.deepEqual(new Set(await Promise.all(right)), new Set(['right']))
+  assert.deepEqual(new Set(await Promise.all(wrong)), new Set(['wrong']))
+})
+
 test('a name that is not known takes as long as one that is', async () => {
   const slow = { ann: hashSync('secret', { cost: 10 }) }
   const passwords = new Passwords()
