@@ -143,10 +143,10 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     return filters.some((filter) => filter.isFor === undefined || filter.isFor(status, given, this))
   }
 
-  /** RFC 9211; '' where the answer has none. */
+  /** RFC 9211; '' where the answer has none. Of several the last, which is ours where the site has a cache. */
   #cacheStatus(headers: Headers | undefined): string {
     const given = Array.isArray(headers) ? headers : inTurn(headers)
-    for (let at = 0; at + 1 < given.length; at += 2) {
+    for (let at = given.length - 2; at >= 0; at -= 2) {
       const name = String(given[at])
       if (name.length === CACHE_STATUS.length && name.toLowerCase() === CACHE_STATUS) return String(given[at + 1])
     }

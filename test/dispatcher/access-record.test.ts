@@ -46,7 +46,7 @@ test('what is known of a request over TLS, after the filters of its answer', asy
         return (next) => ({ write: () => next.write(Buffer.from('short')), end: () => next.end() })
       },
     })
-    front.writeHead(201, { 'content-type': 'text/plain' })
+    front.writeHead(201, { 'content-type': 'text/plain', 'cache-status': 'upstream; hit' })
     front.end('a longer text than that')
   })
   server.listen(0, '127.0.0.1')
