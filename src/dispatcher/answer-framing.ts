@@ -2,7 +2,8 @@
  * What a site's head says about the length of its answer, held to: the front frames answers itself, and a client's
  * connection must mean the same to client, front and every proxy between them. Pure.
  *
- * Invariant: a head that comes out of here has at most one Content-Length, a number, and no Transfer-Encoding.
+ * Invariant: a head that comes out of here has at most one Content-Length, a number, none where it is a 204, and no
+ * Transfer-Encoding.
  */
 import type { ResponseHead } from '../protocol/frames.ts'
 import { withoutFields } from './header-fields.ts'
@@ -52,8 +53,11 @@ export function answerFraming(method: string | undefined, { status, headers }: R
   }
   // RFC 9110 §6.4.1: these have no body, whatever their head says of the length it would have.
   const isBodyless = method === 'HEAD' || status === 204 || status === 304
+  // RFC 9110 §8.6: a 204 says nothing of a length; who believes it waits for a body that does not come.
+  const isUntrue = status === 204 && length !== undefined
   // Framing is the front's: what the site sent is the body itself.
-  const framed = hasEncoding ? withoutFields(headers, (name) => name === ENCODING_NAME) : headers
+  const isLeftOut = (name: string): boolean => name === ENCODING_NAME || (isUntrue && name === LENGTH_NAME)
+  const framed = hasEncoding || isUntrue ? withoutFields(headers, isLeftOut) : headers
   return { headers: framed, length: isBodyless ? undefined : length, isEventStream }
 }
 

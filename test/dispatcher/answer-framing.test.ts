@@ -22,6 +22,12 @@ test('answers without a body may announce any length', () => {
   }
 })
 
+test('a 204 says nothing of a length, which some client would wait for', () => {
+  assert.deepEqual(framing('GET', 204, 'A', 'b', 'Content-Length', '12').headers, ['A', 'b'])
+  assert.deepEqual(framing('GET', 304, 'Content-Length', '12').headers, ['Content-Length', '12'])
+  assert.deepEqual(framing('HEAD', 200, 'Content-Length', '12').headers, ['Content-Length', '12'])
+})
+
 test('a head that two readers could take for two lengths is refused', () => {
   for (const value of ['x', '-1', '1.5', '', '5, 5', '0x10', ' 5', '1e3', '99999999999999999999']) {
     assert.throws(() => framing('GET', 200, 'Content-Length', value), AnswerInvalid, value)
