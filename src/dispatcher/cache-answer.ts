@@ -8,7 +8,7 @@ import type { CacheRequest } from './cache-request.ts'
 import { weakTag } from './compress-head.ts'
 import type { Accepted } from './content-coding.ts'
 import type { FrontResponse } from './front-response.ts'
-import { withoutFields } from './header-fields.ts'
+import { entityTags, withoutFields } from './header-fields.ts'
 import type { Form, StoredAnswer } from './stored-answer.ts'
 
 /** An answer, ready to be sent. */
@@ -71,16 +71,11 @@ function isKnown(stored: StoredAnswer, { ifNoneMatch, ifModifiedSince }: CacheRe
   if (ifNoneMatch !== undefined) {
     if (ifNoneMatch.trim() === '*') return true
     const { etag } = stored
-    return etag !== undefined && tagsOf(ifNoneMatch).includes(weakTag(etag))
+    return etag !== undefined && entityTags(ifNoneMatch).map(weakTag).includes(weakTag(etag))
   }
   if (ifModifiedSince === undefined || stored.modifiedAt === undefined) return false
   const since = readHttpDate(ifModifiedSince)
   return since !== undefined && stored.modifiedAt <= since
-}
-
-/** Entity tags of a list, as weak ones. A tag may have commas in it. */
-function tagsOf(list: string): string[] {
-  return (list.match(/(?:W\/)?"[^"]*"/g) ?? []).map(weakTag)
 }
 
 /** RFC 9110 §15.4.5: what the 200 would have had of these. */

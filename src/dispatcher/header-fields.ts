@@ -32,6 +32,13 @@ export function fieldNames(headers: readonly string[]): Set<string> {
   return new Set(headers.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()))
 }
 
+const ENTITY_TAG = /(?:W\/)?"[^"]*"/g
+
+/** The entity tags of a list (RFC 9110 §13.1.1), as they are written; a tag may have commas in it. */
+export function entityTags(list: string): string[] {
+  return list.match(ENTITY_TAG) ?? []
+}
+
 /** Fields that `Connection` says are for this connection alone (RFC 9110 §7.6.1), in lower case; most often none. */
 export function namedByConnection(headers: readonly string[]): ReadonlySet<string> {
   let names: Set<string> | undefined

@@ -11,6 +11,7 @@ import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { isUtf8MimeType, mime, send } from '@fastify/send'
 import type { RangeWish } from './byte-ranges.ts'
 import { readRanges } from './byte-ranges.ts'
+import { entityTags } from './header-fields.ts'
 import { FileRefused, openInside } from './open-inside.ts'
 import type { Coding } from './precompressed.ts'
 
@@ -120,14 +121,13 @@ function adapt(headers: IncomingHttpHeaders, stat: Stats, coding: Coding | undef
   return wish
 }
 
-const ENTITY_TAG = /(?:W\/)?"[^"]*"/g
 /** A tag that no file has. */
 const NO_TAG = '"-"'
 
 /** A list of entity tags as the one that the library makes, where one of ours is among them. */
 function translated(list: string, ours: readonly string[], known: string): string {
   if (list.trim() === '*') return '*'
-  return (list.match(ENTITY_TAG) ?? []).some((one) => ours.includes(one)) ? known : NO_TAG
+  return entityTags(list).some((one) => ours.includes(one)) ? known : NO_TAG
 }
 
 /** RFC 9110 §13.1.5: only the very same tag or date will do, or parts of two versions would be put together. */
