@@ -287,7 +287,13 @@ export function writeInformational(res: FrontResponse, head: ResponseHead): void
     const before = hints[name]
     hints[name] = before === undefined ? value : [before, value].flat()
   }
-  if (hints.link !== undefined) res.writeEarlyHints(hints)
+  if (hints.link === undefined) return
+  res.writeEarlyHints({ ...hints, link: [hints.link].flat().flatMap(linksOf) })
+}
+
+/** The links of one field (RFC 8288 §3), each by itself: Node takes no list of them. */
+function linksOf(field: string): string[] {
+  return field.match(/<[^<>]*>(?:"[^"]*"|[^",])*/g)?.map((link) => link.trim()) ?? [field]
 }
 
 /** Headers or trailers in a row as pairs of name and value. */

@@ -267,7 +267,12 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   #inform(status: number, headers: string[]): void {
     const { req, res } = this.#visit
     // RFC 9110 §15.2: a client of HTTP/1.0 knows no 1xx.
-    if (req.httpVersionMinor > 0 && !res.headersSent) writeInformational(res, { status, reason: '', headers })
+    if (req.httpVersionMinor === 0 || res.headersSent) return
+    try {
+      writeInformational(res, { status, reason: '', headers })
+    } catch {
+      // What Node does not take of it is a hint less; the answer itself may still be good.
+    }
   }
 
   #stopHolding(): void {
