@@ -288,9 +288,30 @@ test('answers that two readers could understand differently are not passed on', 
     assert.equal(reply.status, wanted, name)
     if (wanted === 200) assert.equal(reply.text, 'abc')
   }
+  await logged(box, /site 'space': http:\/\/[\d.:]+ answered with what is not good HTTP \(.*Invalid header token/)
+  await logged(box, /site 'large': http:\/\/[\d.:]+ answered with a head that is too large/)
   const short = await exchangeBytes(box, 'GET / HTTP/1.1\r\nHost: short.test\r\n\r\n')
   assert.doesNotMatch(short, /\r\n0\r\n\r\n$/)
   assert.equal((await box.ask('old')).text, 'until the end')
+})
+
+test('early hints go through however their links are written, and none that cannot be sent costs the answer', async (t) => {
+  const end = '\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'
+  const list = '</a,b.css>; rel=preload; title="x", </c.js>;rel=preload;as=script , <https://cdn.test>; rel=preconnect'
+  const set = '</a.png>; rel=preload; as=image; imagesrcset="/a.png 1x, /b.png 2x"'
+  const sites = {
+    list: proxySite(await rawUpstream(t, `HTTP/1.1 103 Early Hints\r\nLink: ${list}${end}`)),
+    set: proxySite(await rawUpstream(t, `HTTP/1.1 103 Early Hints\r\nLink: ${set}${end}`)),
+  }
+  const box = await startBox(t, withDomains(sites))
+
+  const get = (host: string): Promise<string> =>
+    exchangeBytes(box, `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: close\r\n\r\n`)
+  const links = list.replace(' , ', ', ')
+  assert.ok(
+    (await get('list.test')).startsWith(`HTTP/1.1 103 Early Hints\r\nLink: ${links}\r\n\r\nHTTP/1.1 200 OK\r\n`),
+  )
+  assert.match(await get('set.test'), /^HTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\nok$/)
 })
 
 test('a dead upstream is a 502 and a line, and the site is back by itself; others take over', async (t) => {

@@ -47,9 +47,15 @@ export function isTimeout({ error }: Failure): boolean {
   return TIMEOUTS.has(String((error as NodeJS.ErrnoException).code))
 }
 
-/** Whether it did answer, with what is no HTTP or too large a head. */
-function isNonsense(error: NodeJS.ErrnoException): boolean {
-  return error.code?.startsWith('HPE_') === true || error.code === 'UND_ERR_HEADERS_OVERFLOW'
+/** Heads that are larger than is taken, as undici and Node call them. */
+const TOO_LARGE = new Set(['UND_ERR_HEADERS_OVERFLOW', 'HPE_HEADER_OVERFLOW'])
+
+/** What it did answer, in words that follow its name; undefined where that was nothing. undici's errors of this kind have no code. */
+function badAnswer({ code = '', name, message }: NodeJS.ErrnoException): string | undefined {
+  if (TOO_LARGE.has(code)) return 'answered with a head that is too large'
+  const isNoHttp =
+    name === 'HTTPParserError' || code.startsWith('HPE_') || code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
+  return isNoHttp ? `answered with what is not good HTTP (${message})` : undefined
 }
 
 const UNREAD = new Set(['ECONNRESET', 'EPIPE'])
@@ -90,7 +96,7 @@ export function asUpstreamError(site: string, target: Target, failure: Failure):
   if (isTimeout(failure)) {
     return new UpstreamTimeout(site, target.label, wasSent ? 'begin its answer' : 'take the connection')
   }
-  const fault = tlsFault(error)
+  const fault = tlsFault(error) ?? (wasSent ? badAnswer(error) : undefined)
   if (fault !== undefined) return new UpstreamFailed(site, target.label, fault)
   const what = wasSent ? 'ended the connection before its answer' : 'cannot be reached'
   return new UpstreamFailed(
@@ -104,8 +110,8 @@ export function asUpstreamError(site: string, target: Target, failure: Failure):
 export function noteFailed({ config, group, log, program }: BackendSite, target: Target, failure: Failure): void {
   const { error, wasSent } = failure
   if (!wasSent && (error as NodeJS.ErrnoException).code === 'ENOENT') program?.placeIsGone(target)
-  // One that is slow with one request, or answers it with nonsense, is there for others.
-  if (wasSent && (isTimeout(failure) || isNonsense(error))) return
+  // One that is slow with one request, or answers it with too much, is there for others.
+  if (wasSent && (isTimeout(failure) || TOO_LARGE.has(String((error as NodeJS.ErrnoException).code)))) return
   const wasWell = target.failures === 0
   const restMs = group.failed(target)
   target.why = tlsFault(error) ?? error.message
