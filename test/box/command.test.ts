@@ -232,6 +232,37 @@ test('a program that ends is started again, more and more slowly, and visitors a
   assert.equal((await box.ask('broken')).status, 503)
 })
 
+test('a program that is corrected is started at once: nobody waits for the wrong one, or for its pause', async (t) => {
+  const files = { 'app.cjs': NODE, 'mute.cjs': 'setInterval(() => {}, 1000)' }
+  const mute = (site: string) =>
+    `[site]\ndomains = ${site}.test\nroot = ../sites/${site}\ncommand = ${process.execPath} mute.cjs\n`
+  const box = await startBox(
+    t,
+    named({
+      // Longer than this test waits for anything.
+      mute: { files, ini: `${mute('NAME')}[limits]\nstart_timeout = 10m\nqueue_timeout = 10m\n` },
+      ends: { files, ini: mute('NAME').replace('mute.cjs', 'none.cjs') },
+    }),
+  )
+  const correct = async (site: string): Promise<void> => {
+    const file = `sites-available/${site}.ini`
+    box.write(file, readFileSync(join(box.dir, file), 'utf8').replace(/(mute|none)\.cjs/, 'app.cjs'))
+    await box.reload()
+  }
+
+  const waiting = box.ask('mute')
+  await box.waitFor('it to be started', async () => (await box.site('mute'))?.program?.pid !== undefined)
+  const wrong = (await box.site('mute'))?.program?.pid ?? 0
+  await correct('mute')
+  assert.equal((await waiting).text, 'node ')
+  assert.deepEqual([isAlive(wrong), (await box.site('mute'))?.problems], [false, []])
+
+  assert.equal((await box.ask('ends')).status, 502)
+  assert.equal((await box.site('ends'))?.program?.state, 'throttled')
+  await correct('ends')
+  assert.equal((await box.ask('ends')).text, 'node ')
+})
+
 test('what a program had not read when it ended goes to its next start, if it is safe; what it had read does not', async (t) => {
   const box = await startBox(
     t,

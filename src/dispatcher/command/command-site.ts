@@ -72,11 +72,7 @@ export class CommandSite implements StartedAgain {
   configure(config: SiteConfig): void {
     this.#config = config
     const order = orderOf(config, this.#parts)
-    const isOther = !isDeepStrictEqual(order, this.#order)
-    this.#order = order
-    if (isOther) this.#problem = undefined
-    if (isOther) this.#generation++
-    if (isOther && this.#isInUse()) this.#replaceSoon()
+    if (!isDeepStrictEqual(order, this.#order)) this.#takeOrder(order)
     else if (config.preload && !this.#isInUse()) void this.#begin()
     this.#watchIdle()
   }
@@ -162,6 +158,19 @@ export class CommandSite implements StartedAgain {
     return this.#serving !== undefined || this.#start !== undefined
   }
 
+  /** It is another program from now on: what the one before did is not held against it. */
+  #takeOrder(order: ProgramOrder): void {
+    this.#order = order
+    this.#problem = undefined
+    this.#generation++
+    const wasHeldBack = this.#throttledUntil > performance.now()
+    this.#brake.reset()
+    this.#throttledUntil = 0
+    // Nobody is to wait for the outcome of a start that is not wanted any more. It cannot fail.
+    void this.#starting?.stop(0)
+    if (this.#isInUse() || wasHeldBack || this.#config.preload) this.#replaceSoon()
+  }
+
   #replaceSoon(): void {
     this.#replaced = this.reload().catch((error: unknown) =>
       this.#parts.log.error({ site: this.#config.name, err: error }, 'reload failed'),
@@ -186,6 +195,7 @@ export class CommandSite implements StartedAgain {
     const order = this.#order
     this.#starts++
     const place = await makePlace(order.command.place, this.#parts.run, order.identity)
+    if (order !== this.#order) return place.dispose()
     let program: Program
     try {
       this.#parts.watch.open()
@@ -197,9 +207,11 @@ export class CommandSite implements StartedAgain {
     this.#starting = program
     const fault = this.#isClosed ? 'was stopped' : await program.ready(limits.startTimeoutMs)
     this.#starting = undefined
-    if (fault === undefined && !this.#isClosed) return this.#serve(program)
+    const isWanted = order === this.#order
+    if (fault === undefined && isWanted && !this.#isClosed) return this.#serve(program)
     await program.stop(this.#isClosed ? limits.stopTimeoutMs : 0)
-    this.#failed(program, fault ?? 'was stopped')
+    // Whoever changed the order begins the next start, and those who ask wait for that.
+    if (isWanted || this.#isClosed) this.#failed(program, fault ?? 'was stopped')
   }
 
   #serve(program: Program): void {
