@@ -32,7 +32,7 @@ const waits = new WeakMap<object, number>()
  *
  * @throws an Error of OpenSSL where `ca` is no certificate
  */
-export function connect({ directory, ca }: AuthoritySettings, account: Account): Client {
+export function connect({ directory, ca, externalAccount }: AuthoritySettings, account: Account): Client {
   const { axios } = acme
   const { defaults, interceptors } = axios
   defaults.timeout = ANSWER_TIMEOUT_MS
@@ -45,6 +45,7 @@ export function connect({ directory, ca }: AuthoritySettings, account: Account):
     directoryUrl: directory,
     accountKey: account.key,
     ...(account.url === undefined ? {} : { accountUrl: account.url }),
+    ...(externalAccount === undefined ? {} : { externalAccountBinding: externalAccount }),
   })
 }
 

@@ -36,6 +36,9 @@ interface OpenOrder {
   settle(outcome: Outcome): void
 }
 
+/** The ACME server, and as whom it is asked. */
+type Authority = Pick<AcmeConfig, 'directory' | 'email' | 'caFile' | 'externalAccount'>
+
 /** Longest that an order may take in all; the limits within it are shorter. */
 const ORDER_MS = 10 * 60_000
 /** How long the thread is kept when there is nothing to ask for. */
@@ -43,7 +46,7 @@ const IDLE_MS = 30_000
 const THREAD_HEAP_MB = 256
 
 export class OrderHost implements Orderer {
-  readonly #settings: Pick<AcmeConfig, 'directory' | 'email' | 'caFile'>
+  readonly #settings: Authority
   readonly #place: ChallengePlace
   readonly #onAccount: (url: string) => void
   readonly #open = new Map<number, OpenOrder>()
@@ -53,11 +56,7 @@ export class OrderHost implements Orderer {
   #isClosed = false
 
   /** @param onAccount called with where the account is, once it is registered */
-  constructor(
-    settings: Pick<AcmeConfig, 'directory' | 'email' | 'caFile'>,
-    place: ChallengePlace,
-    onAccount: (url: string) => void,
-  ) {
+  constructor(settings: Authority, place: ChallengePlace, onAccount: (url: string) => void) {
     this.#settings = settings
     this.#place = place
     this.#onAccount = onAccount
@@ -86,10 +85,10 @@ export class OrderHost implements Orderer {
   }
 
   #start(): Worker {
-    const { directory, email, caFile } = this.#settings
+    const { caFile, directory, email, externalAccount } = this.#settings
     const ca = caFile === undefined ? undefined : readFileSync(caFile, 'utf8')
     const thread = new Worker(entryUrl(import.meta, './order-thread'), {
-      workerData: { directory, email, ca } satisfies AuthoritySettings,
+      workerData: { directory, email, ca, externalAccount } satisfies AuthoritySettings,
       resourceLimits: { maxOldGenerationSizeMb: THREAD_HEAP_MB },
       execArgv: [],
     })

@@ -73,12 +73,15 @@ async function register(account: Account): Promise<Client> {
     await client.createAccount({ termsOfServiceAgreed: true, ...contact })
   } catch (error) {
     if (!(error instanceof Refusal)) throw error
-    const { status, message, retryAfterMs } = error
-    throw new Refusal(status, 'account', [`the account: ${message}`], retryAfterMs)
+    const { status, type, message, retryAfterMs } = error
+    const cure = type === 'externalAccountRequired' ? `: ${EAB_CURE}` : ''
+    throw new Refusal(status, 'account', [`the account: ${message}${cure}`], retryAfterMs)
   }
   tell({ type: 'account', url: client.getAccountUrl() })
   return client
 }
+
+const EAB_CURE = 'get a key for external account binding there, and write it to [acme] eab_kid and eab_hmac_key'
 
 function tell(message: FromThread): void {
   parentPort?.postMessage(message)

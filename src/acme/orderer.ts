@@ -4,6 +4,7 @@
  * The thread is one of its own because the ACME client with all its libraries takes a third of a second to load and some
  * 30 MB: the thread that serves must not stop for that, and gets the memory back when nothing is left to ask for.
  */
+import type { ExternalAccount } from '../config/server-acme.ts'
 import type { KeyPair } from '../core/key-pair.ts'
 import type { ChallengeType } from './schedule.ts'
 import type { Account } from './state-folder.ts'
@@ -24,6 +25,7 @@ export interface AuthoritySettings {
   ca: string | undefined
   /** Where it may write to about certificates that run out. */
   email: string | undefined
+  externalAccount: ExternalAccount | undefined
 }
 
 /** What became of an order. */

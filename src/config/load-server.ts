@@ -18,7 +18,7 @@ import type { PoolsRead } from './load-pools.ts'
 import { readPools, splitPools } from './load-pools.ts'
 import type { Problem } from './problems.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
-import { acmeConfig, caFileFault } from './server-acme.ts'
+import { acmeConfig, caFileFault, loneEabKey } from './server-acme.ts'
 import { frontFault, frontSettings } from './server-front.ts'
 import type { ServerConfig, SiteDefaults } from './server-schema.ts'
 import { loggingSchema, serverSchema } from './server-schema.ts'
@@ -204,6 +204,10 @@ function checkPaths(read: FileRead<typeof serverSchema>, config: ServerConfig): 
   }
   const caFile = caFileFault(config.acme)
   if (caFile !== undefined) problems.push(keyProblem(read.document, read.file, 'acme', 'ca_file', caFile))
+  const { lone, missing } = loneEabKey(read.checked.value.acme) ?? {}
+  if (lone !== undefined && missing !== undefined && !read.checked.isBad('acme', missing)) {
+    problems.push(keyProblem(read.document, read.file, 'acme', lone, `has no use without ${missing}: write both`))
+  }
   if (isFile(config.sites)) problems.push(problem('sites', `${quote(config.sites)} is a file, not a folder`))
   return problems
 }

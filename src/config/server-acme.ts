@@ -11,6 +11,7 @@ import { choice, flag, text, textType } from './units.ts'
 
 const httpsUrl = textType<string>('https URL', readHttpsUrl, String)
 const address = textType<string>('e-mail address', readEmail, String)
+const hmacKey = textType<string>('base64url', readHmacKey, String)
 
 /** The keys of the section. */
 export const acmeSection = section('Certificates for sites with `tls = auto`. See [Automatic certificates](acme.md).', {
@@ -43,6 +44,15 @@ export const acmeSection = section('Certificates for sites with `tls = auto`. Se
       '(`.internal`, `.test`, names without a dot) are requested too. A relative path starts at the folder of ' +
       'vhostel.ini.',
   ),
+  eab_kid: optional(
+    text('key id'),
+    'For servers where you have an account already (ZeroSSL, Google): the id of the key that you get from them for ' +
+      'external account binding (EAB).',
+  ),
+  eab_hmac_key: optional(
+    hmacKey,
+    'The key itself, as you get it. It is a secret: let only vhostel read the file (`chmod 640`).',
+  ),
 })
 
 /** [acme], ready for use: paths absolute. */
@@ -53,11 +63,19 @@ export interface AcmeConfig {
   challenge: 'auto' | 'http-01' | 'tls-alpn-01'
   state: string
   caFile: string | undefined
+  /** What binds the account to one that the server's owner knows (RFC 8555 §7.3.4). */
+  externalAccount: ExternalAccount | undefined
+}
+
+export interface ExternalAccount {
+  kid: string
+  /** Secret, in base64url. */
+  hmacKey: string
 }
 
 /** @param dir folder of vhostel.ini */
 export function acmeConfig(read: z.output<typeof acmeSection>, dir: string): AcmeConfig {
-  const { ca_file, state, ...same } = read
+  const { ca_file, state, eab_kid: kid, eab_hmac_key: hmacKey, ...same } = read
   return {
     directory: same.directory,
     agree: same.agree,
@@ -65,7 +83,19 @@ export function acmeConfig(read: z.output<typeof acmeSection>, dir: string): Acm
     challenge: same.challenge,
     state: resolve(dir, state),
     caFile: ca_file === undefined ? undefined : resolve(dir, ca_file),
+    externalAccount: kid === undefined || hmacKey === undefined ? undefined : { kid, hmacKey },
   }
+}
+
+const EAB_KEYS = ['eab_kid', 'eab_hmac_key'] as const
+
+/** The key for an external account that stands there without the other; undefined where both do, or none. */
+export function loneEabKey(
+  read: z.output<typeof acmeSection>,
+): { lone: (typeof EAB_KEYS)[number]; missing: (typeof EAB_KEYS)[number] } | undefined {
+  const [kid, hmacKey] = EAB_KEYS
+  if ((read[kid] === undefined) === (read[hmacKey] === undefined)) return undefined
+  return read[kid] === undefined ? { lone: hmacKey, missing: kid } : { lone: kid, missing: hmacKey }
 }
 
 /** What is wrong with the file that `ca_file` names, in words that follow the key. */
@@ -85,6 +115,12 @@ function readHttpsUrl(found: string): Read<string> {
   if (url.username !== '' || url.hash !== '')
     return { problem: `${quote(found)} has a user or a # in it: leave it out` }
   return { value: url.href }
+}
+
+/** Base64url, or base64 as some servers show it. What is wrong is told without the text, which is a secret. */
+function readHmacKey(found: string): Read<string> {
+  if (/^[\w+/-]{16,}={0,2}$/.test(found)) return { value: found }
+  return { problem: 'is not a key in base64url, such as the ACME server gives it: letters, digits, - and _' }
 }
 
 /** No more than what goes into a `mailto:` URL as it is (RFC 8555 §7.3: one address, without header fields). */

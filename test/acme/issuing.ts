@@ -13,6 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { pino } from 'pino'
 import type { CertificatePlace, WantedCertificate } from '../../src/acme/manager.ts'
 import { CertificateManager } from '../../src/acme/manager.ts'
+import type { ExternalAccount } from '../../src/config/server-acme.ts'
 import type { CertificateStatus } from '../../src/core/certificate-status.ts'
 import type { KeyPair } from '../../src/core/key-pair.ts'
 
@@ -62,6 +63,7 @@ export interface IssuingSettings {
   state?: string
   challenge?: 'auto' | 'http-01' | 'tls-alpn-01'
   email?: string
+  externalAccount?: ExternalAccount
 }
 
 /** A manager with all that is around it. */
@@ -75,12 +77,12 @@ export class Issuing {
   #wanted: WantedCertificate[] = []
 
   constructor(settings: IssuingSettings) {
-    const { directory, caFile, place, challenge = 'http-01', email } = settings
+    const { directory, caFile, place, challenge = 'http-01', email, externalAccount } = settings
     this.place = place
     this.directory = directory
     this.state = settings.state ?? join(mkdtempSync(join(tmpdir(), 'vhostel-acme-')), 'state')
     const log = pino({ level: 'debug' }, { write: (line) => void this.lines.push(JSON.parse(line)) })
-    const config = { directory, agree: true, email, challenge, state: this.state, caFile }
+    const config = { directory, agree: true, email, challenge, state: this.state, caFile, externalAccount }
     const clock = { now: () => Date.now() + this.#aheadMs, random: Math.random }
     this.manager = new CertificateManager(config, place, log, clock)
   }

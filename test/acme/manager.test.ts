@@ -146,6 +146,24 @@ test('names that come are asked for at once, names that go are not, and a site t
   assert.equal(issuing.manager.status('blog'), undefined)
 })
 
+test('a server that asks for an external account gets it, and who has none is told what to do', async (t) => {
+  const [kid, hmacKey] = ['kid-1', 'zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W']
+  const strict = await startPebble(t, { httpPort: place.port, tlsPort: 1, externalAccounts: { [kid]: hmacKey } })
+  const at = { directory: strict.directory, caFile: strict.caFile }
+  const none = start(t, at)
+  const wrong = start(t, { ...at, externalAccount: { kid, hmacKey: hmacKey.replace('z', 'a') } })
+  const right = start(t, { ...at, externalAccount: { kid, hmacKey } })
+
+  for (const issuing of [none, wrong, right]) await issuing.want({ blog: ['blog.test'] })
+  await right.until('blog', isGood)
+  const reasons = async (issuing: Issuing): Promise<string> =>
+    (await issuing.until('blog', (status) => status.reasons.length > 0)).reasons.join()
+
+  assert.match(await reasons(none), /^the account: .*external account.*\[acme\] eab_kid and eab_hmac_key$/)
+  assert.match(await reasons(wrong), /^the account: .*external account/)
+  assert.equal(strict.orders, 1)
+})
+
 test('a state folder that cannot be written stops all asking, and is told', async (t) => {
   const issuing = start(t)
   const before = pebble.orders

@@ -106,6 +106,31 @@ test('a server gets its certificates by itself, keeps them over restarts, and pu
   })
 })
 
+test('a server that knows its accounts from elsewhere is told whose this one is', async (t) => {
+  const [httpPort = 0, tlsPort = 0] = await freePorts(2)
+  const key = 'zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W'
+  const pebble = await startPebble(t, { httpPort, tlsPort, externalAccounts: { 'kid-1': key } })
+  const account = `agree = yes\neab_kid = kid-1\neab_hmac_key = ${key}\n`
+  const box = makeBox(
+    t,
+    {
+      blog: {
+        files: { 'index.html': 'hello' },
+        ini: '[site]\ndomains = blog.test\nroot = ../sites/blog\ntls = auto\n',
+      },
+    },
+    {
+      server: `listen = 127.0.0.1:${httpPort}\nlisten_tls = 127.0.0.1:${tlsPort}`,
+      config: acme(pebble.directory, pebble.caFile, 'http-01').replace('agree = yes\n', account),
+    },
+  )
+  await box.start()
+  await box.waitFor('the certificate', () => isCertified(box, 'blog'))
+
+  assert.equal((await askSecurely(tlsPort, 'blog.test', await pebble.root())).body, 'hello')
+  assert.ok(!box.output.includes(key))
+})
+
 /** A connection to a server that is being started, as soon as there is one. */
 async function connected(port: number, servername: string, ca: string): Promise<TLSSocket> {
   const deadline = performance.now() + DEADLINE_MS

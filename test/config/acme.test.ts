@@ -34,6 +34,7 @@ test('[acme] has good defaults, and paths start at the folder of vhostel.ini', (
     challenge: 'auto',
     state: folder.path('state'),
     caFile: folder.path('ca.pem'),
+    externalAccount: undefined,
   })
 })
 
@@ -59,6 +60,24 @@ test('each wrong value of [acme] is told with its line', (t) => {
   assert.match(problems, /^vhostel\.ini:6: \[acme\] state: is empty/m)
   assert.match(problems, /^vhostel\.ini:7: \[acme\] ca_file: ".*nowhere\.pem" does not exist/m)
   assert.match(problems, /^vhostel\.ini:8: \[acme\] colour/m)
+})
+
+test('an external account has an id and a key, and the key is never shown', (t) => {
+  const key = 'zWNDZM6eQGHWpSRTPal5eIUYFTu7EajVIoguysqZ9wG44nMEtx3MUAsUDkMTQ12W'
+  const folder = configFolder(t, { 'vhostel.ini': `[acme]\neab_kid = kid-1\neab_hmac_key = ${key}==\n` })
+
+  assert.deepEqual(folder.server().acme.externalAccount, { kid: 'kid-1', hmacKey: `${key}==` })
+  assert.equal(
+    serverProblems(t, '[acme]\neab_kid = kid-1\n'),
+    'vhostel.ini:2: [acme] eab_kid: has no use without eab_hmac_key: write both',
+  )
+  assert.equal(
+    serverProblems(t, `[acme]\neab_hmac_key = ${key}\n`),
+    'vhostel.ini:2: [acme] eab_hmac_key: has no use without eab_kid: write both',
+  )
+  const wrong = serverProblems(t, `[acme]\neab_kid = kid-1\neab_hmac_key = ${key} ${key}\n`)
+  assert.match(wrong, /^vhostel\.ini:3: \[acme\] eab_hmac_key: is not a key in base64url, [^\n]*$/)
+  assert.ok(!wrong.includes(key))
 })
 
 test('a ca_file without a certificate is told', (t) => {

@@ -62,6 +62,7 @@ test('an empty vhostel.ini gives every default', (t) => {
       challenge: 'auto',
       state: folder.path('state'),
       caFile: undefined,
+      externalAccount: undefined,
     },
     defaultSiteLine: undefined,
   })

@@ -27,6 +27,8 @@ export interface PebbleOptions {
   lifetime?: number
   /** Names that it refuses by policy, as `rejectedIdentifier`. */
   blocklist?: string[]
+  /** Keys of accounts that it knows, in base64url by id; without one of them nobody is registered. */
+  externalAccounts?: Record<string, string>
 }
 
 export class Pebble {
@@ -61,6 +63,8 @@ export class Pebble {
       tlsPort: options.tlsPort,
       certificateValidityPeriod: options.lifetime ?? 7_776_000,
       domainBlocklist: options.blocklist ?? [],
+      externalAccountBindingRequired: options.externalAccounts !== undefined,
+      externalAccountMACKeys: options.externalAccounts ?? {},
     }
     writeFileSync(join(dir, 'pebble.json'), JSON.stringify({ pebble }))
   }
