@@ -7,6 +7,7 @@
  */
 import { subscribe } from 'node:diagnostics_channel'
 import type { Socket } from 'node:net'
+import { hearOut } from './early-answer.ts'
 
 /** The connection of one attempt. */
 export interface Carrier {
@@ -18,6 +19,7 @@ export interface Carrier {
 
 const used = new WeakSet<Socket>()
 let next: Carrier | undefined
+let nextIsInParts = false
 
 subscribe('undici:client:sendHeaders', (message) => {
   const carrier = next
@@ -26,14 +28,16 @@ subscribe('undici:client:sendHeaders', (message) => {
   const { socket } = message as { socket: Socket }
   carrier.wasKept = used.has(socket)
   used.add(socket)
+  hearOut(socket, nextIsInParts)
   // A write that fails as a whole fails at once; what follows from it comes after this.
   process.nextTick(() => {
     carrier.tookNothing = socket.errored != null
   })
 })
 
-/** To be called in `onRequestStart`, of a request that is sent then. */
-export function carrierOfThis(): Carrier {
+/** To be called in `onRequestStart`, of a request that is sent then. @param isInParts whether its body is still coming */
+export function carrierOfThis(isInParts = false): Carrier {
+  nextIsInParts = isInParts
   next = { wasKept: false, tookNothing: false }
   return next
 }

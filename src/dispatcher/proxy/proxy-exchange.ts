@@ -117,7 +117,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     this.#controller = controller
     this.#wasSent = true
     if (this.#isDone) controller.abort(new Error('the client is gone'))
-    else this.#carrier = carrierOfThis()
+    else this.#carrier = carrierOfThis(!this.#isReplayable)
   }
 
   onResponseStart(controller: Controller, status: number, _parsed: unknown, reason?: string): void {
