@@ -142,7 +142,7 @@ export class FetchExchange implements Exchange {
   }
 
   #respond(response: unknown): void {
-    const plain = LightResponse.isLight(response) ? response.plain() : undefined
+    const plain = LightResponse.plainOf(response)
     if (this.#isOver || this.#isHeadSent) {
       if (plain === undefined && response instanceof NativeResponse) discard(response, this.#abortion)
       return

@@ -42,8 +42,12 @@ export class LightResponse {
     if (this.#plain === undefined) this.#native = new NativeResponse(body, init)
   }
 
-  static isLight(value: unknown): value is LightResponse {
-    return typeof value === 'object' && value !== null && #plain in value
+  /** Everything of a light one whose body was not touched and of which nobody made a stream; undefined for anything else. */
+  static plainOf(value: unknown): PlainResponse | undefined {
+    if (typeof value !== 'object' || value === null || !(#plain in value)) return undefined
+    if (value.#plain === undefined || value.#native !== undefined) return undefined
+    if (value.#headers === undefined) return value.#plain
+    return { ...value.#plain, headers: [...value.#headers].flat() }
   }
 
   static json(data: unknown, init?: ResponseInit): LightResponse {
@@ -60,13 +64,6 @@ export class LightResponse {
 
   static redirect(url: string | URL, status?: number): NativeInstance {
     return NativeResponse.redirect(url, status as 302)
-  }
-
-  /** Everything of it, if its body was not touched and nobody made a stream of it; else undefined. */
-  plain(): PlainResponse | undefined {
-    if (this.#plain === undefined || this.#native !== undefined) return undefined
-    if (this.#headers === undefined) return this.#plain
-    return { ...this.#plain, headers: [...this.#headers].flat() }
   }
 
   get status(): number {

@@ -43,6 +43,44 @@ test('an object is an instance of a class made of Request or Response only if it
   })
 })
 
+test('the classes have the members of Node’s, as own ones that can be listed', async (t) => {
+  const of = await site(
+    t,
+    `const own = (it) => Object.entries(Object.getOwnPropertyDescriptors(it)).map(([key, { enumerable }]) => [key, enumerable])
+     const inherited = (it) => { const keys = []; for (const key in it) keys.push(key); return keys.sort() }
+     // As srvx and others do, for objects that make a real one when it is needed.
+     class Lazy { #real; get real() { return (this.#real ??= new Request('http://a/', { method: 'POST', body: 'a=1' })) } }
+     for (const key of Object.getOwnPropertyNames(Request.prototype)) {
+       if (typeof Object.getOwnPropertyDescriptor(Request.prototype, key).value !== 'function') continue
+       if (key !== 'constructor') Lazy.prototype[key] = function () { return this.real[key]() }
+     }
+     Object.setPrototypeOf(Lazy.prototype, Request.prototype)
+     export default async (request) => Response.json({
+       own: [own(Request.prototype).sort(), own(Response.prototype).sort()],
+       inherited: [inherited(request), inherited(new Request('http://a/')), inherited(new Response())],
+       tags: [String(request), String(new Response())],
+       lazy: await new Lazy().text(),
+     })`,
+  )
+  const own = (it: object): unknown[] =>
+    Object.entries(Object.getOwnPropertyDescriptors(it)).map(([key, { enumerable }]) => [key, enumerable])
+  const inherited = (it: object): string[] => {
+    const keys: string[] = []
+    for (const key in it) keys.push(key)
+    return keys.sort()
+  }
+  const [request, response] = [inherited(new Request('http://a/')), inherited(new Response())]
+
+  const reply = await thread.get(of)
+
+  assert.deepEqual(reply.json, {
+    own: [own(Request.prototype).sort(), own(Response.prototype).sort()],
+    inherited: [request, request, response],
+    tags: ['[object Request]', '[object Response]'],
+    lazy: 'a=1',
+  })
+})
+
 for (const [what, look] of [
   ['its mode', 'request.mode'],
   ['its body', 'request.body'],
