@@ -99,6 +99,19 @@ export function exitSite(site: Site, exitCode: number): never {
   throw exit
 }
 
+/**
+ * What a signal to its own process does in a site's code that does not listen to it. An app that is told to stop tells
+ * itself once more when it is done, without its listeners: there it comes back, as from `process.kill`, since a framework
+ * would take what is thrown for a failure of its shutdown (NestJS).
+ *
+ * @throws unless the site is stopping
+ */
+export function killSite(site: Site): true {
+  if (site.state !== 'stopping') exitSite(site, 1)
+  site.exits()
+  return true
+}
+
 /** Lets the site's own listeners have it. @returns whether it has any */
 function tell(context: Context, event: string, ...args: unknown[]): boolean {
   const { site } = context

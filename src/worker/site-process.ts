@@ -13,7 +13,7 @@ import { resolve } from 'node:path'
 // one of the site that happens to come first.
 import process from 'node:process'
 import { parseEnv } from 'node:util'
-import { exitSite } from './crash.ts'
+import { exitSite, killSite } from './crash.ts'
 import { askSupervisor } from './own-process.ts'
 import { currentSite, runOutside } from './request-context.ts'
 import type { Site } from './site.ts'
@@ -207,7 +207,7 @@ function ownExit(): void {
     if (pid !== process.pid) throw notPermitted()
     const name = typeof signal === 'string' ? signal : 'SIGTERM'
     // The process is everybody's: a signal to it is one to the site.
-    return site.processEvents.emit(name, name) || exitSite(site, 1)
+    return site.processEvents.emit(name, name) || killSite(site)
   }
 }
 

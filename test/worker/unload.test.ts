@@ -49,6 +49,30 @@ test('an app is told to stop as a process is, and may exit', async (t) => {
   assert.deepEqual(linesOf(of), ['told SIGTERM 15', 'closed', 'exit 0'])
 })
 
+test('an app that was told to stop may end its own process by the signal', async (t) => {
+  const of = await site(
+    t,
+    `import { createServer } from 'node:http'
+     createServer((req, res) => res.end()).listen(3000)
+     const stop = async (signal) => {
+       process.removeListener('SIGTERM', stop)
+       await new Promise((done) => setImmediate(done))
+       try {
+         process.kill(process.pid, signal)
+         console.log('killed')
+       } catch (error) {
+         console.error('failed', error)
+       }
+     }
+     process.on('SIGTERM', stop)
+     process.on('exit', () => console.log('exit'))`,
+  )
+
+  await thread.unload(of)
+
+  assert.deepEqual(linesOf(of), ['killed', 'exit'])
+})
+
 test('an app that takes its time to stop closes its servers itself, then what is behind them', async (t) => {
   const of = await site(
     t,
