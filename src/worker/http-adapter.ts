@@ -5,11 +5,31 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { Server } from 'node:http'
 import type { Exchange, RequestFrame, Wire } from './exchange.ts'
+import { closeReason } from './exchange.ts'
 import type { NodeHandler } from './http-exchange.ts'
 import { HttpExchange } from './http-exchange.ts'
+import { createRequest } from './http-objects.ts'
 import { RefusedExchange } from './refused-exchange.ts'
+import { runIn } from './request-context.ts'
 import type { Site, SiteApp } from './site.ts'
+import type { SocketOwner } from './site-socket.ts'
+import { SiteSocket } from './site-socket.ts'
 import { TunnelExchange } from './tunnel-exchange.ts'
+
+/** `http.createServer({ shouldUpgradeCallback })`. */
+interface UpgradingServer extends Server {
+  shouldUpgradeCallback?(request: IncomingMessage): unknown
+}
+
+/** Behind the socket of a request of which it is not known yet what becomes of it. */
+const nobody: SocketOwner = {
+  isTunnel: false,
+  write: (_chunks, callback) => callback(),
+  demand() {},
+  final: (callback) => callback(),
+  destroyed() {},
+  closing() {},
+}
 
 /** The exchange for a request of a site that takes Node's objects. */
 export function openNodeExchange(site: Site, handler: NodeHandler, wire: Wire, frame: RequestFrame): Exchange {
@@ -18,12 +38,33 @@ export function openNodeExchange(site: Site, handler: NodeHandler, wire: Wire, f
     if (server.listenerCount('connect') > 0) return new TunnelExchange(site, server, 'connect', wire, frame)
     return new RefusedExchange(site, wire, frame, 'it takes no CONNECT')
   }
-  if (frame.head.upgrade) {
-    if (server.listenerCount('upgrade') > 0) return new TunnelExchange(site, server, 'upgrade', wire, frame)
-    // An upgrade that nobody takes is an ordinary request, and a GET of that kind has no body.
-    return new HttpExchange(site, handler, wire, { ...frame, last: true })
+  return frame.head.upgrade ? openUpgrade(site, handler, wire, frame) : new HttpExchange(site, handler, wire, frame)
+}
+
+/** Asks the server whether it takes the upgrade, as `parserOnIncoming` of Node's http does. */
+function openUpgrade(site: Site, handler: NodeHandler, wire: Wire, frame: RequestFrame): Exchange {
+  const { server } = handler
+  const socket = new SiteSocket(nobody, frame.head, server)
+  const asked = { socket, request: createRequest(server, socket, frame.head) }
+  // One that nobody takes is an ordinary request, and a GET of that kind has no body.
+  const plainly = (it: NodeHandler): Exchange => new HttpExchange(site, it, wire, { ...frame, last: true }, asked)
+  asked.request.upgrade = true
+  try {
+    asked.request.upgrade = runIn(site, () => wantsUpgrade(server, asked.request))
+  } catch (error) {
+    return plainly({ server, handle: () => Promise.reject(error) })
   }
-  return new HttpExchange(site, handler, wire, frame)
+  if (socket.destroyed) return new RefusedExchange(site, wire, frame, closeReason(socket.errored))
+  if (!asked.request.upgrade) return plainly(handler)
+  if (server.listenerCount('upgrade') > 0) return new TunnelExchange(site, server, 'upgrade', wire, frame, asked)
+  return new RefusedExchange(site, wire, frame, "it takes the upgrade, but has no listener of 'upgrade'")
+}
+
+/** @throws whatever the site's own callback throws */
+function wantsUpgrade(server: UpgradingServer, request: IncomingMessage): boolean {
+  // Node has it since 24.9, and an http2 server never.
+  if (typeof server.shouldUpgradeCallback === 'function') return Boolean(server.shouldUpgradeCallback(request))
+  return server.listenerCount('upgrade') > 0
 }
 
 /** What a server's own listeners make of a request. */

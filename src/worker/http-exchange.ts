@@ -17,10 +17,12 @@ import { reportCrash } from './crash.ts'
 import type { Exchange, Gathering, RequestFrame, Wire } from './exchange.ts'
 import { closeReason } from './exchange.ts'
 import { expectationOf, isContinue } from './expectation.ts'
+import type { MadeObjects } from './http-objects.ts'
 import { createRequest, createResponse } from './http-objects.ts'
 import { enterServer, leaveServer } from './listen-adapter.ts'
 import type { RequestInternals, ResponseInternals } from './node-internals.ts'
 import { getInternal, internalSymbols, responsePrototype } from './node-internals.ts'
+import { hasStreamListeners, isBeingRead, isConsumed } from './request-reading.ts'
 import { parseHeaderLines, parseResponseHead } from './response-head.ts'
 import type { Site } from './site.ts'
 import type { SocketOwner, WrittenChunk } from './site-socket.ts'
@@ -75,12 +77,17 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
   /** Whether it counts as a connection of its server. */
   #isCounted = false
 
-  constructor(site: Site, handler: NodeHandler, wire: Wire, frame: RequestFrame) {
+  /** @param made an upgrade's, which nobody takes */
+  constructor(site: Site, handler: NodeHandler, wire: Wire, frame: RequestFrame, made?: MadeObjects) {
     this.site = site
     this.#handler = handler
     this.#wire = wire
     this.id = frame.id
     this.#frame = frame
+    if (made === undefined) return
+    this.#request = made.request
+    this.#socket = made.socket
+    made.socket.owner = this
   }
 
   /** The server that it came to. */
@@ -93,8 +100,8 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
   start(): void {
     const frame = this.#frame as RequestFrame
     const { server } = this.#handler
-    const socket = new SiteSocket(this, frame.head, server)
-    const request = createRequest(server, socket, frame.head)
+    const socket = this.#socket ?? new SiteSocket(this, frame.head, server)
+    const request = this.#request ?? createRequest(server, socket, frame.head)
     const response = createResponse(server, request, frame.head)
     this.#frame = undefined
     this.#isCounted = enterServer(server)
@@ -119,7 +126,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     if (request === undefined || this.#isRequestOver) return
     this.#receiving ??= new ReceiveFlow(this.#wire.channel, this.id)
     this.#receiving.received(chunk.byteLength)
-    this.#socket?.touch()
+    this.#socket?.arrived(chunk.byteLength)
     if (request._dumped || (request.push(chunk) && request._consuming)) this.#receiving.grant()
   }
 
@@ -172,6 +179,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
   write(chunks: readonly WrittenChunk[], callback: WriteCallback): void {
     const bytes = toBytes(chunks)
     if (!this.#noteFirst(chunks[0] as WrittenChunk)) return this.#writeBeforeHead(bytes, callback)
+    if (this.#socket !== undefined) this.#socket.bytesDispatched += bytes.byteLength
     const room = Math.min(MAX_CHUNK_BYTES, this.#sending?.window ?? MAX_CHUNK_BYTES) - this.#partBytes
     if (bytes.byteLength <= room) {
       this.#parts.push(bytes)
@@ -350,6 +358,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     if (isHeldBack && this.#isChunked) head.headers.push('Content-Length', String(body.byteLength))
     this.#wire.channel.send({ type: 'response', id: this.id, head, body, last: isLast })
     this.#isHeadSent = true
+    if (this.#socket !== undefined) this.#socket.bytesDispatched += (text as string).length
   }
 
   #takeParts(): Uint8Array {
@@ -466,24 +475,6 @@ function toBytes(chunks: readonly WrittenChunk[]): Uint8Array {
 
 function bytesOf({ chunk, encoding }: WrittenChunk): Uint8Array {
   return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk
-}
-
-/** Whether somebody reads the body, or will in the next tick: `resOnFinish` of Node's http asks this. */
-function isConsumed(request: RequestInternals): boolean {
-  return request._consuming || request._readableState.resumeScheduled
-}
-
-/** Whether somebody goes on reading the body: not one who has paused it for good, as parsers do at their limits. */
-function isBeingRead(request: RequestInternals): boolean {
-  if (!isConsumed(request) || request._dumped || request.destroyed) return false
-  const isPiped = request._readableState.pipes.length > 0
-  return isPiped || request.readableFlowing === true || request.listenerCount('readable') > 0
-}
-
-const STREAM_EVENTS = ['end', 'close', 'data', 'readable', 'error', 'aborted'] as const
-
-function hasStreamListeners(request: IncomingMessage): boolean {
-  return STREAM_EVENTS.some((event) => request.listenerCount(event) > 0)
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -10,6 +10,12 @@ import type { RequestClass, RequestInternals, ResponseClass, ResponseInternals }
 import { getInternal, internalSymbols, setInternal } from './node-internals.ts'
 import type { SiteSocket } from './site-socket.ts'
 
+/** A request and its socket that were made before their exchange. */
+export interface MadeObjects {
+  readonly request: RequestInternals
+  readonly socket: SiteSocket
+}
+
 type ServerOptions = Server & { joinDuplicateHeaders?: boolean; rejectNonStandardBodyWrites?: boolean }
 
 const REJECTING = { rejectNonStandardBodyWrites: true }
@@ -27,8 +33,13 @@ export function createRequest(server: Server, socket: SiteSocket, head: RequestH
   request.url = head.url
   request.method = head.method
   request.upgrade = false
-  request._addHeaderLines(head.headers, head.headers.length)
+  request._addHeaderLines(head.headers, headerTexts(server, head.headers))
   return request
+}
+
+/** How many of them count: `parserOnHeadersComplete` of Node's http leaves out what is over `maxHeadersCount`. */
+function headerTexts({ maxHeadersCount }: Server, headers: readonly string[]): number {
+  return maxHeadersCount ? Math.min(headers.length, maxHeadersCount * 2) : headers.length
 }
 
 export function createResponse(server: Server, request: RequestInternals, head: RequestHead): ResponseInternals {

@@ -39,7 +39,8 @@ export interface SocketOwner {
 const OPTIONS = { allowHalfOpen: true, decodeStrings: false, emitClose: false }
 
 export class SiteSocket extends Duplex {
-  readonly owner: SocketOwner
+  /** Its own exchange; while the site is asked what to make of an upgrade, nobody's yet. */
+  owner: SocketOwner
   readonly server: Server
   // What Node's HTTP code keeps on a socket.
   _httpMessage: ServerResponse | null = null
@@ -49,8 +50,10 @@ export class SiteSocket extends Duplex {
   connecting = false
   pending = false
   timeout: number | undefined = undefined
-  bytesRead = 0
-  bytesWritten = 0
+  /** What the owner was handed, with the head that goes before it. */
+  bytesDispatched = 0
+  /** What has come of the body, or of the tunnel. */
+  #bytesArrived = 0
   readonly #head: RequestHead
   #timer: NodeJS.Timeout | undefined
   #watchesDrain = false
@@ -97,6 +100,20 @@ export class SiteSocket extends Duplex {
     return this.writableLength
   }
 
+  /** With a head of the size that an HTTP/1.1 client sends. */
+  get bytesRead(): number {
+    return headBytes(this.#head) + this.#bytesArrived
+  }
+
+  /** As in net.Socket, with what waits in the stream. */
+  get bytesWritten(): number {
+    const { writableBuffer } = this as unknown as { writableBuffer: readonly WrittenChunk[] }
+    return writableBuffer.reduce(
+      (bytes, { chunk, encoding }) => bytes + Buffer.byteLength(chunk, encoding),
+      this.bytesDispatched,
+    )
+  }
+
   address(): AddressInfo | Record<string, never> {
     const { localAddress, localPort, localFamily } = this
     if (localAddress === undefined || localPort === undefined || localFamily === undefined) return {}
@@ -115,6 +132,12 @@ export class SiteSocket extends Duplex {
     if (callback) this.once('timeout', callback)
     this.#timer = setTimeout(onTimeout, timeoutMs, this).unref()
     return this
+  }
+
+  /** So many bytes of the client's have come. */
+  arrived(bytes: number): void {
+    this.#bytesArrived += bytes
+    this.touch()
   }
 
   /** A byte has moved. */
@@ -230,6 +253,12 @@ function onDrain(this: SiteSocket): void {
   if (response === null || !response.writableNeedDrain || response.writableLength > 0) return
   setInternal(response, internalSymbols.needDrain, false)
   response.emit('drain')
+}
+
+function headBytes({ method, url, headers }: RequestHead): number {
+  const line = `${method} ${url} HTTP/1.1\r\n\r\n`.length
+  // Each name has ': ' behind it, and each value a line break.
+  return headers.reduce((bytes, text) => bytes + text.length + 2, line)
 }
 
 function family(address: string): string | undefined {

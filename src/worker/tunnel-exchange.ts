@@ -11,6 +11,7 @@ import { ReceiveFlow, SendFlow } from './body-flow.ts'
 import { reportCrash } from './crash.ts'
 import type { Exchange, RequestFrame, Wire } from './exchange.ts'
 import { closeReason } from './exchange.ts'
+import type { MadeObjects } from './http-objects.ts'
 import { createRequest } from './http-objects.ts'
 import { enterServer, leaveServer } from './listen-adapter.ts'
 import type { Site } from './site.ts'
@@ -31,6 +32,7 @@ export class TunnelExchange implements Exchange, SocketOwner {
   readonly #sending: SendFlow
   readonly #receiving: ReceiveFlow
   #frame: RequestFrame | undefined
+  #made: MadeObjects | undefined
   #socket: SiteSocket | undefined
   #isOpen = false
   #isLocalEnded = false
@@ -39,14 +41,25 @@ export class TunnelExchange implements Exchange, SocketOwner {
   /** Whether it counts as a connection of its server. */
   #isCounted = false
 
-  /** @param event what the server is told; it has a listener for that */
-  constructor(site: Site, server: Server, event: 'upgrade' | 'connect', wire: Wire, frame: RequestFrame) {
+  /**
+   * @param event what the server is told; it has a listener for that
+   * @param made the request that it was asked about
+   */
+  constructor(
+    site: Site,
+    server: Server,
+    event: 'upgrade' | 'connect',
+    wire: Wire,
+    frame: RequestFrame,
+    made?: MadeObjects,
+  ) {
     this.site = site
     this.server = server
     this.#event = event
     this.#wire = wire
     this.id = frame.id
     this.#frame = frame
+    this.#made = made
     this.#sending = new SendFlow(wire.channel, frame.id)
     this.#receiving = new ReceiveFlow(wire.channel, frame.id)
   }
@@ -57,8 +70,10 @@ export class TunnelExchange implements Exchange, SocketOwner {
     const { head, body } = this.#frame as RequestFrame
     this.#frame = undefined
     this.#isCounted = enterServer(this.server)
-    const socket = new SiteSocket(this, head, this.server)
-    const request = createRequest(this.server, socket, head)
+    const socket = this.#made?.socket ?? new SiteSocket(this, head, this.server)
+    const request = this.#made?.request ?? createRequest(this.server, socket, head)
+    socket.owner = this
+    this.#made = undefined
     this.#socket = socket
     // Node's parser has come to the end of such a request before it emits the event.
     request.upgrade = true
@@ -75,8 +90,7 @@ export class TunnelExchange implements Exchange, SocketOwner {
     const socket = this.#socket
     if (socket === undefined || this.#isRemoteEnded) return
     this.#receiving.received(chunk.byteLength)
-    socket.bytesRead += chunk.byteLength
-    socket.touch()
+    socket.arrived(chunk.byteLength)
     if (socket.push(chunk)) this.#receiving.grant()
   }
 
@@ -116,7 +130,7 @@ export class TunnelExchange implements Exchange, SocketOwner {
     const bytes = Buffer.concat(
       chunks.map(({ chunk, encoding }) => (typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk)),
     )
-    if (this.#socket !== undefined) this.#socket.bytesWritten += bytes.byteLength
+    if (this.#socket !== undefined) this.#socket.bytesDispatched += bytes.byteLength
     this.#sending.send(bytes, callback)
   }
 

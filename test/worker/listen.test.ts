@@ -112,6 +112,19 @@ test('closeAllConnections and getConnections are about the requests that are ope
   assert.deepEqual([(await waiting.over()).types.at(-1), closer.types.at(-1)], ['abort', 'abort'])
 })
 
+test('a server with maxHeadersCount gets no more headers than that', async (t) => {
+  const of = await site(
+    t,
+    `const server = require('http').createServer((req, res) => res.end(Object.keys(req.headers).join()))
+     server.maxHeadersCount = 2
+     server.listen(3000)`,
+  )
+
+  const reply = await thread.get(of, '/', { headers: ['Host', 'a', 'X-One', '1', 'X-Two', '2'] })
+
+  assert.equal(reply.text, 'host,x-one')
+})
+
 test('an abort signal closes a server', async (t) => {
   const of = await site(
     t,

@@ -283,3 +283,32 @@ for (const [how, act] of [
     assert.deepEqual(JSON.parse((await thread.log(of, /close/)).text), expected)
   })
 }
+
+test('shouldUpgradeCallback says which upgrades are taken, and sees the request that its server gets', async (t) => {
+  const of = await site(
+    t,
+    `const shouldUpgradeCallback = (req) => {
+       console.log('asked', req.upgrade, req.socket.remoteAddress)
+       req.known = 'known'
+       if (req.url === '/error') throw new Error('in the callback')
+       if (req.url === '/gone') req.socket.destroy()
+       return req.url === '/taken'
+     }
+     const answer = (req, ...more) => [req.upgrade, req.known, req.socket.readyState, ...more].join(' ')
+     const server = require('http').createServer({ shouldUpgradeCallback }, (req, res) => {
+       req.resume().on('end', () => res.end(answer(req, 'plain')))
+     })
+     server.on('upgrade', (req, socket) => socket.end(answer(req, req.socket === socket)))
+     server.listen(3000)`,
+  )
+  const ask = (url: string): Promise<DrivenRequest> => thread.get(of, url, { upgrade: true, headers: HANDSHAKE })
+
+  const [taken, left, failed, gone] = [await ask('/taken'), await ask('/left'), await ask('/error'), await ask('/gone')]
+
+  assert.deepEqual([taken.types.includes('tunnel'), taken.text], [true, 'true known open true'])
+  assert.deepEqual([left.status, left.text], [200, 'false known open plain'])
+  assert.equal(failed.status, 500)
+  assert.deepEqual(gone.types.at(-1), 'abort')
+  await thread.log(of, /^asked true 192\.0\.2\.7$/)
+  await thread.log(of, /in the callback/)
+})
