@@ -1,9 +1,11 @@
 /**
  * Puts the light classes in the place of the global `Request` and `Response`, once a thread, and makes the functions
- * that need real ones accept them.
+ * that need real ones accept them. `fetch` is each site's own to replace.
  */
 import { LightRequest, NativeRequest } from './light-request.ts'
 import { LightResponse, NativeResponse } from './light-response.ts'
+import { currentSite } from './request-context.ts'
+import type { Site } from './site.ts'
 
 type RequestInput = ConstructorParameters<typeof NativeRequest>[0]
 type AnyClass = new (...args: never[]) => object
@@ -28,9 +30,27 @@ export function installFetchClasses(): void {
     writable: true,
   })
   const nativeFetch = globalThis.fetch
-  globalThis.fetch = function fetch(input: FetchInput, init?: RequestInit) {
+  installSiteFetch(function fetch(input: FetchInput, init?: RequestInit) {
     return nativeFetch(toNative(input) as FetchInput, init)
-  } as typeof nativeFetch
+  } as typeof nativeFetch)
+}
+
+/** What a site sets is its own: frameworks put a `fetch` there that answers their own routes (Nitro), or that caches. */
+function installSiteFetch(fetch: typeof globalThis.fetch): void {
+  const own = new WeakMap<Site, { value: typeof fetch }>()
+  Object.defineProperty(globalThis, 'fetch', {
+    configurable: true,
+    enumerable: true,
+    get: () => {
+      const site = currentSite()
+      const set = site === undefined ? undefined : own.get(site)
+      return set === undefined ? fetch : set.value
+    },
+    set: (value: typeof fetch) => {
+      const site = currentSite()
+      if (site !== undefined) own.set(site, { value })
+    },
+  })
 }
 
 function toNative(input: unknown): unknown {

@@ -83,7 +83,7 @@ test('a change made while a request is answered is undone at once, and told of b
 
 /** Found by the look at everything. */
 const RARE: [code: string, told: RegExp][] = [
-  ['globalThis.fetch = () => {}', /^patched globalThis\.fetch$/],
+  ['Object.defineProperty(globalThis, "fetch", { value() {}, configurable: true })', /^patched globalThis\.fetch$/],
   ['Set.prototype.has = () => true', /^patched Set\.prototype\.has$/],
   ['Object.defineProperty(Map.prototype, "size", { get: () => 0 })', /^patched Map\.prototype\.size$/],
   ['require("http").request = () => {}', /^patched http\.request$/],
@@ -133,6 +133,27 @@ test('a change from a timer is put on the site that has the function, not on the
 
   assert.deepEqual((await thread.get(1)).json, WELL)
   assert.deepEqual([...new Set(thread.offences.map((one) => one.generation))], [2])
+})
+
+test('a fetch that a site sets is its own, and is not told of', async (t) => {
+  const thread = await startThread(t)
+  await site(t, thread, 1, NEIGHBOUR)
+  const text = `
+    const before = globalThis.fetch
+    globalThis.fetch = async function wrapped(url) { return url === '/own' ? new Response('own') : before(url) }
+    module.exports = async (req, res) => {
+      await new Promise((done) => setTimeout(done, 1))
+      const seen = [before.name, fetch.name, globalThis.fetch === fetch, await (await fetch('/own')).text()]
+      res.end(JSON.stringify([...seen, await (await fetch('data:,native')).text()]))
+    }`
+  await site(t, thread, 2, text)
+  await site(t, thread, 3, NEIGHBOUR)
+
+  const [own, ...neighbours] = [await thread.get(2), await thread.get(1), await thread.get(3)]
+
+  assert.deepEqual(own.json, ['fetch', 'wrapped', true, 'own', 'native'])
+  for (const neighbour of neighbours) assert.deepEqual(neighbour.json, WELL)
+  assert.deepEqual(thread.offences, [])
 })
 
 test('what harms nobody stays, and is not told of', async (t) => {
