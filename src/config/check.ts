@@ -3,13 +3,11 @@
  * its line. Nothing in it knows any single key.
  */
 import type { z } from 'zod'
-import { foreignWord } from './foreign-words.ts'
 import type { IniDocument, IniKey, IniSection, ListMode } from './ini.ts'
 import type { Problem } from './problems.ts'
-import { fileProblem } from './problems.ts'
 import type { FileSchema, SectionMeta } from './settings.ts'
 import { describeSchema } from './settings.ts'
-import { nearest } from './suggest.ts'
+import { strayLine, unknownNames } from './unknown-names.ts'
 
 /** Values as texts, as zod takes them: of one line, of the lines of a list, or anything in a section for any key. */
 export type RawSection = Record<string, unknown>
@@ -18,7 +16,7 @@ export interface Checked<T> {
   /** With the default in the place of each value that is not right, so that further checks can go on. */
   value: T
   problems: Problem[]
-  /** Whether `section.key` was set to something that is not right. */
+  /** Whether `section.key` was set to something that is not right, or under another name. */
   isBad(section: string, key: string): boolean
 }
 
@@ -79,13 +77,12 @@ export function checkDocument<S extends FileSchema>(
   file: string,
   { defaults = {}, readAnyKey = firstText }: CheckOptions = {},
 ): Checked<z.output<S>> {
-  const problems: Problem[] = document.problems.map((problem) => ({ ...problem, file, code: undefined }))
+  const bad = refusedKeys(document)
+  const problems = namesProblems(checker, document, file, bad)
   const raw: Record<string, RawSection> = {}
   for (const [name, meta] of checker.sections) {
     raw[name] = { ...defaults[name], ...rawSection(document.sections.get(name), meta, readAnyKey) }
   }
-  for (const [name, section] of document.sections) problems.push(...unknownNames(checker, file, name, section))
-  const bad = refusedKeys(document)
   let result = checker.schema.safeParse(raw)
   if (!result.success) {
     for (const issue of result.error.issues) {
@@ -98,6 +95,37 @@ export function checkDocument<S extends FileSchema>(
   }
   if (!result.success) throw result.error // every key can be left out: see section() in settings.ts
   return { value: result.data, problems, isBad: (section, key) => bad.has(`${section}.${key}`) }
+}
+
+/** What the grammar refused, and what the schema does not know. A key that was meant, and is not set, is added to `bad`. */
+function namesProblems<S extends FileSchema>(
+  checker: Checker<S>,
+  document: IniDocument,
+  file: string,
+  bad: Set<string>,
+): Problem[] {
+  const problems: Problem[] = []
+  const note = (meant: readonly string[]): void => {
+    for (const name of meant) if (!isSet(document, name)) bad.add(name)
+  }
+  for (const problem of document.problems) {
+    const { message, meant } = strayLine(checker, problem)
+    const { line, section, key } = problem
+    problems.push({ file, line, section, key, message, code: undefined })
+    note(meant)
+  }
+  for (const [name, section] of document.sections) {
+    const unknown = unknownNames(checker, file, name, section)
+    problems.push(...unknown.problems)
+    note(unknown.meant)
+  }
+  return problems
+}
+
+/** @param name `section.key` */
+function isSet(document: IniDocument, name: string): boolean {
+  const [section = '', key = ''] = name.split('.')
+  return document.sections.get(section)?.keys.has(key) === true
 }
 
 /** The keys whose values the grammar refused: they are set, and to nothing. */
@@ -152,111 +180,4 @@ function issueProblem(document: IniDocument, file: string, { path, message }: z.
   const value = document.sections.get(section)?.keys.get(key)?.values[typeof index === 'number' ? index : 0]
   const problem = keyProblem(document, file, section, key, message)
   return value === undefined ? problem : { ...problem, line: value.line }
-}
-
-/** A section or keys that the schema does not know. */
-function unknownNames<S extends FileSchema>(
-  checker: Checker<S>,
-  file: string,
-  name: string,
-  section: IniSection,
-): Problem[] {
-  const meta = checker.sections.get(name)
-  if (meta === undefined) {
-    const message = `the section is not known${unknownSectionHint(checker, name)}`
-    return [{ ...fileProblem(file, message, section.line), section: name }]
-  }
-  const problems: Problem[] = []
-  for (const [key, { line }] of section.keys) {
-    const isPath = key.startsWith('/')
-    if (isPath ? meta.pathKeys !== undefined : meta.anyKey !== undefined || meta.keys.has(key)) continue
-    const message = `the key is not known${unknownKeyHint(checker, meta, key)}`
-    problems.push({ file, line, section: name, key, message, code: undefined })
-  }
-  return problems
-}
-
-function unknownSectionHint<S extends FileSchema>(checker: Checker<S>, name: string): string {
-  const { others, families, sections } = checker
-  const [word = name, ...rest] = name.split(' ')
-  const isThere = (other: OtherFile): boolean =>
-    rest.length === 0 ? name in other.schema.shape : other.families?.includes(word) === true
-  const home = others.find(isThere)
-  if (home?.file !== undefined) return ` here; it belongs in ${home.file}`
-  const foreign = foreignHint(checker, undefined, name)
-  if (foreign !== undefined) return foreign
-  const meant = nearest(word, sections.keys())
-  const keyOf = meant === undefined ? sectionOf(sections, name) : undefined
-  if (keyOf !== undefined) return `; ${name} is a key of [${keyOf}]`
-  const isFamily = meant !== undefined && families.includes(meant)
-  return meaning(isFamily ? [meant, ...rest].join(' ') : meant, '[', ']')
-}
-
-function unknownKeyHint<S extends FileSchema>(checker: Checker<S>, meta: SectionMeta, key: string): string {
-  const home = sectionOf(checker.sections, key)
-  if (home !== undefined) return ` here; it belongs in [${home}]`
-  for (const { file, schema } of checker.others) {
-    const there = sectionOf(describeSchema(schema), key)
-    if (there !== undefined) return ` here; it belongs in [${there}]${file === undefined ? '' : ` of ${file}`}`
-  }
-  const hint = foreignHint(checker, meta, key) ?? sectionHint(checker, key)
-  if (hint !== undefined) return hint
-  const meant = nearest(key, meta.keys.keys())
-  if (meant !== undefined) return meaning(meant, '', '')
-  const slash = meta.pathKeys === undefined ? '' : `; a path begins with a slash: /${key}`
-  return meaningElsewhere(checker, key) || slash
-}
-
-/**
- * What a word of another server is here.
- *
- * @param meta the section that it was found in: keys of the same are told without it
- */
-function foreignHint<S extends FileSchema>(
-  checker: Checker<S>,
-  meta: SectionMeta | undefined,
-  word: string,
-): string | undefined {
-  const isNear = (section: string, key: string): boolean =>
-    meta?.name === section || (meta?.name === 'defaults' && meta.keys.has(key))
-  const text = foreignWord(word)?.replace(/\[(\w+)\] (\w+)/g, (told: string, section: string, key: string) =>
-    isNear(section, key) ? key : told,
-  )
-  if (text === undefined) return undefined
-  const [, section, key] = /\[(\w+)\](?: (\w+))?/.exec(text) ?? []
-  const isThere = (schema: FileSchema): boolean => {
-    const known = describeSchema(schema).get(section ?? '')
-    return known !== undefined && (key === undefined || known.keys.has(key))
-  }
-  const elsewhere =
-    section === undefined || isThere(checker.schema) ? undefined : checker.others.find(({ schema }) => isThere(schema))
-  return `; in vhostel: ${text}${elsewhere?.file === undefined ? '' : ` (in ${elsewhere.file})`}`
-}
-
-/** The name of a section in the place of a key. */
-function sectionHint<S extends FileSchema>({ sections, others }: Checker<S>, key: string): string | undefined {
-  if (sections.has(key)) return `; [${key}] is a section`
-  const home = others.find(({ schema }) => key in schema.shape)
-  return home?.file === undefined ? undefined : `; [${key}] is a section of ${home.file}`
-}
-
-/** The section in which a key is at home; not [defaults], which has those of sites. */
-function sectionOf(sections: ReadonlyMap<string, SectionMeta>, key: string): string | undefined {
-  for (const { name, keys, pathKeys } of sections.values()) {
-    if (name !== 'defaults' && (key.startsWith('/') ? pathKeys !== undefined : keys.has(key))) return name
-  }
-  return undefined
-}
-
-/** A key of another section, misspelt. */
-function meaningElsewhere<S extends FileSchema>({ sections }: Checker<S>, key: string): string {
-  const homes = new Map(
-    [...sections.values()].flatMap(({ name, keys }) => [...keys.keys()].map((each) => [each, name])),
-  )
-  const meant = nearest(key, homes.keys())
-  return meaning(meant, '', meant === undefined ? '' : ` in [${homes.get(meant)}]`)
-}
-
-function meaning(word: string | undefined, before: string, after: string): string {
-  return word === undefined ? '' : `; did you mean ${before}${word}${after}?`
 }

@@ -34,11 +34,20 @@ export interface IniSection {
   keys: Map<string, IniKey>
 }
 
-interface IniProblem {
+export interface IniProblem {
   line: number
   section: string | undefined
   key: string | undefined
   message: string
+  stray?: StrayLine | undefined
+}
+
+/** A line that is no `key = value`, and begins with a word as other servers' lines do: `root /var/www;`. */
+export interface StrayLine {
+  line: string
+  word: string
+  /** What follows the word, without the `;` at its end. */
+  value: string
 }
 
 export interface IniDocument {
@@ -130,7 +139,7 @@ class IniReader {
       this.#section = 'skipped'
       return this.#problem(line, undefined, undefined, `take the blanks in front of ${quote(raw.trim())} away`)
     }
-    this.#problem(line, section, undefined, strayLine(raw, equals))
+    this.#problem(line, section, undefined, strayFault(raw, equals), readStray(raw.trim()))
   }
 
   #readKey(name: string, bracketed: boolean, raw: string, line: number): void {
@@ -163,13 +172,19 @@ class IniReader {
     entry.values.push({ text: value.text, quoted: value.quoted, line })
   }
 
-  #problem(line: number, section: string | undefined, key: string | undefined, message: string): void {
-    this.document.problems.push({ line, section, key, message })
+  #problem(
+    line: number,
+    section: string | undefined,
+    key: string | undefined,
+    message: string,
+    stray?: StrayLine,
+  ): void {
+    this.document.problems.push({ line, section, key, message, stray })
   }
 }
 
 /** Why a line that is neither header, key nor comment cannot stand there. */
-function strayLine(raw: string, equals: number): string {
+function strayFault(raw: string, equals: number): string {
   const found = quote(raw.trim())
   const [, word, value] = /^\s*([A-Za-z0-9_][\w.-]*)\s*:\s+(\S.*)$/.exec(raw) ?? []
   if (word !== undefined && value !== undefined)
@@ -180,6 +195,11 @@ function strayLine(raw: string, equals: number): string {
   }
   const key = quote(raw.slice(0, equals).trim())
   return `${key} cannot be a key: a key is made of letters, digits, "_", "-" and ".", without quotes or blanks`
+}
+
+function readStray(line: string): StrayLine | undefined {
+  const [, word, value] = /^([A-Za-z][\w-]*):?\s+(\S.*)$/.exec(line) ?? []
+  return word === undefined || value === undefined ? undefined : { line, word, value: value.replace(/\s*;$/, '') }
 }
 
 /** Why a key cannot be set here, once more or as a list. */

@@ -14,7 +14,7 @@ import type { DomainPattern } from './domains.ts'
 import { exactHosts } from './domains.ts'
 import { quote } from './problems.ts'
 import type { SiteBeingRead } from './site-reading.ts'
-import { addProblem, pathOf, readFileOf } from './site-reading.ts'
+import { addProblem, isMeant, pathOf, readFileOf } from './site-reading.ts'
 
 /**
  * Reads and checks the pair; problems and warnings are added to the site's.
@@ -24,10 +24,9 @@ import { addProblem, pathOf, readFileOf } from './site-reading.ts'
 export function readCertificate(site: SiteBeingRead, domains: readonly DomainPattern[]): KeyPair | undefined {
   const { certificate, key } = site.checked.value.site
   if (certificate === undefined && key === undefined) return undefined
-  if (certificate === undefined)
-    return void addProblem(site, 'site', 'certificate', 'is missing: key has no use without')
-  if (key === undefined) {
-    return void addProblem(site, 'site', 'key', 'is missing: name the file with the private key of the certificate')
+  if (certificate === undefined || key === undefined) {
+    const missing = certificate === undefined ? 'certificate' : 'key'
+    return isMeant(site, 'site', missing) ? undefined : void addProblem(site, 'site', missing, MISSING[missing])
   }
   const cert = readFileOf(site, 'site', 'certificate', pathOf(site, certificate))
   const secret = readFileOf(site, 'site', 'key', pathOf(site, key))
@@ -46,6 +45,11 @@ export function readCertificate(site: SiteBeingRead, domains: readonly DomainPat
   }
   return pair
 }
+
+const MISSING = {
+  certificate: 'is missing: key has no use without',
+  key: 'is missing: name the file with the private key of the certificate',
+} as const
 
 /** The good pair that was read last: where all sites have one certificate, they share it, and what is made of it. */
 let lastPair: KeyPair | undefined

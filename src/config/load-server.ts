@@ -196,7 +196,9 @@ function checkPaths(read: FileRead<typeof serverSchema>, config: ServerConfig): 
     problems.push(problem('listen', 'is empty: name at least one address, or take the line away'))
   }
   const fault = frontFault(config.front)
-  if (fault !== undefined) problems.push(problem('proxy_protocol', fault))
+  if (fault !== undefined && !read.checked.isBad('server', 'trusted_proxies')) {
+    problems.push(problem('proxy_protocol', fault))
+  }
   const bytes = Buffer.byteLength(config.run)
   if (bytes > MAX_RUN_PATH_BYTES) {
     const cure = `at most ${MAX_RUN_PATH_BYTES}, because the path of a socket in it may have ${MAX_SOCKET_PATH_BYTES}`

@@ -13,7 +13,7 @@ import { isPathPrefix } from './path-prefix.ts'
 import { quote } from './problems.ts'
 import { optional, optionalList, section, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
-import { addProblem, isWritten, pathOf, refuseKeys } from './site-reading.ts'
+import { addProblem, isMeant, isWritten, pathOf, refuseKeys } from './site-reading.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
 import type { Read } from './units.ts'
 import { choice, flag, integer, listType } from './units.ts'
@@ -185,10 +185,10 @@ const OF_MODULES = ['args', 'type', 'http_port', 'watch']
 export function kindOf(site: SiteBeingRead): SiteConfig['kind'] {
   const { kind, module } = site.checked.value.site
   if (kind !== undefined) return kind
-  if (isWritten(site, 'site', 'module')) return 'module'
-  if (isWritten(site, 'site', 'command')) return 'command'
-  if (isWritten(site, 'site', 'upstream')) return 'proxy'
-  if (isWritten(site, 'redirect', 'to')) return 'redirect'
+  if (isMeant(site, 'site', 'module')) return 'module'
+  if (isMeant(site, 'site', 'command')) return 'command'
+  if (isMeant(site, 'site', 'upstream')) return 'proxy'
+  if (isMeant(site, 'redirect', 'to')) return 'redirect'
   return module === undefined ? 'static' : 'module'
 }
 
@@ -205,7 +205,7 @@ export function checkBackend(site: SiteBeingRead, kind: SiteConfig['kind']): Sit
   checkAnswerer(site, kind, upstream.length > 0, command !== undefined)
   const upstreams = kind === 'proxy' ? absolute(site, upstream) : []
   const { proxy } = site.checked.value
-  if (proxy.paths.length === 0 && isWritten(site, 'proxy', 'strip_path')) {
+  if (proxy.paths.length === 0 && isWritten(site, 'proxy', 'strip_path') && !site.checked.isBad('proxy', 'paths')) {
     addProblem(site, 'proxy', 'strip_path', 'has no use without paths: name there what is to be taken off')
   }
   const hasTls = upstreams.some((one) => one.kind === 'tcp' && one.isTls)
@@ -227,7 +227,7 @@ function checkAnswerer(
     const cure = 'kind = proxy needs to know who answers (such as upstream = http://127.0.0.1:8000)'
     addProblem(site, 'site', 'upstream', `${isWritten(site, 'site', 'upstream') ? 'is empty' : 'is missing'}: ${cure}`)
   }
-  if (kind === 'command' && !hasCommand && !isWritten(site, 'site', 'command')) {
+  if (kind === 'command' && !hasCommand && !isMeant(site, 'site', 'command')) {
     const cure = 'kind = command needs the program to run (such as command = gunicorn -b unix:$SOCKET app:application)'
     addProblem(site, 'site', 'command', `is missing: ${cure}`)
   }

@@ -69,6 +69,11 @@ export function isWritten({ document }: SiteBeingRead, section: string, key: str
   return document.sections.get(section)?.keys.has(key) === true
 }
 
+/** Whether a key stands in the site's own file, if only under a name that is not quite its own. */
+export function isMeant(site: SiteBeingRead, section: string, key: string): boolean {
+  return isWritten(site, section, key) || site.checked.isBad(section, key)
+}
+
 /** A path that the site's file names, absolute: a relative one starts at the folder of the file, where that really is. */
 export function pathOf({ realFile }: SiteBeingRead, written: string): string {
   return resolve(dirname(realFile), written)

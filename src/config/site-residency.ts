@@ -10,7 +10,7 @@ import { readIdentity } from './identity.ts'
 import { duration, percent } from './measures.ts'
 import { quote } from './problems.ts'
 import type { SiteBeingRead, SiteSurroundings } from './site-reading.ts'
-import { addProblem, isWritten, refuseKeys } from './site-reading.ts'
+import { addProblem, isMeant, isWritten, refuseKeys } from './site-reading.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
 import { nearest } from './suggest.ts'
 
@@ -44,7 +44,7 @@ export function checkResidency(
 function checkIdentity(site: SiteBeingRead, isAlone: boolean): Identity | undefined {
   const { user, group } = site.checked.value.site
   if (user === undefined) {
-    if (group !== undefined && isWritten(site, 'site', 'group')) {
+    if (group !== undefined && isWritten(site, 'site', 'group') && !isMeant(site, 'site', 'user')) {
       addProblem(site, 'site', 'group', 'has no use without user: name the user too')
     }
     return undefined

@@ -160,3 +160,16 @@ test('proxy_protocol needs to know who may send it', (t) => {
     ],
   )
 })
+
+test('proxies that are named wrongly are not said to be missing besides', (t) => {
+  const folder = configFolder(t, {
+    'vhostel.ini': '[server]\nproxy_protocol = yes\ntrusted_proxies = balancer\n',
+  })
+
+  const { problems } = loadServer(folder.path('vhostel.ini'))
+
+  assert.deepEqual(
+    problems.map(({ key }) => key),
+    ['trusted_proxies'],
+  )
+})

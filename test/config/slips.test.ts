@@ -76,6 +76,82 @@ for (const [what, text, expected] of [
       ':5: [site2]: the section is not known; did you mean [site]?',
     ],
   ],
+  [
+    'misspelt keys that a site cannot be without',
+    '[site]\ndomain = a.test\nrot = ../public\n',
+    [
+      ':2: [site] domain: the key is not known; did you mean domains?',
+      ':3: [site] rot: the key is not known; did you mean root?',
+    ],
+  ],
+  [
+    'a misspelt section',
+    '[SITE]\nDomains = a.test\nroot = ../public\n',
+    [':1: [SITE]: the section is not known; did you mean [site]?'],
+  ],
+  [
+    'a key in the wrong section',
+    '[site]\nroot = ../public\n[limits]\ndomains = a.test\n',
+    [':4: [limits] domains: the key is not known here; it belongs in [site]'],
+  ],
+  [
+    'a misspelt key that tells the kind',
+    '[site]\ndomains = a.test\nupstrem = http://127.0.0.1:3000\n',
+    [':3: [site] upstrem: the key is not known; did you mean upstream?'],
+  ],
+  [
+    'a misspelt command, and strip_path for misspelt paths',
+    '[site]\ndomains = a.test\ncomand = app\nroot = ../public\n[proxy]\npath = /api\nstrip_path = yes\n',
+    [
+      ':3: [site] comand: the key is not known; did you mean command?',
+      ':6: [proxy] path: the key is not known; did you mean paths?',
+    ],
+  ],
+  [
+    'a misspelt target of a redirect',
+    '[site]\ndomains = a.test\n[redirect]\ntoo = b.test\n',
+    [':4: [redirect] too: the key is not known; did you mean to?'],
+  ],
+  [
+    'half a certificate under the name that another server has for it',
+    `${STATIC}cert = a.pem\nkey = b.pem\n`,
+    [':4: [site] cert: the key is not known; in vhostel: certificate'],
+  ],
+  [
+    'the other half, misspelt',
+    `${STATIC}certificate = a.pem\nkeys = b.pem\n`,
+    [':5: [site] keys: the key is not known; did you mean key?'],
+  ],
+  [
+    'a misspelt user, with a group',
+    `${STATIC.replace('root', 'command = app\nroot')}usr = www-data\ngroup = www-data\n`,
+    [':5: [site] usr: the key is not known; did you mean user?'],
+  ],
+  [
+    'lines of nginx',
+    '[site]\nserver_name a.test;\nlisten 80;\nroot /var/www;\nproxy_pass http://127.0.0.1:3000;\nreturn 301 https://b.test/?a=b;\nlocation / {\n',
+    [
+      ':2: [site]: "server_name a.test;" has no "=" behind server_name, and the key is not known; in vhostel: domains',
+      ':3: [site]: "listen 80;" has no "=" behind listen, and the key is not known here; it belongs in [server] of vhostel.ini',
+      ':4: [site]: "root /var/www;" has no "=" behind root: write "root = /var/www"',
+      ':5: [site]: "proxy_pass http://127.0.0.1:3000;" has no "=" behind proxy_pass, and the key is not known; in vhostel: upstream',
+      ':6: [site]: "return 301 https://b.test/?a=b;" has no "=" behind return, and the key is not known; in vhostel: [redirect] to, or canonical for one name of several',
+      ':7: [site]: "location / {" has no "=" behind location, and the key is not known; in vhostel: root, or [static] /path = folder for files at a path',
+    ],
+  ],
+  [
+    'keys without an =, and a colon for one of ours',
+    '[site]\ndomains a.test b.test\nroot: ../public\n',
+    [
+      ':2: [site]: "domains a.test b.test" has no "=" behind domains: write "domains = a.test b.test"',
+      ':3: [site]: "root: ../public" has no "=" behind root: write "root = ../public"',
+    ],
+  ],
+  [
+    'a word of nginx among names that are free',
+    `${STATIC}[headers]\nadd_header X-A b;\n`,
+    [/^:5: \[headers\]: "add_header X-A b;" has no "=": a line is/],
+  ],
   ['what is no INI file', 'server {\n  listen 80;\n}\n', [/^:1: "server \{" has no "="/, /^:2: /, /^:3: /]],
 ] as const) {
   test(`${what}: told once, with the cure`, (t) => {
