@@ -5,7 +5,7 @@
 import { stat } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { WatchLog } from './folder-watch.ts'
-import { FolderWatch } from './folder-watch.ts'
+import { FolderWatch, WATCH_TROUBLE } from './folder-watch.ts'
 import type { SettleLimits, Settler } from './settle.ts'
 import { createSettler, SETTLE_LIMITS } from './settle.ts'
 import type { WatchedPaths } from './watched-paths.ts'
@@ -38,6 +38,7 @@ export class CodeWatch implements AsyncDisposable {
   readonly #onChange: (site: string) => void
   readonly #settle: SettleLimits
   readonly #folders: FolderWatch
+  readonly #log: WatchLog
   #isUpdateDue = false
 
   /**
@@ -48,6 +49,7 @@ export class CodeWatch implements AsyncDisposable {
   constructor(onChange: (site: string) => void, log: WatchLog, options: CodeWatchOptions = {}) {
     this.#onChange = onChange
     this.#settle = options.settle ?? SETTLE_LIMITS
+    this.#log = log
     this.#folders = new FolderWatch({
       onEvent: (path) => this.#touch(path),
       isWanted: (path) => this.#sitesByFile.has(path),
@@ -77,7 +79,7 @@ export class CodeWatch implements AsyncDisposable {
       this.#remember(site, files, settler)
       const known = new Set(before?.paths.files)
       const fresh = [...(this.#sites.get(site)?.paths.files ?? [])].filter((file) => !known.has(file))
-      void this.#catchUp(site, fresh, settler, loadedAt)
+      this.#catchUp(site, fresh, settler, loadedAt).catch((error: unknown) => this.#warn(error))
     }
     if (this.#isUpdateDue) return
     this.#isUpdateDue = true
@@ -150,7 +152,15 @@ export class CodeWatch implements AsyncDisposable {
     for (const { paths } of this.#sites.values()) {
       for (const folder of paths.folders) (folder.includes('/node_modules/') ? packages : own).add(folder)
     }
-    this.#folders.setFolders([...own, ...packages])
+    try {
+      this.#folders.setFolders([...own, ...packages])
+    } catch (error) {
+      this.#warn(error)
+    }
+  }
+
+  #warn(error: unknown): void {
+    this.#log.warn({ err: error }, WATCH_TROUBLE)
   }
 }
 

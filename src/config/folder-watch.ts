@@ -43,6 +43,9 @@ const EXHAUSTED: Record<string, string> = {
   ENOSPC: 'fs.inotify.max_user_watches (sysctl)',
   EMFILE: 'fs.inotify.max_user_instances (sysctl), or the limit of open files',
 }
+/** What goes wrong with watching costs the change its promptness, and nothing else. */
+export const WATCH_TROUBLE =
+  'watching files has a problem: changes of the configuration may be seen a minute late, of code only by vhostel reload'
 const NOT_WATCHED =
   'the kernel watches no more files: changes of the configuration are seen within a minute, of code by vhostel reload'
 
@@ -196,7 +199,7 @@ export class FolderWatch {
       this.#saidExhausted = true
       return
     }
-    this.#options.log.warn({ err: error }, 'watching files has a problem: changes may be seen only at the next rescan')
+    this.#options.log.warn({ err: error }, WATCH_TROUBLE)
   }
 }
 

@@ -3,10 +3,10 @@
  * reading (read-sites.ts), never from the event. A slow rescan catches what the kernel loses.
  *
  * Invariant: after the last change the configuration is read at least once more, within `SETTLE_LIMITS` where the kernel
- * reports it, else within the rescan's time.
+ * reports it, else within the rescan's time, also where something goes wrong with watching.
  */
 import type { WatchLog } from './folder-watch.ts'
-import { FolderWatch } from './folder-watch.ts'
+import { FolderWatch, WATCH_TROUBLE } from './folder-watch.ts'
 import type { SettleLimits } from './settle.ts'
 import { createSettler, SETTLE_LIMITS } from './settle.ts'
 import type { WatchedPaths } from './watched-paths.ts'
@@ -22,7 +22,7 @@ export interface SiteWatchOptions {
 export interface SiteWatch extends AsyncDisposable {
   /** Resolves once everything is watched; with ten thousand sites that takes seconds, and the server need not wait. */
   readonly ready: Promise<void>
-  /** Asks for the paths again. Call it after each reading: links may lead elsewhere, sites may have come. */
+  /** Asks for the paths again. Call it after each reading: links may lead elsewhere, sites may have come. Never throws. */
   update(): void
   close(): Promise<void>
 }
@@ -53,16 +53,23 @@ export function watchSites(
     log,
   })
   let lookAgain: NodeJS.Timeout | undefined
+  const warn = (error: unknown): void => log.warn({ err: error }, WATCH_TROUBLE)
   const update = (): boolean => {
-    const now = paths()
-    files = now.files
-    return folders.setFolders(now.folders)
+    try {
+      const now = paths()
+      files = now.files
+      return folders.setFolders(now.folders)
+    } catch (error) {
+      // Whoever has read the files has still to put them in service.
+      warn(error)
+      return false
+    }
   }
   const rescan = setInterval(onDirty, rescanMs)
   rescan.unref()
   update()
   // What changed between the first reading and the moment from which on everything is watched.
-  void folders.ready.then(settler.touch)
+  folders.ready.then(settler.touch).catch(warn)
   const close = async (): Promise<void> => {
     clearInterval(rescan)
     clearTimeout(lookAgain)

@@ -66,6 +66,25 @@ test('a change in a file of a site is reported for that site, and for every othe
   await until('blog', 'shop')
 })
 
+test('a fault in watching is told, and ends nothing', async (t) => {
+  const folder = code(t)
+  const told: unknown[] = []
+  const log = {
+    // The first thing to say is that there are too many folders.
+    warn: ({ err }: { err?: Error }) => {
+      if (err === undefined) throw new Error('the disk is full')
+      told.push(err.message)
+    },
+  }
+  const watch = new CodeWatch(() => {}, log, { maxFolders: 1 })
+  t.after(() => watch.close())
+
+  watch.set('blog', [folder.path('blog/server.js'), folder.path('blog/lib/a.js')])
+  await watch.whenReady()
+
+  assert.deepEqual(told, ['the disk is full'])
+})
+
 test('what a site writes beside its code is not reported', async (t) => {
   const folder = code(t)
   const { watch, until, reported } = watched(t)

@@ -356,6 +356,25 @@ test('a rescan finds what the kernel did not report', async (t) => {
   await config.until(() => config.readings > readings + 3)
 })
 
+test('where it cannot be said what to watch, that is in the log, and rescans go on', async (t) => {
+  const warnings: string[] = []
+  const dirty = Promise.withResolvers<void>()
+  const log = { warn: ({ err }: { err?: Error }) => void warnings.push(err?.message ?? '') }
+  const paths = (): never => {
+    throw new Error('no paths today')
+  }
+  const watch = watchSites(paths, dirty.resolve, log, { rescanMs: 20 })
+  t.after(() => watch.close())
+  // Rescans keep no process up.
+  const late = setTimeout(() => dirty.reject(new Error('no rescan')), DEADLINE_MS)
+  t.after(() => clearTimeout(late))
+
+  watch.update()
+  await dirty.promise
+
+  assert.deepEqual(warnings, ['no paths today', 'no paths today'])
+})
+
 test('after the end nothing is read', async (t) => {
   const folder = configFolder(t, { 'sites-enabled/x.ini': A })
   const config = await live(t, folder, { rescanMs: 5 })
