@@ -1,6 +1,6 @@
 /**
  * `vhostel enable SITE`: makes the link, waits until the running server has read it and loaded the site, and says what is
- * live now or what is wrong.
+ * live now or what is wrong; and what it waits for, where that takes long.
  */
 import type { Command } from 'commander'
 import { adminClient, ifRunning } from '../admin/client.ts'
@@ -22,6 +22,7 @@ import {
 } from './site-links.ts'
 import type { ListedSite } from './site-table.ts'
 import { addresses, isFaulty, problemLines, stateText } from './site-table.ts'
+import { patiently, reasonToWait } from './waiting.ts'
 
 /** Adds `vhostel enable` to the program. */
 export function addEnable(program: Command): void {
@@ -83,7 +84,8 @@ async function outcomeOf(
   name: string,
   settings: ServerConfig,
 ): Promise<{ running: boolean; site: ListedSite | undefined }> {
-  const report = await ifRunning(adminClient(settings.run).reload(name))
+  const client = adminClient(settings.run)
+  const report = await patiently(ifRunning(client.reload(name)), () => reasonToWait(name, settings, client))
   const sites: ListedSite[] = report?.sites ?? sitesOf(await readFiles(settings))
   return { running: report !== undefined, site: sites.find((one) => one.name === name) }
 }

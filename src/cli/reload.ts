@@ -6,12 +6,14 @@ import type { Command } from 'commander'
 import { adminClient } from '../admin/client.ts'
 import type { ReloadReport } from '../admin/reports.ts'
 import { counted } from '../advice/words.ts'
+import type { ServerConfig } from '../config/server-schema.ts'
 import { settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
 import { complain, paint, print, printJson } from './output.ts'
 import { siteNameOf } from './site-links.ts'
 import { isFaulty, problemLines, stateText } from './site-table.ts'
 import { restartLines } from './status-text.ts'
+import { patiently, reasonToWait } from './waiting.ts'
 
 /** Adds `vhostel reload` to the program. */
 export function addReload(program: Command): void {
@@ -22,12 +24,18 @@ export function addReload(program: Command): void {
     .option('--json', 'print the outcome for each site as JSON')
     .addHelpText('after', HELP)
     .action(async (site: string | undefined, options: { json?: boolean }, command: Command) => {
-      const client = adminClient(settingsOf(command).run)
-      const report = await client.reload(site === undefined ? undefined : siteNameOf(site))
+      const report = await reload(site === undefined ? undefined : siteNameOf(site), settingsOf(command))
       if (options.json) printJson(report)
       else show(report)
       process.exitCode = report.problems.length > 0 || report.sites.some(isFaulty) ? EXIT.wrong : EXIT.ok
     })
+}
+
+function reload(site: string | undefined, settings: ServerConfig): Promise<ReloadReport> {
+  const client = adminClient(settings.run)
+  return patiently(client.reload(site), async () =>
+    site === undefined ? 'waiting for the sites in use to load again' : await reasonToWait(site, settings, client),
+  )
 }
 
 function show({ sites, problems, awaitsRestart }: ReloadReport): void {

@@ -60,6 +60,21 @@ test('a site whose file or code is wrong is told with the place, and its link st
   assert.ok(lstatSync(linkOf(box.dir)).isSymbolicLink())
 })
 
+test('while a module loads for long, that is said on standard error, and what came of it at the end', async (t) => {
+  const box = await startWithApp(t, `${INI}[limits]\nstart_timeout = 3s\n`, 'export const nothing = 1')
+
+  const enable = await vhostel(['enable', 'app', '--json', '--config', box.dir])
+  const reload = await vhostel(['reload', 'app', '--config', box.dir])
+
+  const wait = "app: waiting for its module to load; [limits] start_timeout is 3s. 'vhostel status app' shows more\n"
+  const end = /did not call listen\(\) within 3000 ms \(\[limits\] start_timeout\), and it exports no handler/
+  assert.deepEqual([enable.code, enable.stderr], [1, wait])
+  assert.match(JSON.parse(enable.stdout).site.problems[0], end)
+  assert.equal(reload.code, 1)
+  assert.ok(reload.stderr.startsWith(wait), reload.stderr)
+  assert.match(reload.stderr, end)
+})
+
 test('with no server running that is said in one line, and the files are checked all the same', async (t) => {
   const dir = makeConfig(t, {})
   writeFileSync(join(makeFolders(dir), 'app.ini'), staticIni('app.test'))
