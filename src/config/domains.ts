@@ -8,6 +8,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { domainToASCII, domainToUnicode } from 'node:url'
 import { compileHostRegex } from './host-regex.ts'
+import { quote } from './problems.ts'
 
 /** One rule by which hosts belong to a site; `source` is the text as written in the INI file. */
 export type DomainPattern =
@@ -64,14 +65,14 @@ export function parseDomain(text: string): { patterns: DomainPattern[] } | { pro
 function parseRegex(source: string): { patterns: DomainPattern[] } | { problem: string } {
   const compiled = compileHostRegex(source.slice(1))
   if ('problem' in compiled)
-    return { problem: `"${source}" cannot be used as a regular expression: ${compiled.problem}` }
+    return { problem: `${quote(source)} cannot be used as a regular expression: ${compiled.problem}` }
   return { patterns: [{ kind: 'regex', regex: compiled.regex, source }] }
 }
 
 function parseAddress(source: string): { patterns: DomainPattern[] } | { problem: string } {
   const host = source.endsWith(']') ? normaliseHost(source) : undefined
   if (host === undefined)
-    return { problem: `"${source}" is not an IPv6 address in brackets without a port (such as [::1])` }
+    return { problem: `${quote(source)} is not an IPv6 address in brackets without a port (such as [::1])` }
   return { patterns: [{ kind: 'exact', host, source }] }
 }
 
@@ -85,7 +86,7 @@ function withName(
   const host = normaliseHost(name)
   const reason = spellingFault(name) ?? nameFault(name, host, source === name, part)
   if (reason !== undefined || host === undefined)
-    return { problem: `"${source}" is not a domain: ${reason} ${EXAMPLES}` }
+    return { problem: `${quote(source)} is not a domain: ${reason} ${EXAMPLES}` }
   return { patterns: make(host) }
 }
 

@@ -40,6 +40,7 @@ function textFault(pattern: string): string | undefined {
   if (pattern === '') return 'it is empty and would match every host'
   if (pattern.length > MAX_PATTERN_LENGTH) return `it is longer than ${MAX_PATTERN_LENGTH} characters`
   if (/\s/.test(pattern)) return 'a host has no blanks; several domains are separated by commas or by line ends'
+  if (/\p{Cc}/u.test(pattern)) return 'a host has no control characters'
   if (/[^\0-\x7f]/.test(pattern)) return 'hosts are compared in their ASCII form: write the xn--… form of the name'
   return undefined
 }

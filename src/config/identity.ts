@@ -26,6 +26,9 @@ interface Entry {
   shell: string | undefined
 }
 
+/** Node starts no process for a higher one. Directory services give out numbers of ten digits. */
+const MAX_ID = 2_147_483_647
+
 /** Who is meant, or why nobody can be, and which of the two keys is wrong. */
 export type IdentityRead = { value: Identity } | { problem: string; key: 'user' | 'group' }
 
@@ -74,18 +77,22 @@ export function environmentAs<V extends string | undefined>(
 
 function find(file: string, name: string, what: string): Read<Entry> {
   const entries = entriesOf(file)
-  const entry = entries.find((one) => one.name === name)
-  if (entry !== undefined) return { value: entry }
-  if (/^\d{1,9}$/.test(name)) {
-    const id = Number(name)
-    return { value: entries.find((one) => one.id === id) ?? { name, id, gid: id, home: undefined, shell: undefined } }
-  }
+  const entry = entries.find((one) => one.name === name) ?? entryOf(name, entries)
+  if (entry !== undefined && entry.id <= MAX_ID) return { value: entry }
+  if (entry !== undefined) return { problem: `${quote(name)} is no ${what}: the highest number is ${MAX_ID}` }
   const meant = nearest(
     name,
     entries.map((one) => one.name),
   )
   const hint = meant === undefined ? '; write a number for one that is not in that file' : `; did you mean ${meant}?`
   return { problem: `there is no ${what} ${quote(name)} in ${file}${hint}` }
+}
+
+/** @param id in digits: also of one whom the file does not have */
+function entryOf(id: string, entries: readonly Entry[]): Entry | undefined {
+  if (!isNumber(id)) return undefined
+  const unknown = { name: id, id: Number(id), gid: Number(id), home: undefined, shell: undefined }
+  return entries.find((one) => one.id === unknown.id) ?? unknown
 }
 
 function isNumber(text: string | undefined): text is string {

@@ -68,7 +68,7 @@ export function loadSite(file: string, server: SiteSurroundings, env: NodeJS.Pro
   // What is written where a link leads to changes the outcome as well: the certificate behind live/.
   load.linkTargets.push(...load.dependencies.flatMap((path) => linkTargets(path)))
   checkName(load)
-  load.problems = inLineOrder(load.problems)
+  load.problems = inLineOrder(load.problems, file)
   return load
 }
 

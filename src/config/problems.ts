@@ -27,7 +27,7 @@ export function fileProblem(file: string, message: string, line?: number): Probl
 }
 
 /**
- * One line for a person, such as
+ * One line for a person, without control characters, such as
  * `sites-enabled/blog.ini:7: [limits] timeout: "30x" is not a duration (such as 500ms, 30s, 5m)`.
  *
  * @param dir folder of vhostel.ini: files below it are shown relative to it, others by their whole path
@@ -37,7 +37,7 @@ export function renderProblem(problem: Problem, dir: string): string {
   const section = problem.section === undefined ? '' : ` [${cut(problem.section)}]`
   const key = problem.key === undefined ? '' : ` ${cut(problem.key)}`
   const subject = section + key === '' ? '' : `${section}${key}:`
-  return `${shownPath(problem.file, dir)}${place}:${subject} ${problem.message}`
+  return plain(`${shownPath(problem.file, dir)}${place}:${subject} ${problem.message}`)
 }
 
 /** All problems, one a line, in the order given. */
@@ -51,9 +51,14 @@ export function shownPath(path: string, dir: string): string {
   return short === '' || short.startsWith('..') || isAbsolute(short) ? path : short
 }
 
-/** Sorts the problems of one file by line, those of the whole file first, and cuts the list at the limit. */
-export function inLineOrder(problems: Problem[]): Problem[] {
-  const sorted = problems.toSorted((a, b) => (a.line ?? 0) - (b.line ?? 0))
+/**
+ * Sorts problems by line, those of the whole file first, and cuts the list at the limit.
+ *
+ * @param file the one that it is about: its problems come before those of files that it names
+ */
+export function inLineOrder(problems: Problem[], file?: string): Problem[] {
+  const isOther = (problem: Problem): number => (file === undefined || problem.file === file ? 0 : 1)
+  const sorted = problems.toSorted((a, b) => isOther(a) - isOther(b) || (a.line ?? 0) - (b.line ?? 0))
   const last = sorted[MAX_PROBLEMS_PER_FILE - 1]
   if (last === undefined || sorted.length === MAX_PROBLEMS_PER_FILE) return sorted
   const left = sorted.length - MAX_PROBLEMS_PER_FILE + 1
@@ -66,6 +71,10 @@ function cut(text: string): string {
 
 /** The text in quotes for a message: cut where it is long, and without control characters, which a terminal would obey. */
 export function quote(text: string): string {
-  const plain = cut(text).replace(/\p{Cc}/gu, '?')
-  return plain.includes('"') ? `'${plain}'` : `"${plain}"`
+  const shown = plain(cut(text))
+  return shown.includes('"') ? `'${shown}'` : `"${shown}"`
+}
+
+function plain(text: string): string {
+  return text.replace(/\p{Cc}/gu, '?')
 }

@@ -204,6 +204,30 @@ test('memory has a least, and a process cannot have more than all of them', (t) 
   ])
 })
 
+test('a user or a group may have any number that a process can have', {
+  skip: process.getuid?.() !== 0 && 'needs root',
+}, (t) => {
+  const pool = (user: string): string => `user = ${user}\ngroup = ${user}\n`
+  const folder = configFolder(t, {
+    'vhostel.ini': `[pool]\n${pool('1234567890')}[pool last]\n${pool('2147483647')}`,
+  })
+  const beyond = configFolder(t, { 'vhostel.ini': `[pool]\n${pool('2147483648')}[pool b]\n${pool('99999999999')}` })
+
+  const { pools } = folder.server()
+
+  assert.deepEqual(
+    pools.map(({ identity }) => identity),
+    [
+      { uid: 1234567890, gid: 1234567890 },
+      { uid: 2147483647, gid: 2147483647 },
+    ],
+  )
+  assert.deepEqual(serverProblems(beyond), [
+    'vhostel.ini:2: [pool] user: "2147483648" is no user: the highest number is 2147483647',
+    'vhostel.ini:5: [pool b] user: "99999999999" is no user: the highest number is 2147483647',
+  ])
+})
+
 test('a server that is not started as root can only stay who it is', {
   skip: process.getuid?.() !== 0 && 'needs root',
 }, () => {

@@ -57,6 +57,15 @@ for (const [what, text, expected] of [
     ],
   ],
   [
+    'characters that a terminal would obey, and a name without an end',
+    `[site]\ndomains = a\u001b[31m.test, ~^\u001b$, ${LONG}\nroot = ../public\n`,
+    [
+      /^:2: \[site\] domains: "a\?\[31m\.test" is not a domain: a name has labels/,
+      ':2: [site] domains: "~^?$" cannot be used as a regular expression: a host has no control characters',
+      /^:2: \[site\] domains: "x{79}…" is not a domain: /,
+    ],
+  ],
+  [
     'a variable in front of a program',
     '[site]\ndomains = a.test\nroot = ../app\ncommand = PORT=3000 node server.js\n',
     [
@@ -169,6 +178,32 @@ for (const [what, text, expected] of [
     }
   })
 }
+
+test('what is wrong in a file that is named comes after what is wrong in the file that names it', (t) => {
+  const folder = configFolder(t, {
+    'sites-enabled/a.ini': `${STATIC}[door]\nauth = ../passwords\nrate = often\n`,
+    passwords: 'ada:secret\n',
+  })
+
+  const { problems } = loadSite(folder.path('sites-enabled/a.ini'), folder.server())
+
+  assert.deepEqual(
+    problems.map(({ file, line }) => [file, line]),
+    [
+      [folder.path('sites-enabled/a.ini'), 6],
+      [folder.path('passwords'), 1],
+    ],
+  )
+})
+
+test('a file whose name a terminal would obey is told without', (t) => {
+  const folder = configFolder(t, { 'sites-enabled/a\u001b[2Jb.ini': STATIC })
+
+  const { problems } = loadSite(folder.path('sites-enabled/a\u001b[2Jb.ini'), folder.server())
+
+  const told = problems.map((one) => renderProblem(one, folder.dir))
+  assert.match(told.join('\n'), /^sites-enabled\/a\?\[2Jb\.ini: "a\?\[2Jb" cannot be the name of a site: /)
+})
 
 for (const [what, text] of [
   ['CRLF', '[site]\r\ndomains = a.test\r\nroot = ../public\r\n'],
