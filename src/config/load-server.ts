@@ -1,7 +1,7 @@
 /**
  * vhostel.ini, and logging.ini beside it, to a ServerConfig, or every problem of both at once.
  */
-import { existsSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { z } from 'zod'
 import { MAX_SOCKET_PATH_BYTES } from '../core/socket-path.ts'
@@ -16,6 +16,7 @@ import type { ListenAddress } from './listen.ts'
 import { boundTogether, coveredBy, formatListenAddress } from './listen.ts'
 import type { PoolsRead } from './load-pools.ts'
 import { readPools, splitPools } from './load-pools.ts'
+import { isFile, ownFolderFault } from './own-folders.ts'
 import type { Problem } from './problems.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
 import { acmeConfig, caFileFault, loneEabKey } from './server-acme.ts'
@@ -204,26 +205,24 @@ function checkPaths(read: FileRead<typeof serverSchema>, config: ServerConfig): 
     const cure = `at most ${MAX_RUN_PATH_BYTES}, because the path of a socket in it may have ${MAX_SOCKET_PATH_BYTES}`
     problems.push(problem('run', `the path ${quote(config.run)} has ${bytes} bytes: ${cure}`))
   }
+  const ofAcme = (key: string, message: string) => keyProblem(read.document, read.file, 'acme', key, message)
   const caFile = caFileFault(config.acme)
-  if (caFile !== undefined) problems.push(keyProblem(read.document, read.file, 'acme', 'ca_file', caFile))
+  if (caFile !== undefined) problems.push(ofAcme('ca_file', caFile))
   const { lone, missing } = loneEabKey(read.checked.value.acme) ?? {}
   if (lone !== undefined && missing !== undefined && !read.checked.isBad('acme', missing)) {
-    problems.push(keyProblem(read.document, read.file, 'acme', lone, `has no use without ${missing}: write both`))
+    problems.push(ofAcme(lone, `has no use without ${missing}: write both`))
   }
+  const others = [config.file, config.sites]
+  const run = ownFolderFault(config.run, others)
+  if (run !== undefined) problems.push(problem('run', run))
+  const state = ownFolderFault(config.acme.state, others)
+  if (state !== undefined) problems.push(ofAcme('state', state))
   if (isFile(config.sites)) problems.push(problem('sites', `${quote(config.sites)} is a file, not a folder`))
   return problems
 }
 
 function isTakenBy(addresses: readonly ListenAddress[], address: string): boolean {
   return !address.endsWith(':0') && addresses.some((other) => formatListenAddress(other) === address)
-}
-
-function isFile(path: string): boolean {
-  try {
-    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === false
-  } catch {
-    return false // not to be looked at: read-sites.ts says why when it reads the folder
-  }
 }
 
 function listenFaults(addresses: readonly ListenAddress[], all: readonly ListenAddress[]): string[] {

@@ -208,6 +208,15 @@ export const SiteUnknown = createError<[string, string]>(
   404,
 )
 
+// ---- the run folder --------------------------------------------------------------------------------------------
+
+/** The run folder cannot be made, or is not the server's. Arguments: its path, what the system says. */
+export const RunFolderNotMade = createError<[string, string]>(
+  'VHOSTEL_RUN_FOLDER_NOT_MADE',
+  'the run folder %s cannot be made (%s); set another [server] run in vhostel.ini',
+  500,
+)
+
 // ---- logs ------------------------------------------------------------------------------------------------------
 
 /** The server's log cannot be opened. Arguments: its path, what the system says. */

@@ -13,6 +13,7 @@ import { Recorder } from '../advice/recorder.ts'
 import { CodeWatch } from '../config/code-watch.ts'
 import type { PoolConfig } from '../config/server-schema.ts'
 import { watchSites } from '../config/watch.ts'
+import { RunFolderNotMade } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { openLog } from '../core/log.ts'
 import { LogFiles } from '../core/log-files.ts'
@@ -88,7 +89,7 @@ const CLOSE_GRACE_MS = 30_000
  * Starts a server; resolves when it serves.
  *
  * @throws VHOSTEL_CONFIG_INVALID, VHOSTEL_ADDRESS_IN_USE, VHOSTEL_SOCKET_PATH_TOO_LONG, VHOSTEL_POOL_NOT_STARTED,
- *   VHOSTEL_LOG_NOT_OPENED, or what the system says; everything that was started is stopped then
+ *   VHOSTEL_LOG_NOT_OPENED, VHOSTEL_RUN_FOLDER_NOT_MADE, or what the system says; everything that was started is stopped then
  */
 export async function startServer({ configFile, env = process.env }: ServerOptions): Promise<RunningServer> {
   const inherited = InheritedSockets.take(env)
@@ -101,8 +102,7 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   )
   const errorLog = new SiteErrorLog(files, (site) => late.hosting?.logOf(site))
   const log = openLog(logSettings, files, (site, line) => errorLog.warned(site, line))
-  mkdirSync(config.run, { recursive: true, mode: 0o700 })
-  chmodSync(config.run, 0o700)
+  makeRunFolder(config.run)
   const { concurrency } = config
   const memory = openMemory(stack, config.pools, log)
   const grounds = { machine: thisMachine(), env, isKernelGuarded: memory !== undefined }
@@ -155,6 +155,16 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
 
   const running = stack.move()
   return { actions, log, reopenLogs: () => files.reopen(), close: () => running.disposeAsync() }
+}
+
+/** @throws VHOSTEL_RUN_FOLDER_NOT_MADE */
+function makeRunFolder(run: string): void {
+  try {
+    mkdirSync(run, { recursive: true, mode: 0o700 })
+    chmodSync(run, 0o700)
+  } catch (error) {
+    throw new RunFolderNotMade(run, error instanceof Error ? error.message : String(error))
+  }
 }
 
 /** Has the kernel keep the limits of the pools' memory, where it may be asked to. */

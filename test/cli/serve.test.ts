@@ -9,7 +9,7 @@ import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import type { Box, SiteFixture } from '../helpers/box.ts'
 import { COMMAND, DEADLINE_MS, makeBox, startBox } from '../helpers/box.ts'
-import { makeConfig, staticIni, vhostel } from './command.ts'
+import { makeConfig, SERVER_INI, staticIni, vhostel } from './command.ts'
 
 const HELLO = { files: { 'app.mjs': "export default () => new Response('hello')" } }
 /** Answers `/slow` once the file `gate` is there. */
@@ -113,6 +113,20 @@ test('an address in use is told in one line with the cure, exit code 1', async (
   assert.deepEqual(lines, [
     `vhostel: ${address} is in use; end the program that listens there, or change [server] listen or run`,
   ])
+})
+
+test('a run folder that cannot be made is told with the key to change, exit code 1', async (t) => {
+  const dir = makeConfig(t, { one: staticIni('one.test') }, `${SERVER_INI}run = vhostel.ini/run\n`)
+
+  const { code, stderr } = await vhostel(['serve', '--config', dir])
+
+  const lines = stderr.split('\n').filter((line) => line !== '' && !line.startsWith('{'))
+  assert.equal(code, 1)
+  assert.equal(lines.length, 1, stderr)
+  assert.match(
+    stderr,
+    /^vhostel: the run folder \S+\/vhostel\.ini\/run cannot be made \(ENOTDIR: .*\); set another \[server\] run in vhostel\.ini$/m,
+  )
 })
 
 test('a second server on one run folder is refused, and the first does not notice', async (t) => {

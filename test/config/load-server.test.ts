@@ -208,6 +208,27 @@ const FILES: [name: string, entries: Record<string, Entry>, problem: RegExp][] =
     { 'vhostel.ini': `[server]\nrun = ${'x/'.repeat(50)}\n` },
     /bytes: at most 80, because/,
   ],
+  ['a run folder that is a file', { 'vhostel.ini': '[server]\nrun = vhostel.ini\n' }, /vhostel\.ini" is a file, not a/],
+  [
+    'a run folder that holds the configuration',
+    { 'vhostel.ini': '[server]\nrun = .\n' },
+    /^vhostel\.ini:2: \[server\] run: ".*" holds other things, and vhostel would close the folder to everybody else: name one that is for it alone \(such as .*\/vhostel\)$/,
+  ],
+  [
+    'a run folder that holds the sites',
+    { 'vhostel.ini': '[server]\nsites = live/sites\nrun = live\n' },
+    /^vhostel\.ini:3: \[server\] run: ".*\/live" holds other things/,
+  ],
+  [
+    'a run folder of the system',
+    { 'vhostel.ini': '[server]\nrun = /tmp/\n' },
+    /^vhostel\.ini:2: \[server\] run: "\/tmp" holds other things, .* \(such as \/tmp\/vhostel\)$/,
+  ],
+  [
+    'a folder of the system for certificates',
+    { 'vhostel.ini': '[acme]\nstate = /var/lib\n' },
+    /^vhostel\.ini:2: \[acme\] state: "\/var\/lib" holds other things/,
+  ],
   ['a sites folder that is a file', { 'vhostel.ini': '[server]\nsites = vhostel.ini\n' }, /is a file, not a folder$/],
   ['a NUL in logging.ini', { 'logging.ini': '[log]\n\0' }, /^logging\.ini:2: has a NUL byte: it is not a text file$/],
   ['an address that is wrong, once', { 'vhostel.ini': '[server]\nlisten = x\n' }, /the port is missing/],
