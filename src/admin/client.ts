@@ -88,6 +88,7 @@ async function ask<T>(runFolder: string, asked: Question): Promise<T> {
     if (code === 'EACCES' || code === 'EPERM') throw new AdminDenied(socketPath, code)
     // The server ended in the middle of its answer.
     if (code === 'ECONNRESET' || code === 'EPIPE') throw new NotRunning(runFolder)
+    if (code?.startsWith('HPE_')) throw new AdminAnswerInvalid(question, 'it does not speak HTTP')
     throw error
   }
 }

@@ -204,6 +204,18 @@ test('an answer that is none of ours is told as such', async (t) => {
   await assert.rejects(adminClient(dir).status(), { code: 'VHOSTEL_ADMIN_ANSWER_INVALID', message: /"<html>"/ })
 })
 
+test('what does not speak HTTP is told as such', async (t) => {
+  const dir = makeFolder(t)
+  const other = createNetServer((socket) => socket.end('220 ready\r\n'))
+  await new Promise<void>((resolve) => other.listen(join(dir, ADMIN_SOCKET), resolve))
+  t.after(() => other.close())
+
+  await assert.rejects(adminClient(dir).status(), {
+    code: 'VHOSTEL_ADMIN_ANSWER_INVALID',
+    message: /GET \/status .*: it does not speak HTTP;/,
+  })
+})
+
 /** What a process that was killed leaves: the file of a socket that nobody listens on. */
 async function leaveStale(path: string): Promise<void> {
   const server = createNetServer()
