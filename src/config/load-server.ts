@@ -16,6 +16,7 @@ import type { ListenAddress } from './listen.ts'
 import { boundTogether, coveredBy, formatListenAddress } from './listen.ts'
 import type { PoolsRead } from './load-pools.ts'
 import { readPools, splitPools } from './load-pools.ts'
+import { logFileFault } from './log-schema.ts'
 import { isFile, ownFolderFault } from './own-folders.ts'
 import type { Problem } from './problems.ts'
 import { fileProblem, inLineOrder, quote } from './problems.ts'
@@ -74,7 +75,7 @@ export function loadServer(path: string): ServerLoad {
       ...checkPaths(server, draft),
       ...checkDefaults(server.document, draft),
     ]),
-    ...inLineOrder(logging.problems),
+    ...inLineOrder([...logging.problems, ...logFaults(logging, draft)]),
   ]
   return { config: problems.length === 0 ? draft : undefined, problems, draft }
 }
@@ -219,6 +220,14 @@ function checkPaths(read: FileRead<typeof serverSchema>, config: ServerConfig): 
   if (state !== undefined) problems.push(ofAcme('state', state))
   if (isFile(config.sites)) problems.push(problem('sites', `${quote(config.sites)} is a file, not a folder`))
   return problems
+}
+
+function logFaults({ document, file }: FileRead<typeof loggingSchema>, { log }: ServerConfig): Problem[] {
+  const files = { log: log.file, access: log.access.file }
+  return Object.entries(files).flatMap(([section, path]) => {
+    const fault = path === undefined ? undefined : logFileFault(path)
+    return fault === undefined ? [] : [keyProblem(document, file, section, 'file', fault)]
+  })
 }
 
 function isTakenBy(addresses: readonly ListenAddress[], address: string): boolean {

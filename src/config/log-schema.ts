@@ -1,8 +1,11 @@
 /**
  * What the files say of logs beside the server's own: [access] and [files] of logging.ini, and [log] of a site.
  */
+import { join } from 'node:path'
 import { isInside } from './inside.ts'
 import { size } from './measures.ts'
+import { isFolder } from './own-folders.ts'
+import { quote } from './problems.ts'
 import { optional, section, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
 import { addProblem, pathOf } from './site-reading.ts'
@@ -85,8 +88,17 @@ function logPath(
 ): string | undefined {
   if (written === undefined) return undefined
   const path = pathOf(site, written)
-  if (kind === 'static' && isInside(path, root)) {
+  const fault = logFileFault(path)
+  if (fault !== undefined) {
+    addProblem(site, 'log', key, fault)
+    site.load.dependencies.push(path)
+  } else if (kind === 'static' && isInside(path, root)) {
     addProblem(site, 'log', key, `${path} is in the folder that the site serves (${root}): name one outside of it`)
   }
   return path
+}
+
+/** Why a path cannot be a log file; one that is not there yet can. @param path absolute */
+export function logFileFault(path: string): string | undefined {
+  return isFolder(path) ? `${quote(path)} is a folder: name the file in it (such as ${join(path, 'a.log')})` : undefined
 }

@@ -33,9 +33,19 @@ export function ownFolderFault(path: string, others: readonly string[]): string 
 
 /** Whether there is something else than a folder. */
 export function isFile(path: string): boolean {
+  return look(path) === false
+}
+
+/** Whether there is a folder. */
+export function isFolder(path: string): boolean {
+  return look(path) === true
+}
+
+/** Whether it is a folder; undefined for what is not there, or not to be looked at: whoever opens it says why. */
+function look(path: string): boolean | undefined {
   try {
-    return statSync(path, { throwIfNoEntry: false })?.isDirectory() === false
+    return statSync(path, { throwIfNoEntry: false })?.isDirectory()
   } catch {
-    return false // not to be looked at: whoever opens it says why
+    return undefined
   }
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { loadAll } from '../../src/config/load-all.ts'
-import { renderProblems } from '../../src/config/problems.ts'
+import { loadServer } from '../../src/config/load-server.ts'
+import { renderProblem, renderProblems } from '../../src/config/problems.ts'
 import { configFolder } from './config-folder.ts'
 
 test('what is wrong about logs is told with its cure', async (t) => {
@@ -27,10 +28,27 @@ test('what is wrong about logs is told with its cure', async (t) => {
     'sites-enabled/a.ini:5: [log] acces: the key is not known; did you mean access?',
     'sites-enabled/a.ini:6: [log] format: "text" is not one of timed, vhost_timed, combined, vhost_combined, json',
     `sites-enabled/b.ini:5: [log] access: ${folder.path('www/logs/b.log')} is in the folder that the site serves (${folder.path('www')}): name one outside of it`,
-    `sites-enabled/b.ini:6: [log] error: ${folder.path('www')} is in the folder that the site serves (${folder.path('www')}): name one outside of it`,
+    `sites-enabled/b.ini:6: [log] error: "${folder.path('www')}" is a folder: name the file in it (such as ${folder.path('www/a.log')})`,
     'sites-enabled/c.ini:5: [log] access: is empty: write a path, or take the line away',
     'sites-enabled/c.ini:6: [files]: the section is not known here; it belongs in logging.ini',
   ])
+})
+
+test('a log that is a folder is found before the server starts', (t) => {
+  const folder = configFolder(t, {
+    'logging.ini': '[log]\nfile = logs\n[access]\nfile = .\n',
+    'logs/a.log': '',
+  })
+
+  const { problems } = loadServer(folder.path('vhostel.ini'))
+
+  assert.deepEqual(
+    problems.map((problem) => renderProblem(problem, folder.dir)),
+    [
+      `logging.ini:2: [log] file: "${folder.path('logs')}" is a folder: name the file in it (such as ${folder.path('logs/a.log')})`,
+      `logging.ini:4: [access] file: "${folder.dir}" is a folder: name the file in it (such as ${folder.path('a.log')})`,
+    ],
+  )
 })
 
 test("paths of a site's logs start where its file really is", async (t) => {
