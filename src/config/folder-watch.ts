@@ -7,7 +7,6 @@
  * renamed over, or that moves with a folder above it, is watched on at its old place, so each folder's inode is compared
  * now and then, and at once when the kernel says that a folder moved.
  */
-import type { Stats } from 'node:fs'
 import { statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { FSWatcher } from 'chokidar'
@@ -22,7 +21,7 @@ export interface WatchLog {
 export interface FolderWatchOptions {
   /** @param path of the file, or of a watched folder or a folder above one */
   onEvent(path: string): void
-  /** Whether a file in a watched folder is of interest; asked often. */
+  /** Whether a file or a folder in a watched folder is of interest; asked often. */
   isWanted(path: string): boolean
   /** Most folders watched at a time: the kernel's watches are few on some machines. */
   maxFolders: number
@@ -127,7 +126,7 @@ export class FolderWatch {
       ignoreInitial: true,
       // Its own pause before it reports that a file is gone: we wait for quiet ourselves.
       atomic: false,
-      ignored: (path, stats) => this.#isIgnored(path, stats),
+      ignored: (path) => this.#isIgnored(path),
     })
     this.#watcher = watcher
     this.#listen(watcher)
@@ -184,9 +183,10 @@ export class FolderWatch {
     this.#recent.clear()
   }
 
-  #isIgnored(path: string, stats: Stats | undefined): boolean {
+  /** A folder can be of interest like a file: the root of a site that is not there yet. */
+  #isIgnored(path: string): boolean {
     if (this.#folders.has(path) || this.#above.has(path)) return false
-    if (!this.#folders.has(dirname(path)) || stats?.isDirectory()) return true
+    if (!this.#folders.has(dirname(path))) return true
     return !this.#options.isWanted(path)
   }
 

@@ -348,6 +348,17 @@ test('other files in the same folders cause no reading', async (t) => {
   assert.equal(config.readings, readings + 1)
 })
 
+test('a root that was missing is found as soon as it is made', async (t) => {
+  const ini = '[site]\ndomains = a.com\nroot = ../www/public\n'
+  const folder = configFolder(t, { 'sites-enabled/x.ini': ini, 'www/readme': '' })
+  const config = await live(t, folder)
+  assert.equal(config.shown, 'x:-!')
+
+  folder.put({ 'www/public/index.html': 'hello' })
+
+  await config.untilShown('x:a.com')
+})
+
 test('a rescan finds what the kernel did not report', async (t) => {
   const folder = configFolder(t, { 'sites-enabled/x.ini': A })
   const config = await live(t, folder, { rescanMs: 20 })
