@@ -29,6 +29,10 @@ export function addInit(program: Command): void {
 
 /** @param shown the folder as the person wrote it */
 async function init(shown: string, dir: string, json: boolean): Promise<number> {
+  if (shown === '') {
+    complain("vhostel: the folder has no name; '.' is the one that you are in")
+    return EXIT.usage
+  }
   const paths = sitePaths(FRESH_SITE, join(dir, 'sites-enabled'))
   const files = Object.keys(FRESH_FILES).map((file) => join(dir, file))
   const inTheWay = [...files, paths.enabled].filter(exists)

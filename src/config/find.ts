@@ -10,7 +10,8 @@ const SYSTEM_FILE = '/etc/vhostel/vhostel.ini'
 
 /**
  * The configuration to use: the one named by `--config`, else the one in `$VHOSTEL_HOME`, else /etc/vhostel/vhostel.ini,
- * else ./vhostel.ini. One that was named and is not there is an error: another one in its place would surprise.
+ * else ./vhostel.ini. One that was named and is not there is an error, and so is an empty name (`--config "$UNSET"`):
+ * another one in its place would surprise.
  *
  * @param option value of `--config`: the file, or its folder
  * @param env for `$VHOSTEL_HOME`, a folder
@@ -32,7 +33,8 @@ export function findConfig(
 }
 
 function namedPlaces(option: string | undefined, home: string | undefined, cwd: string): string[] | undefined {
-  if (option !== undefined && option !== '') {
+  if (option === '') throw new ConfigNotFound('nothing, because --config is empty')
+  if (option !== undefined) {
     const path = resolve(cwd, option)
     return [isFolder(path) ? join(path, FILE_NAME) : path]
   }

@@ -5,7 +5,7 @@ import { parseEnv } from 'node:util'
 import type { SiteBeingRead } from './site-reading.ts'
 import { addProblem, pathOf, readFileOf } from './site-reading.ts'
 
-const VARIABLE = /\$(?:(\$)|\{([^}]*)\}|([A-Za-z_][A-Za-z0-9_]*))/g
+const VARIABLE = /\$(?:(\$)|\{([^}]*)(?:\}|$)|([A-Za-z_][A-Za-z0-9_]*))/g
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
 
 /**
@@ -40,11 +40,13 @@ function fillIn(text: string, env: NodeJS.ProcessEnv): { text: string } | { prob
   const filled = text.replace(VARIABLE, (found, dollar: string | undefined, braced?: string, plain?: string) => {
     if (dollar !== undefined) return '$'
     const name = braced ?? plain ?? ''
-    const value = Object.hasOwn(env, name) ? env[name] : undefined
+    const isWhole = braced === undefined || found.endsWith('}')
+    const value = isWhole && Object.hasOwn(env, name) ? env[name] : undefined
     if (value !== undefined) return value
-    problem ??= NAME.test(name)
-      ? `$${name} is not set in the environment of the server: set it there, or write $$ for a dollar sign`
-      : `${found} is not a variable (such as \${NAME}): write $$ for a dollar sign`
+    problem ??=
+      isWhole && NAME.test(name)
+        ? `$${name} is not set in the environment of the server: set it there, or write $$ for a dollar sign`
+        : `${found} is not a variable (such as \${NAME}): write $$ for a dollar sign`
     return ''
   })
   return problem === undefined ? { text: filled } : { problem }

@@ -32,6 +32,16 @@ test('nothing that is there is overwritten, and then nothing is written at all',
   assert.equal(readFileSync(join(dir, 'logging.ini'), 'utf8'), 'mine')
 })
 
+test('a folder without a name is not the one that one is in', async (t) => {
+  const cwd = makeFolder(t, {})
+
+  const { code, stdout, stderr } = await vhostel(['init', ''], { cwd })
+
+  assert.deepEqual({ code, stdout }, { code: 2, stdout: '' })
+  assert.match(stderr, /^vhostel: the folder has no name; /)
+  assert.deepEqual(readdirSync(cwd), [])
+})
+
 test('the folder may be there already, with other things in it', async (t) => {
   const dir = makeFolder(t, { 'notes.txt': 'mine' })
 

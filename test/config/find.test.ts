@@ -38,5 +38,6 @@ test('a configuration that was named and is not there is an error, and no other 
   }
   assert.throws(() => findConfig('nope.ini', {}, cwd, '/none'), notFound(folder.path('cwd/nope.ini')))
   assert.throws(() => findConfig(undefined, { VHOSTEL_HOME: '/nope' }, cwd, '/none'), notFound('/nope/vhostel.ini'))
+  assert.throws(() => findConfig('', {}, cwd, '/none'), notFound('nothing, because --config is empty'))
   assert.throws(() => findConfig(undefined, {}, '/nope', '/none'), notFound('/none, /nope/vhostel.ini'))
 })

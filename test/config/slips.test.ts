@@ -66,6 +66,11 @@ for (const [what, text, expected] of [
     ],
   ],
   [
+    'a brace that is not closed',
+    `${STATIC}[env]\nA = \${HOME/data\nB = a$ $1 $$\{\n`,
+    [/^:5: \[env\] A: \$\{HOME\/data is not a variable \(such as \$\{NAME\}\): write \$\$ for a dollar sign$/],
+  ],
+  [
     'a variable in front of a program',
     '[site]\ndomains = a.test\nroot = ../app\ncommand = PORT=3000 node server.js\n',
     [
