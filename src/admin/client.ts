@@ -4,9 +4,12 @@
  * Limits: each question has its time and each answer its size. Invariant: an error that the server answers with arrives
  * here as an Error with the same `code` and `message`.
  */
+import { statSync } from 'node:fs'
 import type { IncomingMessage } from 'node:http'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import { userName } from '../config/identity.ts'
 import type { AdviceSnapshot } from '../core/advice-report.ts'
+import { isDenied, ownUser } from '../core/denied.ts'
 import { AdminAnswerInvalid, AdminDenied, AdminTimeout, NotRunning } from '../core/errors.ts'
 import { request } from '../core/node-http.ts'
 import type { MatchReport, PurgeReport, ReloadReport, StackReport, StatusReport } from './reports.ts'
@@ -85,12 +88,23 @@ async function ask<T>(runFolder: string, asked: Question): Promise<T> {
     if (signal.aborted) throw new AdminTimeout(question, timeoutMs)
     const { code } = error as NodeJS.ErrnoException
     if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') throw new NotRunning(runFolder)
-    if (code === 'EACCES' || code === 'EPERM') throw new AdminDenied(socketPath, code)
+    if (isDenied(code)) throw new AdminDenied(socketPath, ownersOf(socketPath), ownUser())
     // The server ended in the middle of its answer.
     if (code === 'ECONNRESET' || code === 'EPIPE') throw new NotRunning(runFolder)
     if (code?.startsWith('HPE_')) throw new AdminAnswerInvalid(question, 'it does not speak HTTP')
     throw error
   }
+}
+
+/** Who may open a socket: the server made it, and its folder, which may be all that can be looked at. */
+function ownersOf(socketPath: string): string {
+  for (const path of [socketPath, dirname(socketPath)]) {
+    try {
+      const { uid } = statSync(path)
+      return uid === 0 ? 'root' : `user ${userName(uid)} and root`
+    } catch {}
+  }
+  return 'the user that the server runs as, and root'
 }
 
 function send(socketPath: string, { method, path, body }: Question, signal: AbortSignal): Promise<IncomingMessage> {

@@ -5,7 +5,7 @@ import type { Command } from 'commander'
 import { counted } from '../advice/words.ts'
 import type { WholeConfiguration } from '../config/load-all.ts'
 import { renderProblem } from '../config/problems.ts'
-import { readFiles, settingsOf } from './configuration.ts'
+import { configFileOf, readFiles } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
 import { complain, paint, print, printJson } from './output.ts'
 
@@ -22,7 +22,7 @@ export function addCheck(program: Command): void {
 }
 
 async function check(command: Command, json: boolean): Promise<number> {
-  const configuration = await readFiles(settingsOf(command))
+  const configuration = await readFiles(configFileOf(command))
   const { problems, warnings, server, starts } = configuration
   const ok = problems.length === 0
   if (json) printJson({ ok, starts, configFile: server.file, ...totals(configuration), problems, warnings })

@@ -1,6 +1,7 @@
 /**
  * Which configuration a command is about, and what its files say where no server runs that could be asked.
  */
+import { accessSync, constants } from 'node:fs'
 import type { Command } from 'commander'
 import { findConfig } from '../config/find.ts'
 import type { WholeConfiguration } from '../config/load-all.ts'
@@ -9,6 +10,8 @@ import { loadServer } from '../config/load-server.ts'
 import { renderProblem } from '../config/problems.ts'
 import type { ListenAddress, ServerConfig } from '../config/server-schema.ts'
 import type { SiteEntry } from '../config/sites-table.ts'
+import { deniedText, isDenied } from '../core/denied.ts'
+import { ConfigInvalid } from '../core/errors.ts'
 import type { FrontPorts } from '../dispatcher/site.ts'
 import { sources, urlsOf } from '../dispatcher/site.ts'
 import type { ListedSite } from './site-table.ts'
@@ -17,7 +20,7 @@ import type { ListedSite } from './site-table.ts'
 export type FileSite = ListedSite & { file: string }
 
 /** Absolute path of vhostel.ini. @throws VHOSTEL_CONFIG_NOT_FOUND */
-function configFileOf(command: Command): string {
+export function configFileOf(command: Command): string {
   const { config } = command.optsWithGlobals<{ config?: string }>()
   return findConfig(config, process.env, process.cwd())
 }
@@ -25,14 +28,22 @@ function configFileOf(command: Command): string {
 /**
  * The server's settings, with defaults in the place of what is wrong: a running server that was started before it went
  * wrong can still be reached.
+ *
+ * @throws VHOSTEL_CONFIG_INVALID when this user may not read vhostel.ini: which run folder to ask on is not known then
  */
 export function settingsOf(command: Command): ServerConfig {
-  return loadServer(configFileOf(command)).draft
+  const file = configFileOf(command)
+  try {
+    accessSync(file, constants.R_OK)
+  } catch (error) {
+    if (isDenied((error as NodeJS.ErrnoException).code)) throw new ConfigInvalid(`${file}: ${deniedText(file)}`)
+  }
+  return loadServer(file).draft
 }
 
-/** All files, read as a server would that starts now. */
-export function readFiles(settings: ServerConfig): Promise<WholeConfiguration> {
-  return loadAll(settings.file, process.env)
+/** All files, read as a server would that starts now. @param file vhostel.ini */
+export function readFiles(file: string): Promise<WholeConfiguration> {
+  return loadAll(file, process.env)
 }
 
 /** The sites of the files, as they would be served. */

@@ -86,7 +86,7 @@ async function outcomeOf(
 ): Promise<{ running: boolean; site: ListedSite | undefined }> {
   const client = adminClient(settings.run)
   const report = await patiently(ifRunning(client.reload(name)), () => reasonToWait(name, settings, client))
-  const sites: ListedSite[] = report?.sites ?? sitesOf(await readFiles(settings))
+  const sites: ListedSite[] = report?.sites ?? sitesOf(await readFiles(settings.file))
   return { running: report !== undefined, site: sites.find((one) => one.name === name) }
 }
 

@@ -2,6 +2,7 @@
  * What a person reads when a command fails, and the exit code that goes with it. A failure that we know is one sentence
  * with its cure; one that we do not know shows where it came from.
  */
+import { isDenied, ownUser } from '../core/denied.ts'
 import { EXIT } from './exit-codes.ts'
 import { complain } from './output.ts'
 
@@ -23,7 +24,8 @@ function sentence(error: unknown): string | undefined {
   const { code, syscall, message } = error as NodeJS.ErrnoException
   if (code?.startsWith('VHOSTEL_')) return message
   if (syscall === 'listen' && code !== undefined) return `${message}${LISTEN_CURES[code] ?? ''}`
-  return syscall === undefined ? undefined : message
+  if (syscall === undefined) return undefined
+  return isDenied(code) ? `${message}; this is user ${ownUser()}` : message
 }
 
 const LISTEN_CURES: Record<string, string> = {

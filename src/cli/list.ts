@@ -42,7 +42,7 @@ function listRunning(status: StatusReport): void {
 }
 
 async function listFiles(settings: ServerConfig, json: boolean): Promise<void> {
-  const configuration = await readFiles(settings)
+  const configuration = await readFiles(settings.file)
   const { server, problems } = configuration
   const sites = sitesOf(configuration)
   const ofSites = new Set([...configuration.table.sites.values()].flatMap((entry) => [...entry.problems]))

@@ -34,7 +34,7 @@ async function match(url: string, settings: ServerConfig, json: boolean): Promis
 
 /** The answer of a server that would start now. */
 async function matchFiles(url: string, settings: ServerConfig): Promise<MatchReport> {
-  const { server, table } = await readFiles(settings)
+  const { server, table } = await readFiles(settings.file)
   const claims = [...table.sites.values()].flatMap(({ name, config }) =>
     config === undefined ? [] : [{ name, site: name, patterns: config.domains }],
   )

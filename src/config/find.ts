@@ -3,7 +3,9 @@
  */
 import { statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
+import { deniedText, isDenied } from '../core/denied.ts'
 import { ConfigNotFound } from '../core/errors.ts'
+import { errorCode } from './text-file.ts'
 
 const FILE_NAME = 'vhostel.ini'
 const SYSTEM_FILE = '/etc/vhostel/vhostel.ini'
@@ -28,8 +30,18 @@ export function findConfig(
   const home = env.VHOSTEL_HOME
   const places = namedPlaces(option, home, cwd) ?? [systemFile, join(cwd, FILE_NAME)]
   const found = places.find(exists)
-  if (found === undefined) throw new ConfigNotFound(places.join(', '))
+  if (found === undefined) throw new ConfigNotFound(places.map(lookedAt).join(', '))
   return found
+}
+
+/** A place where nothing was found, and why there may be something all the same. */
+function lookedAt(place: string): string {
+  try {
+    statSync(place, { throwIfNoEntry: false })
+    return place
+  } catch (error) {
+    return isDenied(errorCode(error)) ? `${place} (${deniedText(place)})` : place
+  }
 }
 
 function namedPlaces(option: string | undefined, home: string | undefined, cwd: string): string[] | undefined {

@@ -11,6 +11,7 @@ import { statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { FSWatcher } from 'chokidar'
 import { watch } from 'chokidar'
+import { isDenied, ownUser } from '../core/denied.ts'
 import { createSettler } from './settle.ts'
 
 /** Where to say that something cannot be watched. */
@@ -192,6 +193,11 @@ export class FolderWatch {
 
   #warn(error: unknown): void {
     const { code, message } = error as NodeJS.ErrnoException
+    if (isDenied(code)) {
+      const fields = { reason: message, user: ownUser() }
+      this.#options.log.warn(fields, 'a folder may not be watched: changes in it are not seen at once')
+      return
+    }
     const cure = code === undefined ? undefined : EXHAUSTED[code]
     if (cure !== undefined) {
       // It says so for each folder that it tries.

@@ -75,6 +75,11 @@ export function environmentAs<V extends string | undefined>(
   }
 }
 
+/** The name of a user; the number where the system does not know it. */
+export function userName(uid: number): string {
+  return entriesOf('/etc/passwd').find((one) => one.id === uid)?.name ?? String(uid)
+}
+
 function find(file: string, name: string, what: string): Read<Entry> {
   const entries = entriesOf(file)
   const entry = entries.find((one) => one.name === name) ?? entryOf(name, entries)

@@ -3,6 +3,7 @@
  */
 import { statSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { deniedText, isDenied } from '../core/denied.ts'
 import { isInside } from './inside.ts'
 import { realPath } from './links.ts'
 import { quote, shownPath } from './problems.ts'
@@ -74,7 +75,8 @@ export function pathFault(path: string, wanted: 'folder' | 'file'): string | und
     if (stats.isDirectory()) return `is a folder (${path}): name the file in it (such as index.js)`
     return stats.isFile() ? undefined : `is not a regular file (${path})`
   } catch (error) {
-    return `cannot be looked at (${path}: ${errorCode(error)})`
+    const code = errorCode(error)
+    return isDenied(code) ? `cannot be looked at: ${deniedText(path)}` : `cannot be looked at (${path}: ${code})`
   }
 }
 

@@ -6,6 +6,8 @@
  */
 import { isUtf8 } from 'node:buffer'
 import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, readSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { deniedText, isDenied } from '../core/denied.ts'
 
 /** Largest configuration file in bytes. */
 export const MAX_FILE_BYTES = 1024 * 1024
@@ -76,9 +78,7 @@ function sizeFault(bytes: number): string {
 }
 
 function openFault(path: string, code: string): string {
-  if (code === 'EACCES' || code === 'EPERM') {
-    return `cannot be read: permission denied (vhostel runs as user ${process.getuid?.() ?? 'unknown'})`
-  }
+  if (isDenied(code)) return `cannot be read: ${deniedText(resolve(path))}`
   if (code === 'ELOOP') return 'is a link that leads back to itself'
   if (code !== 'ENOENT' && code !== 'ENOTDIR') return `cannot be read (${code})`
   const target = linkTarget(path)

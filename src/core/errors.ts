@@ -180,10 +180,10 @@ export const NotRunning = createError<[string]>(
   503,
 )
 
-/** The admin socket belongs to somebody else. Arguments: its path, why it cannot be opened. */
-export const AdminDenied = createError<[string, string]>(
+/** The admin socket belongs to somebody else. Arguments: its path, whom it is open to, who asks. */
+export const AdminDenied = createError<[string, string, string]>(
   'VHOSTEL_ADMIN_DENIED',
-  '%s cannot be opened (%s); run the command as the user that the server runs as',
+  '%s is open to %s only, and this is user %s; run the command by sudo',
   403,
 )
 

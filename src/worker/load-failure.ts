@@ -10,6 +10,7 @@ import { cutText } from './cut-text.ts'
 import type { SiteFiles } from './file-trace.ts'
 import { isOwnFile } from './file-trace.ts'
 import { withoutMarks } from './graph-mark.ts'
+import { deniedHint, missingHint } from './load-hint.ts'
 import { scriptPath } from './script-path.ts'
 import { showError } from './show-error.ts'
 
@@ -52,12 +53,14 @@ async function describe(error: unknown, files: SiteFiles): Promise<LoadFailure> 
   if (!isError(error)) return describeOther(error, files)
   const message = withoutMarks(firstLines(error.message) || error.name)
   const stack = withoutMarks(error.stack ?? '')
-  const place = placeOfMissing(error, message) ?? placeOfHeader(stack) ?? placeOfJson(message)
+  const missing = placeOfMissing(error, message)
+  if (missing) return { ...missing, stack }
+  const place = placeOfHeader(stack) ?? placeOfJson(message)
   if (place) return { message, ...place, stack }
   if (error.name === 'SyntaxError' && files.last !== undefined && !hasOwnFrame(stack, files)) {
     return { message, ...(await checkSyntax(files.last)), stack }
   }
-  return { message, ...placeOfFrame(stack, files), stack }
+  return { message: message + deniedHint(error), ...placeOfFrame(stack, files), stack }
 }
 
 /** What is no error, or throws when it is looked at. */
@@ -78,14 +81,15 @@ function firstLines(message: string): string {
 
 // ---- missing modules -----------------------------------------------------------------------------------------------
 
-function placeOfMissing(error: Error, message: string): Place | undefined {
+function placeOfMissing(error: Error, message: string): (Place & { message: string }) | undefined {
   const { code, requireStack } = error as { code?: string; requireStack?: string[] }
   const file = code === 'MODULE_NOT_FOUND' ? requireStack?.[0] : / imported from (.+)$/.exec(message)?.[1]
   const isMissing = code === 'MODULE_NOT_FOUND' || code === 'ERR_MODULE_NOT_FOUND'
   if (!isMissing || file === undefined) return undefined
   const wanted = /^Cannot find (?:module|package) '([^']+)'/.exec(message)?.[1]
   const path = scriptPath(file)
-  return { file: path, ...(wanted === undefined ? {} : findSpecifier(path, wanted)) }
+  if (wanted === undefined) return { message, file: path }
+  return { message: message + missingHint(path, wanted), file: path, ...findSpecifier(path, wanted) }
 }
 
 /** Where a file names a module: by the same words, or by a relative path that leads there. */

@@ -7,10 +7,12 @@
  * ends with a report, whatever the site's code does, unless that blocks the thread.
  */
 import { once } from 'node:events'
-import { existsSync, realpathSync, statSync } from 'node:fs'
+import type { Stats } from 'node:fs'
+import { realpathSync, statSync } from 'node:fs'
 import Module from 'node:module'
 import { setImmediate as immediate } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
+import { deniedText, isDenied } from '../core/denied.ts'
 import type { LoadFailure, LoadReport } from '../protocol/frames.ts'
 import { SiteExit } from './crash.ts'
 import { startInstance, startPlugin } from './fastify-adapter.ts'
@@ -57,10 +59,22 @@ async function tryLoad(site: Site): Promise<LoadFailure | undefined> {
 }
 
 function checkPaths({ order }: Site): void {
-  if (!existsSync(order.root)) throw new LoadProblem(`the site's root folder is not there: ${order.root}`, order.root)
-  if (!statSync(order.root).isDirectory())
-    throw new LoadProblem(`the site's root is not a folder: ${order.root}`, order.root)
-  if (!existsSync(order.module)) throw new LoadProblem(`the site's module is not there: ${order.module}`, order.module)
+  const root = statsOf(order.root, "the site's root folder")
+  if (!root.isDirectory()) throw new LoadProblem(`the site's root is not a folder: ${order.root}`, order.root)
+  statsOf(order.module, "the site's module")
+}
+
+/** @param what it is, for the message @throws LoadProblem where nothing is there, or the site's user may not get there */
+function statsOf(path: string, what: string): Stats {
+  try {
+    const stats = statSync(path, { throwIfNoEntry: false })
+    if (stats !== undefined) return stats
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException
+    const why = isDenied(code) ? deniedText(path) : message
+    throw new LoadProblem(`${what} cannot be looked at: ${why}`, path)
+  }
+  throw new LoadProblem(`${what} is not there: ${path}`, path)
 }
 
 /** What `process.exit` in the module's own code comes to. */

@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chownSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { Agent } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -200,8 +200,11 @@ test('a program that ends is started again, more and more slowly, and visitors a
       broken: node('[limits]\nqueue_timeout = 20s\n'),
       mute: command('sleep 1000', { x: '' }, '[limits]\nstart_timeout = 300ms\n'),
       gone: command('no-such-program', { x: '' }),
+      closed: command('./start.sh', { 'start.sh': '' }),
+      shebang: command('./start.sh', { 'start.sh': '#!/no/such/shell' }),
     }),
   )
+  chmodSync(join(box.dir, 'sites/shebang/start.sh'), 0o755)
   box.write('sites/broken/broken', '')
 
   await box.ask('app')
@@ -217,17 +220,26 @@ test('a program that ends is started again, more and more slowly, and visitors a
   await box.waitFor('it to be back by itself', async () => (await box.site('app'))?.program?.state === 'running')
   assert.equal((await box.ask('app')).text, 'node ')
 
-  const failed = await Promise.all([box.ask('broken'), box.ask('broken'), box.ask('mute'), box.ask('gone')])
+  const asked = ['broken', 'broken', 'mute', 'gone', 'closed', 'shebang']
+  const failed = await Promise.all(asked.map((site) => box.ask(site)))
   assert.deepEqual(
     failed.map(({ status }) => status),
-    [502, 502, 502, 502],
+    asked.map(() => 502),
   )
   assert.deepEqual((await box.site('broken'))?.problems, ['its command ended before it listened (exit code 3)'])
   assert.match(
     (await box.site('mute'))?.problems[0] ?? '',
-    /^its command did not listen on 127\.0\.0\.1:\d+ within 300 ms$/,
+    /^its command did not listen on 127\.0\.0\.1:\d+ \(\$PORT\) within 300 ms; does it listen elsewhere\?$/,
   )
   assert.match((await box.site('gone'))?.problems[0] ?? '', /no-such-program: there is no such program/)
+  assert.match(
+    (await box.site('closed'))?.problems[0] ?? '',
+    /start\.sh: it may not be run: .*\(chmod \+x\).*\/sites\/closed/,
+  )
+  assert.match(
+    (await box.site('shebang'))?.problems[0] ?? '',
+    /start\.sh: the program in its first line \(#!\) is not there/,
+  )
   await box.waitFor('what it prints', () => box.output.includes('"site":"broken","msg":"cannot start: it is broken"'))
   assert.equal((await box.ask('broken')).status, 503)
 })

@@ -133,6 +133,23 @@ test('a pool runs as its user, and a site alone as its own', {
   assert.deepEqual([alone.uid, alone.gid], [54322, 54322])
 })
 
+test('a site whose folder its user may not enter says which folder, and whose user it is', {
+  skip: process.getuid?.() !== 0 && 'needs root',
+}, async (t) => {
+  const sites = { a: site(), b: { files: { 'app.cjs': "require('node:fs').readFileSync('secret')", secret: 'x' } } }
+  const box = makeBox(t, sites, { config: `${ONE}\nuser = nobody\n` })
+  chmodSync(box.dir, 0o755)
+  chmodSync(`${box.dir}/sites/a`, 0o700)
+  chmodSync(`${box.dir}/sites/b/secret`, 0o600)
+  await box.start()
+
+  assert.deepEqual([(await box.ask('a')).status, (await box.ask('b')).status], [502, 502])
+
+  const closed = `permission denied: user nobody may not pass through ${box.dir}/sites/a`
+  assert.match((await box.site('a'))?.problems[0] ?? '', new RegExp(`module cannot be looked at: ${closed}$`))
+  assert.match((await box.site('b'))?.problems[0] ?? '', /secret'; the site runs as user nobody$/)
+})
+
 /** What the system says of a user. */
 function userOf(name: string): { uid: number; home: string | undefined } {
   const lines = readFileSync('/etc/passwd', 'utf8').split('\n')

@@ -23,6 +23,9 @@ export interface CommandOptions {
   env?: NodeJS.ProcessEnv
   /** Arguments for Node itself. */
   nodeArgs?: string[]
+  /** Whom it runs as; for tests that run as root. */
+  uid?: number
+  gid?: number
 }
 
 /** The environment of a person who has set nothing, with no terminal. */
@@ -37,6 +40,7 @@ export async function vhostel(args: string[], options: CommandOptions = {}): Pro
     cwd: options.cwd ?? tmpdir(),
     env: { ...plainEnvironment(), ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
+    ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.gid }),
   })
   const outcome: Outcome = { code: null, stdout: '', stderr: '' }
   for (const name of ['stdout', 'stderr'] as const) {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { chownSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { test } from 'node:test'
 
@@ -52,3 +52,40 @@ for (const [limit, cure] of [
     assert.ok(said[0]?.includes(cure), said[0])
   })
 }
+
+/** Watches a folder that its own user has closed, and prints what is said of it. */
+const CLOSED_SCRIPT = `
+import { chmodSync, mkdirSync } from 'node:fs'
+const { FolderWatch } = await import('${MODULE}')
+const said = []
+const log = { warn: (fields, message) => said.push({ ...fields, message }) }
+const watch = new FolderWatch({ onEvent() {}, isWanted: () => true, maxFolders: 10, log })
+const folder = process.argv[2] + '/closed'
+mkdirSync(folder)
+chmodSync(folder, 0o100)
+watch.setFolders([folder])
+await watch.ready
+await watch.close()
+console.log(JSON.stringify(said))
+`
+
+test('a folder that may not be watched is told without a stack', (t) => {
+  const folder = mkdtempSync(`${tmpdir()}/vh-`)
+  t.after(() => rmSync(folder, { recursive: true }))
+  // Root may watch everything.
+  const somebody = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {}
+  if (somebody.uid !== undefined) chownSync(folder, somebody.uid, somebody.gid)
+
+  const command = ['--input-type=module', '-', folder]
+  const { status, stdout, stderr } = spawnSync(process.execPath, command, {
+    ...somebody,
+    input: CLOSED_SCRIPT,
+    encoding: 'utf8',
+    timeout: 20_000,
+  })
+
+  assert.equal(status, 0, stderr)
+  const [said] = JSON.parse(stdout) as Array<Record<string, unknown>>
+  assert.match(String(said?.reason), /^EACCES: permission denied, watch '\S+closed'$/)
+  assert.deepEqual(Object.keys(said ?? {}), ['reason', 'user', 'message'])
+})

@@ -84,6 +84,33 @@ const faults: Fault[] = [
     place: ['main.mjs', 2, 15],
   },
   {
+    name: 'a package that was not installed',
+    files: {
+      'main.mjs': "import x from '@own/thing/deep'\n",
+      'package.json': '{"dependencies":{"@own/thing":"1"}}',
+    },
+    message: /; it is in \/\S+\/package\.json: run npm install there$/,
+    place: ['main.mjs', 1, 15],
+  },
+  {
+    name: 'a package that is not listed',
+    files: { 'lib/main.cjs': "require('no-such-package')\n", 'package.json': '{}' },
+    message: /^Cannot find module 'no-such-package'; run npm install no-such-package in \/((?!lib).)+$/,
+    place: ['lib/main.cjs', 1, 9],
+  },
+  {
+    name: 'a file that is not in a package',
+    files: { 'main.cjs': "require('dep/nope')\n", 'node_modules/dep/index.js': '' },
+    message: /^Cannot find module 'dep\/nope'$/,
+    place: ['main.cjs', 1, 9],
+  },
+  {
+    name: 'a package that a package of the site lacks',
+    files: { 'main.cjs': "require('dep')\n", 'node_modules/dep/index.js': "require('no-such-package')\n" },
+    message: /^Cannot find module 'no-such-package'$/,
+    place: ['node_modules/dep/index.js', 1, 9],
+  },
+  {
     name: 'a missing file in an ES module',
     files: { 'main.mjs': "\n\nimport x from './lib/nope.mjs'\n" },
     message: /^Cannot find module '.+nope.mjs' imported from/,

@@ -6,6 +6,8 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CommandLine } from '../../config/command-line.ts'
 import { fillCommand } from '../../config/command-line.ts'
@@ -58,7 +60,7 @@ export class Program {
     })
     if (this.pid !== undefined) watch.add(this.pid)
     // First: what could not be started says so, and has no outputs where descriptors have run out.
-    this.ended = this.#untilEnded(file, watch)
+    this.ended = this.#untilEnded(file, order.cwd, watch)
     this.#read(output)
   }
 
@@ -102,8 +104,8 @@ export class Program {
     for (let pauseMs = FIRST_LOOK_MS; !signal.aborted; pauseMs = Math.min(LAST_LOOK_MS, pauseMs * 2)) {
       if ((await probe(address, LOOK_TIMEOUT_MS)) === 'accepted') return undefined
       if (this.livedMs >= timeoutMs) {
-        const where = upstream.kind === 'unix' ? upstream.path : `127.0.0.1:${upstream.port}`
-        return `did not listen on ${where} within ${timeoutMs} ms`
+        const where = upstream.kind === 'unix' ? `${upstream.path} ($SOCKET)` : `127.0.0.1:${upstream.port} ($PORT)`
+        return `did not listen on ${where} within ${timeoutMs} ms; does it listen elsewhere?`
       }
       await delay(pauseMs)
     }
@@ -118,14 +120,13 @@ export class Program {
     if (stderr) readLines(stderr, rate, (line) => output('err', line))
   }
 
-  async #untilEnded(file: string, watch: GroupWatch): Promise<string> {
+  async #untilEnded(file: string, cwd: string, watch: GroupWatch): Promise<string> {
     const child = this.#child
-    const why = await new Promise<string>((resolve) => {
+    const why = await new Promise<string>((done) => {
       child.on('error', (error: NodeJS.ErrnoException) => {
-        const known = { ENOENT: 'there is no such program', EACCES: 'it may not be run' } as Record<string, string>
-        if (child.pid === undefined) resolve(`${file}: ${known[error.code ?? ''] ?? failureText(error)}`)
+        if (child.pid === undefined) done(`${file}: ${startFault(error, file, cwd)}`)
       })
-      child.on('exit', (code, signal) => resolve(signal ?? `exit code ${code}`))
+      child.on('exit', (code, signal) => done(signal ?? `exit code ${code}`))
     })
     this.#hasEnded = true
     // Whatever it started and left.
@@ -149,4 +150,15 @@ export class Program {
       // None of it is left.
     }
   }
+}
+
+/** Why a program could not be started. The system has one word for a program that is not there and for all that it needs. */
+function startFault(error: NodeJS.ErrnoException, file: string, cwd: string): string {
+  if (error.code === 'EACCES') {
+    return `it may not be run: make it executable (chmod +x), and let the user that it runs as into ${cwd}`
+  }
+  if (error.code !== 'ENOENT') return failureText(error)
+  if (!existsSync(cwd)) return `its root is not there: ${cwd}`
+  const isScript = file.includes('/') && existsSync(resolve(cwd, file))
+  return isScript ? 'the program in its first line (#!) is not there' : 'there is no such program'
 }
