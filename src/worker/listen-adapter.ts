@@ -265,11 +265,21 @@ class VirtualHandle implements ListeningServer {
     if (!this.#isOpen) return
     if (this.isHttp) {
       stopConnectionTimer(this.server)
+      this.#tellIfUnreached()
       this.site.changes.emit('server', this)
       return
     }
     this.#probeTimer = setTimeout(() => this.#refuse(), PROBE_MS)
     this.#probeTimer.unref()
+  }
+
+  /** A second server looks as if it worked: a redirect to HTTPS that listens first would be all that there is of the site. */
+  #tellIfUnreached(): void {
+    const { site, port, place } = this
+    const [first] = site.servers
+    if (site.order.httpPort !== undefined || !port || !first?.port || first.port === port) return
+    const choice = `the site is what listens on port ${first.port}; http_port = ${port} would make it this one`
+    site.log.write('warn', `listens on ${describePlace(place)} too, where no visitor comes: ${choice}`)
   }
 
   /** A server that nobody will connect to, and that waits for it. One without a listener only keeps its place. */

@@ -102,6 +102,17 @@ test('http_port says which of several servers is the site', async () => {
   assert.equal((await thread.get(site)).text, 'the site')
 })
 
+test('without it the first is the site, and its log says that nobody comes to the others', async () => {
+  const { site } = await load('two-servers.cjs')
+
+  const line = await thread.log(site, /no visitor comes/)
+
+  assert.match(
+    line.text,
+    /^listens on port \d+ too, .* what listens on port \d+; http_port = \d+ would make it this one$/,
+  )
+})
+
 test('an app that is exported and listens later gets its upgrades too', async () => {
   const { site } = await load('export-then-listen.cjs')
 
