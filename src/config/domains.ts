@@ -43,8 +43,9 @@ export function parseDomain(text: string): { patterns: DomainPattern[] } | { pro
   const source = text.trim()
   if (source === '') return { problem: `a domain is empty ${EXAMPLES}` }
   if (source.startsWith('~')) return parseRegex(source)
-  if (source === '*') {
-    return { problem: '"*" is not a domain: name this site as [server] default_site to have all other hosts' }
+  // nginx's way to have the hosts that nobody has is a name that is none: `server_name _`.
+  if (source === '*' || source === '_') {
+    return { problem: `"${source}" is not a domain: name this site as [server] default_site to have all other hosts` }
   }
   if (source.startsWith('*.')) {
     return withName(source, source.slice(2), (host) => [{ kind: 'suffix', suffix: `.${host}`, source }])

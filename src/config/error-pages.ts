@@ -44,6 +44,8 @@ export type ErrorPages = Readonly<Record<string, OwnPage>>
 /** Who hears of what is found. */
 export interface PagesFound {
   addProblem(status: string, message: string): void
+  /** Of a page that is not there. */
+  addWarning?(status: string, message: string): void
   /** Paths whose change can change the pages. */
   dependencies: string[]
 }
@@ -84,10 +86,17 @@ export function readErrorPages(
 }
 
 /** @returns undefined for a page that is not there: a page that is missing must not take the site away */
-function readPage(status: string, file: string, { addProblem, dependencies }: PagesFound): string | undefined {
+function readPage(
+  status: string,
+  file: string,
+  { addProblem, addWarning, dependencies }: PagesFound,
+): string | undefined {
   dependencies.push(file)
   const found = readTextFile(file)
-  if ('fault' in found) return undefined
+  if ('fault' in found) {
+    addWarning?.(status, `${file} ${found.fault}: the standard page is sent`)
+    return undefined
+  }
   const bytes = Buffer.byteLength(found.text)
   if (bytes <= MAX_PAGE_BYTES) return found.text
   addProblem(status, `${file} has ${bytes} bytes; a page may have ${MAX_PAGE_BYTES}`)

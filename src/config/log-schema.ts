@@ -88,8 +88,10 @@ function logPath(
 ): string | undefined {
   if (written === undefined) return undefined
   const path = pathOf(site, written)
+  const foreign = foreignLogFault(written)
   const fault = logFileFault(path)
-  if (fault !== undefined) {
+  if (foreign !== undefined) addProblem(site, 'log', key, `${quote(written)} ${foreign}`)
+  else if (fault !== undefined) {
     addProblem(site, 'log', key, fault)
     site.load.dependencies.push(path)
   } else if (kind === 'static' && isInside(path, root)) {
@@ -101,4 +103,13 @@ function logPath(
 /** Why a path cannot be a log file; one that is not there yet can. @param path absolute */
 export function logFileFault(path: string): string | undefined {
   return isFolder(path) ? `${quote(path)} is a folder: name the file in it (such as ${join(path, 'a.log')})` : undefined
+}
+
+/** Why what nginx takes for a log is none here. */
+function foreignLogFault(written: string): string | undefined {
+  if (/^(off|none)$/i.test(written)) return 'is not a file: without the line there is no such log'
+  const [, more] = /\.log\s+(\S.*)$/.exec(written) ?? []
+  return more === undefined
+    ? undefined
+    : `is not a file: take ${quote(more)} away; [log] format says how lines are written`
 }

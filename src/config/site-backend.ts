@@ -71,15 +71,21 @@ function readUpstream(found: string): Read<Upstream> {
   const parts = /^(https?):\/\/(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(?::(\d{1,5}))?\/?$/.exec(
     found,
   )
-  if (parts === null) {
-    return {
-      problem: `${quote(found)} is not an upstream: write http://HOST:PORT or https://HOST:PORT without a path, or unix:/PATH`,
-    }
-  }
+  if (parts === null) return { problem: `${quote(found)} is not an upstream: ${upstreamCure(found)}` }
   const scheme = parts[1] as 'http' | 'https'
   const port = Number(parts[4] ?? DEFAULT_PORTS[scheme])
   if (port < 1 || port > 65535) return { problem: `${quote(found)}: ${port} is not a port, 1 to 65535` }
   return { value: { kind: 'tcp', host: hostOf(parts[2] as string), port, isTls: scheme === 'https' } }
+}
+
+/** What to write instead: people come with what other servers take. */
+function upstreamCure(found: string): string {
+  if (/^(fastcgi|fcgi|uwsgi|scgi|ajp|grpcs?|h2c):/.test(found)) return 'only HTTP/1.1 is spoken to upstreams'
+  if (/^(weight|max_fails|fail_timeout|max_conns)=|^(backup|down)$/.test(found)) {
+    return 'of several upstreams, the least busy one gets the next request, and those that fail are passed over'
+  }
+  if (/^[\w.-]+:\d{1,5}$/.test(found)) return `write http://${found}`
+  return 'write http://HOST:PORT or https://HOST:PORT without a path, or unix:/PATH'
 }
 
 function hostOf(written: string): string {

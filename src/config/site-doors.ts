@@ -5,6 +5,7 @@
  * a change of the site's settings. Limits: those of text-file.ts and of error-pages.ts.
  */
 import { z } from 'zod'
+import { keyProblem } from './check.ts'
 import type { ErrorPages } from './error-pages.ts'
 import { readErrorPages } from './error-pages.ts'
 import { readHtpasswd } from './htpasswd.ts'
@@ -100,6 +101,8 @@ export function readDoors(site: SiteBeingRead, root: string, kind: string): Site
     headers: readHeaders(site),
     errors: readErrorPages(site.checked.value.errors, root, {
       addProblem: (status, message) => addProblem(site, 'errors', status, message),
+      addWarning: (status, message) =>
+        site.load.warnings.push(keyProblem(site.document, site.load.file, 'errors', status, message)),
       dependencies: site.load.dependencies,
     }),
   }

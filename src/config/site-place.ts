@@ -56,10 +56,15 @@ function checkModule(site: SiteBeingRead, root: string, module: string | undefin
   const path = resolve(root, module)
   const fault = look ? pathFault(path, 'file') : undefined
   if (fault !== undefined) {
-    addProblem(site, 'site', 'module', `${quote(module)} ${fault}${homeHint(module)}`)
+    addProblem(site, 'site', 'module', `${quote(module)} ${fault}${homeHint(module)}${commandHint(module)}`)
     site.load.dependencies.push(path)
   }
   return path
+}
+
+/** `npm start` and the like, from another process manager. */
+function commandHint(written: string): string {
+  return /^\S+ +\S/.test(written) ? `; a module is one file: write command = ${written} to start a program` : ''
 }
 
 function homeHint(written: string): string {

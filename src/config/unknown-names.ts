@@ -96,7 +96,15 @@ function unknownSectionHint<S extends FileSchema>(
   return { text: meaning(isFamily ? [meant, ...rest].join(' ') : meant, '[', ']'), section: meant }
 }
 
+/** By section: what is to be done about a path that stands there as a key, as in other servers. */
+const PATH_HINTS: Readonly<Record<string, string>> = {
+  redirect: ': a redirect is for all paths of a site; single ones are up to its module or upstream',
+  proxy: '; write paths = /PATH, for the one server that [site] upstream or command names',
+}
+
 function unknownKeyHint<S extends FileSchema>(checker: Checker<S>, meta: SectionMeta, key: string): Hint {
+  const path = key.startsWith('/') ? PATH_HINTS[meta.name] : undefined
+  if (path !== undefined) return { ...NO_HINT, text: path }
   const hint = homeHint(checker, key) ?? foreignHint(checker, meta, key) ?? sectionHint(checker, key)
   if (hint !== undefined) return hint
   const meant = nearest(key, meta.keys.keys())

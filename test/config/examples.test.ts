@@ -76,6 +76,7 @@ function filesOf(text: string): Record<string, Entry> {
   for (const [, folder] of text.matchAll(/^\/\S* = (\S+)/gm)) {
     files[isAbsolute(folder as string) ? (folder as string) : join(root, folder as string)] = 'folder'
   }
+  for (const [, page] of text.matchAll(/^[45](?:\d\d|xx) = (\S+)/gm)) files[join(root, page as string)] = ''
   return files
 }
 

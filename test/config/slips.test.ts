@@ -166,6 +166,54 @@ for (const [what, text, expected] of [
     `${STATIC}[headers]\nadd_header X-A b;\n`,
     [/^:5: \[headers\]: "add_header X-A b;" has no "=": a line is/],
   ],
+  [
+    "nginx's catch-all",
+    '[site]\ndomains = _\nroot = ../public\n',
+    [':2: [site] domains: "_" is not a domain: name this site as [server] default_site to have all other hosts'],
+  ],
+  [
+    'a command line for a module',
+    '[site]\ndomains = a.test\nroot = ../app\nmodule = npm start\n',
+    [
+      ':4: [site] module: "npm start" does not exist (looked for DIR/app/npm start); a module is one file: write command = npm start to start a program',
+    ],
+  ],
+  [
+    'upstreams as nginx has them',
+    '[site]\ndomains = a.test\nupstream = localhost:3001, http://127.0.0.1:3002 weight=3, fastcgi://unix:/a.sock\n',
+    [
+      ':3: [site] upstream: "localhost:3001" is not an upstream: write http://localhost:3001',
+      /^:3: .*"weight=3" is not an upstream: of several upstreams, the least busy one gets the next request/,
+      /^:3: .*"fastcgi:.*" is not an upstream: only HTTP\/1\.1 is spoken to upstreams$/,
+    ],
+  ],
+  [
+    'a path in [proxy]',
+    '[site]\ndomains = a.test\nupstream = http://localhost\n[proxy]\n/api = http://localhost:81\n',
+    [
+      ':5: [proxy] /api: the key is not known; write paths = /PATH, for the one server that [site] upstream or command names',
+    ],
+  ],
+  [
+    'a path in [redirect]',
+    '[site]\ndomains = a.test\n[redirect]\nto = b.test\n/old = /new\n',
+    [
+      ':5: [redirect] /old: the key is not known: a redirect is for all paths of a site; single ones are up to its module or upstream',
+    ],
+  ],
+  [
+    'deny all',
+    `${STATIC}[door]\ndeny = all\n`,
+    [':5: [door] deny: "all" is not a network: whoever is not in allow is refused already'],
+  ],
+  [
+    'logs as nginx has them',
+    `${STATIC}[log]\naccess = off\nerror = /var/log/a.log warn\n`,
+    [
+      ':5: [log] access: "off" is not a file: without the line there is no such log',
+      ':6: [log] error: "/var/log/a.log warn" is not a file: take "warn" away; [log] format says how lines are written',
+    ],
+  ],
   ['what is no INI file', 'server {\n  listen 80;\n}\n', [/^:1: "server \{" has no "="/, /^:2: /, /^:3: /]],
 ] as const) {
   test(`${what}: told once, with the cure`, (t) => {
@@ -208,6 +256,18 @@ test('a file whose name a terminal would obey is told without', (t) => {
 
   const told = problems.map((one) => renderProblem(one, folder.dir))
   assert.match(told.join('\n'), /^sites-enabled\/a\?\[2Jb\.ini: "a\?\[2Jb" cannot be the name of a site: /)
+})
+
+test('an error page that is not there is warned of, and takes nothing away', (t) => {
+  const folder = configFolder(t, { 'sites-enabled/a.ini': `${STATIC}[errors]\n404 = /404.html\n5xx = index.html\n` })
+
+  const { problems, warnings } = loadSite(folder.path('sites-enabled/a.ini'), folder.server())
+
+  assert.deepEqual(problems, [])
+  assert.deepEqual(
+    warnings.map((one) => renderProblem(one, folder.dir)),
+    ['sites-enabled/a.ini:5: [errors] 404: /404.html does not exist: the standard page is sent'],
+  )
 })
 
 for (const [what, text] of [
