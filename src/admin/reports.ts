@@ -159,6 +159,8 @@ export interface StatusReport {
   problems: string[]
   /** Settings in vhostel.ini and logging.ini that were changed and take effect at the next start. */
   awaitsRestart: string[]
+  /** Log files that cannot be written at the moment, one line each. */
+  logs: string[]
 }
 
 /** Answer to a reload: the sites it was about, as they stand once every new generation is in service or refused. */

@@ -31,6 +31,7 @@ export function statusLines(status: StatusReport, troubles: Troubles, nowMs: num
     ...faultyLines(troubles),
     ...uncertifiedLines(troubles, nowMs),
     ...problemsOfServer(troubles),
+    ...failingLogs(troubles),
     ...restartLines(status.awaitsRestart),
     summary(status, troubles),
   ]
@@ -78,6 +79,12 @@ function faultyLines({ faulty }: Troubles): string[] {
 
 function problemsOfServer({ problems }: Troubles): string[] {
   return section('red', 'vhostel.ini is wrong; the settings before serve on:', problems, (line) => [
+    `  ${oneLine(line)}`,
+  ])
+}
+
+function failingLogs({ logs }: Troubles): string[] {
+  return section('red', `${counted(logs.length, 'log file')} cannot be written:`, logs, (line) => [
     `  ${oneLine(line)}`,
   ])
 }

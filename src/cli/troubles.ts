@@ -28,6 +28,8 @@ export interface Troubles {
   short: GroupStatus[]
   /** Of vhostel.ini, one line each. */
   problems: string[]
+  /** Log files that cannot be written, one line each. */
+  logs: string[]
 }
 
 const LATE_MS = 1_000
@@ -35,7 +37,7 @@ const LATE_MS = 1_000
 const OWN_PREFIX = 'site:'
 
 /** @param nowMs Unix time */
-export function troublesOf({ sites, pool, problems }: StatusReport, nowMs: number): Troubles {
+export function troublesOf({ sites, pool, problems, logs = [] }: StatusReport, nowMs: number): Troubles {
   const quarantined = sites.filter(isQuarantined)
   return {
     quarantined,
@@ -45,6 +47,7 @@ export function troublesOf({ sites, pool, problems }: StatusReport, nowMs: numbe
     // A process of a site's own comes and goes with its requests.
     short: pool.groups.filter((group) => ownerOf(group.name) === undefined && group.ready < group.least),
     problems,
+    logs,
   }
 }
 
@@ -54,9 +57,9 @@ function isKept({ state, lateSince }: ThreadStatus, nowMs: number): boolean {
 }
 
 /** Whether there are none. */
-export function isWell({ quarantined, faulty, uncertified, late, short, problems }: Troubles): boolean {
+export function isWell({ quarantined, faulty, uncertified, late, short, problems, logs }: Troubles): boolean {
   const sites = quarantined.length + faulty.length + uncertified.length
-  return sites + late.length + short.length + problems.length === 0
+  return sites + late.length + short.length + problems.length + logs.length === 0
 }
 
 /** Whether the site is kept apart because of what it did, or may have done. */

@@ -91,6 +91,13 @@ export class LogFiles {
     return this.#open
   }
 
+  /** Files that cannot be written at the moment, and why. */
+  get failing(): { path: string; reason: string }[] {
+    return [...this.#entries.values()].flatMap(({ file: { path }, reason }) =>
+      reason === undefined ? [] : [{ path, reason }],
+    )
+  }
+
   /**
    * Appends a line to a file, soon. Where there is no room for it, it is dropped.
    *

@@ -80,6 +80,7 @@ interface Parts {
   caches: ServerCache
   concurrency: number
   issuance: CertificateManager
+  files: LogFiles
 }
 
 /** How long open requests get when the server stops, in ms. */
@@ -140,7 +141,7 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   services.securePort.port = front.securePorts.includes(443) ? 443 : front.securePorts[0]
   // Not before the front is up: that is where the ACME server looks.
   stack.adopt(issuance, (it) => it.close()).start()
-  const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, caches, concurrency, issuance }
+  const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, caches, concurrency, issuance, files }
   hosting.codeWatch = stack.use(new CodeWatch((site) => hosting.codeChanged(site), log))
   const watch = stack.use(
     watchSites(
@@ -254,6 +255,7 @@ function statusReport(parts: Parts): Omit<StatusReport, 'startedAt'> {
     sites: siteStatuses(parts),
     problems: configuration.problems,
     awaitsRestart: configuration.awaitsRestart,
+    logs: parts.files.failing.map(({ path, reason }) => `${path}: ${reason}`),
   }
 }
 

@@ -41,6 +41,7 @@ const STATUS: StatusReport = {
   sites: [BLOG],
   problems: [],
   awaitsRestart: [],
+  logs: [],
 }
 
 const ACTIONS: AdminActions = {

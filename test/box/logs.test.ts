@@ -371,5 +371,14 @@ test('logs that cannot be written keep nobody waiting, and that is said', async 
   assert.match(said(join(box.dir, 'fifo'))[0] ?? '', /"reason":"ENXIO: /)
   assert.match(said(inFile)[0] ?? '', /"reason":"ENOTDIR: /)
   assert.deepEqual([said('/dev/full').length, said(inFile).length], [1, 1])
+  const { logs } = await box.status()
+  assert.deepEqual(
+    logs.map((line) => line.split(': ').slice(0, 2)).sort(),
+    [
+      ['/dev/full', 'ENOSPC'],
+      [join(box.dir, 'fifo'), 'ENXIO'],
+      [inFile, 'ENOTDIR'],
+    ].sort(),
+  )
   assert.equal(await box.stop(), 0)
 })

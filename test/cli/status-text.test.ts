@@ -58,7 +58,7 @@ function report(sites: SiteStatus[], groups: GroupStatus[], problems: string[] =
   const pool = { processes: 1, threadsPerProcess: 1, concurrency: 500, reason: '', ready: 1, groups }
   const listen = ['http://127.0.0.1:8080']
   const about = { version: '0.0.0', pid: 7, startedAt: NOW - 3_600_000, configFile: '/x/vhostel.ini', listen }
-  return { ...about, defaultSite: undefined, pool, sites, problems, awaitsRestart: [] }
+  return { ...about, defaultSite: undefined, pool, sites, problems, awaitsRestart: [], logs: [] }
 }
 
 function shown(status: StatusReport): string {
@@ -68,6 +68,16 @@ function shown(status: StatusReport): string {
 function well(status: StatusReport): boolean {
   return isWell(troublesOf(status, NOW))
 }
+
+test('a log file that cannot be written is no good news', () => {
+  const status = { ...report([site({})], [group({})]), logs: ['/var/log/access.log: ENOSPC: no space left on device'] }
+
+  assert.match(
+    shown(status),
+    /^1 log file cannot be written:\n {2}\/var\/log\/access\.log: ENOSPC: .*\n\nAll else is well/m,
+  )
+  assert.equal(well(status), false)
+})
 
 test('a process that keeps ending is told with the time of its next start, and only the last offences', () => {
   const text = shown(report([quarantined({ throttledUntil: NOW + 8_000 })], [group({})]))

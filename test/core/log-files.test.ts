@@ -162,6 +162,7 @@ test('a full disk: told once, lines are kept, what has no room is counted', asyn
     [['/dev/full', 'ENOSPC: no space left on device, write']],
   )
   assert.ok(troubles.length <= 2)
+  assert.deepEqual(files.failing, [{ path: '/dev/full', reason: 'ENOSPC: no space left on device, write' }])
   // 8 MB are kept: 838 lines.
   assert.equal(
     troubles.reduce((sum, { dropped }) => sum + dropped, 0),
