@@ -73,6 +73,7 @@ export function loadServer(path: string): ServerLoad {
       ...pools.problems,
       ...pages.problems,
       ...checkPaths(server, draft),
+      ...acmeFaults(server, draft),
       ...checkDefaults(server.document, draft),
     ]),
     ...inLineOrder([...logging.problems, ...logFaults(logging, draft)]),
@@ -206,20 +207,30 @@ function checkPaths(read: FileRead<typeof serverSchema>, config: ServerConfig): 
     const cure = `at most ${MAX_RUN_PATH_BYTES}, because the path of a socket in it may have ${MAX_SOCKET_PATH_BYTES}`
     problems.push(problem('run', `the path ${quote(config.run)} has ${bytes} bytes: ${cure}`))
   }
-  const ofAcme = (key: string, message: string) => keyProblem(read.document, read.file, 'acme', key, message)
-  const caFile = caFileFault(config.acme)
-  if (caFile !== undefined) problems.push(ofAcme('ca_file', caFile))
-  const { lone, missing } = loneEabKey(read.checked.value.acme) ?? {}
-  if (lone !== undefined && missing !== undefined && !read.checked.isBad('acme', missing)) {
-    problems.push(ofAcme(lone, `has no use without ${missing}: write both`))
-  }
-  const others = [config.file, config.sites]
-  const run = ownFolderFault(config.run, others)
+  const run = ownFolderFault(config.run, foldersOf(config))
   if (run !== undefined) problems.push(problem('run', run))
-  const state = ownFolderFault(config.acme.state, others)
-  if (state !== undefined) problems.push(ofAcme('state', state))
   if (isFile(config.sites)) problems.push(problem('sites', `${quote(config.sites)} is a file, not a folder`))
   return problems
+}
+
+function acmeFaults({ document, file, checked }: FileRead<typeof serverSchema>, config: ServerConfig): Problem[] {
+  const { acme } = config
+  const problem = (key: string, message: string) => keyProblem(document, file, 'acme', key, message)
+  const problems: Problem[] = []
+  const caFile = caFileFault(acme)
+  if (caFile !== undefined) problems.push(problem('ca_file', caFile))
+  const { lone, missing } = loneEabKey(checked.value.acme) ?? {}
+  if (lone !== undefined && missing !== undefined && !checked.isBad('acme', missing)) {
+    problems.push(problem(lone, `has no use without ${missing}: write both`))
+  }
+  const state = ownFolderFault(acme.state, foldersOf(config))
+  if (state !== undefined) problems.push(problem('state', state))
+  return problems
+}
+
+/** What of the server's is not to be closed with a folder that vhostel has for itself. */
+function foldersOf({ file, sites }: ServerConfig): string[] {
+  return [file, sites]
 }
 
 function logFaults({ document, file }: FileRead<typeof loggingSchema>, { log }: ServerConfig): Problem[] {
