@@ -14,6 +14,7 @@ import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
 import { AnswerInvalid, answerFraming } from './answer-framing.ts'
 import type { FrontResponse } from './front-response.ts'
 import type { HeldBody } from './held-bodies.ts'
+import { kept } from './kept-request.ts'
 import { sendError } from './send-error.ts'
 import type { SlowClient, SlowClients } from './slow-clients.ts'
 
@@ -255,6 +256,7 @@ export class ClientExchange implements ExchangeListener, SlowClient {
     if (exchange === undefined) return
     this.#handlers.slow.sent(exchange)
     if (exchange.state !== 'done') this.#handlers.onGone(exchange)
+    else if (this.#held === undefined) kept.request = this
   }
 }
 
