@@ -2,6 +2,7 @@
 // The command: checks which Node runs it, then starts dist/ (published) or src/ (in a checkout). Kept to what Node 12
 // understands, so that an old Node gets the sentence below and not a syntax error.
 import { existsSync } from 'node:fs'
+import { setFlagsFromString } from 'node:v8'
 
 var FLOOR = [24, 15]
 var EX_CONFIG = 78
@@ -27,14 +28,19 @@ var isLimited = (process.execArgv.join(' ') + (process.env.NODE_OPTIONS || ''))
   .replace(/_/g, '-')
   .includes(LIMIT.slice(0, -2))
 var isHanded = process.channel !== undefined || process.env.LISTEN_FDS !== undefined
+var isServer = process.argv.includes('serve')
 // Node aborts where the kernel cannot start it again.
-if (process.argv.includes('serve') && !isLimited && !isHanded && existsSync(process.execPath)) {
+if (isServer && !isLimited && !isHanded && existsSync(process.execPath)) {
   try {
     process.execve(process.execPath, [process.argv0, LIMIT].concat(process.execArgv, process.argv.slice(1)))
   } catch (_) {
     // Where that is not allowed (Node's permission model), it runs as it is.
   }
 }
+
+// V8's middle compiler gains the server nothing, and costs it 10 MB that it does not get back, and a third of its requests on
+// two cores, where it compiles at the side (docs/architecture.md). Sites run in other processes, which keep it.
+if (isServer) setFlagsFromString('--no-maglev')
 
 var source = new URL('../src/cli/main.ts', import.meta.url)
 import(existsSync(source) ? source.href : new URL('../dist/cli/main.js', import.meta.url).href).then((cli) =>

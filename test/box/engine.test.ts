@@ -1,4 +1,4 @@
-/** What short-lived things may take in the server's processes, whatever the memory of the machine. */
+/** How the server has V8 run it: what short-lived things may take, whatever the memory of the machine, and what compiles. */
 import assert from 'node:assert/strict'
 import { fork } from 'node:child_process'
 import { once } from 'node:events'
@@ -44,4 +44,18 @@ test('a program that has a channel to the server keeps it', async (t) => {
   assert.ok(!argumentsOf(server.pid as number).includes(LIMIT))
   server.kill()
   assert.deepEqual(await once(server, 'exit'), [0, null])
+})
+
+test('nothing of the server is compiled by Maglev, and its busy functions by TurboFan', async (t) => {
+  // Prints every function that is compiled, and runs the command that comes behind it.
+  const under = ['sh', '-c', 'node=$1; shift; exec "$node" --trace-opt "$@"', 'sh']
+  const box = await startBox(t, SITES, { under })
+  // What Node itself did before it came to the server's own code.
+  const before = box.output.length
+
+  await box.waitFor('TurboFan', async () => {
+    await Promise.all(Array.from({ length: 50 }, () => box.ask('app')))
+    return box.output.includes('target TURBOFAN', before)
+  })
+  assert.doesNotMatch(box.output.slice(before), /MAGLEV/)
 })
