@@ -139,7 +139,9 @@ test('an account that is not wanted is told once for all, with the reason', asyn
 
   const status = await outage(issuing)
 
-  assert.deepEqual(status.reasons, ['the account: you need a contract (externalAccountRequired)'])
+  assert.deepEqual(status.reasons, [
+    'the account: you need a contract (externalAccountRequired): get a key for external account binding there, and write it to [acme] eab_kid and eab_hmac_key',
+  ])
   assert.equal(status.failures, 0)
 })
 
