@@ -38,9 +38,11 @@ if (isServer && !isLimited && !isHanded && existsSync(process.execPath)) {
   }
 }
 
-// V8's middle compiler gains the server nothing, and costs it 10 MB that it does not get back, and a third of its requests on
-// two cores, where it compiles at the side (docs/architecture.md). Sites run in other processes, which keep it.
+// V8's middle compiler gains the server nothing, and costs it 10 MB that it does not get back, and a quarter of its requests on
+// two cores, where it compiles at the side. So that code does not stay slow for longer, the last one comes as early as the
+// middle one did (docs/architecture.md). Sites run in other processes, which have both.
 if (isServer) setFlagsFromString('--no-maglev')
+if (isServer) setFlagsFromString('--invocation-count-for-turbofan=400')
 
 var source = new URL('../src/cli/main.ts', import.meta.url)
 import(existsSync(source) ? source.href : new URL('../dist/cli/main.js', import.meta.url).href).then((cli) =>
