@@ -18,17 +18,16 @@ export interface Carrier {
 }
 
 const used = new WeakSet<Socket>()
-let next: Carrier | undefined
-let nextIsInParts = false
+let next: { carrier: Carrier; isInParts: boolean } | undefined
 
 subscribe('undici:client:sendHeaders', (message) => {
-  const carrier = next
+  if (next === undefined) return
+  const { carrier, isInParts } = next
   next = undefined
-  if (carrier === undefined) return
   const { socket } = message as { socket: Socket }
   carrier.wasKept = used.has(socket)
   used.add(socket)
-  hearOut(socket, nextIsInParts)
+  hearOut(socket, isInParts)
   // A write that fails as a whole fails at once; what follows from it comes after this.
   process.nextTick(() => {
     carrier.tookNothing = socket.errored != null
@@ -37,7 +36,7 @@ subscribe('undici:client:sendHeaders', (message) => {
 
 /** To be called in `onRequestStart`, of a request that is sent then. @param isInParts whether its body is still coming */
 export function carrierOfThis(isInParts = false): Carrier {
-  nextIsInParts = isInParts
-  next = { wasKept: false, tookNothing: false }
-  return next
+  const carrier = { wasKept: false, tookNothing: false }
+  next = { carrier, isInParts }
+  return carrier
 }
