@@ -1,7 +1,7 @@
 /**
  * Which configuration a command is about, and what its files say where no server runs that could be asked.
  */
-import { accessSync, constants } from 'node:fs'
+import { constants } from 'node:fs'
 import type { Command } from 'commander'
 import { findConfig } from '../config/find.ts'
 import type { WholeConfiguration } from '../config/load-all.ts'
@@ -10,7 +10,7 @@ import { loadServer } from '../config/load-server.ts'
 import { renderProblem } from '../config/problems.ts'
 import type { ListenAddress, ServerConfig } from '../config/server-schema.ts'
 import type { SiteEntry } from '../config/sites-table.ts'
-import { deniedText, isDenied } from '../core/denied.ts'
+import { deniedText, mayNot } from '../core/denied.ts'
 import { ConfigInvalid } from '../core/errors.ts'
 import type { FrontPorts } from '../dispatcher/site.ts'
 import { sources, urlsOf } from '../dispatcher/site.ts'
@@ -33,11 +33,7 @@ export function configFileOf(command: Command): string {
  */
 export function settingsOf(command: Command): ServerConfig {
   const file = configFileOf(command)
-  try {
-    accessSync(file, constants.R_OK)
-  } catch (error) {
-    if (isDenied((error as NodeJS.ErrnoException).code)) throw new ConfigInvalid(`${file}: ${deniedText(file)}`)
-  }
+  if (mayNot(file, constants.R_OK)) throw new ConfigInvalid(`${file}: ${deniedText(file)}`)
   return loadServer(file).draft
 }
 

@@ -4,11 +4,11 @@
  * Limit: a close that does not come to its end is cut off at `CLOSE_DEADLINE_MS`. Invariant: only one server runs on one
  * run folder.
  */
-import { accessSync, constants } from 'node:fs'
+import { constants } from 'node:fs'
 import type { Command } from 'commander'
 import { adminClient, ifRunning } from '../admin/client.ts'
 import { counted } from '../advice/words.ts'
-import { isDenied, ownUser } from '../core/denied.ts'
+import { mayNot, ownUser } from '../core/denied.ts'
 import { notifier } from '../core/service-manager.ts'
 import type { RunningServer } from '../dispatcher/main.ts'
 import { settingsOf } from './configuration.ts'
@@ -76,13 +76,8 @@ async function serve(command: Command): Promise<number> {
 
 /** Why a run folder that is there is of no use: a server that was started by hand as somebody else made it. */
 function runFolderFault(folder: string): string | undefined {
-  try {
-    accessSync(folder, constants.W_OK | constants.X_OK)
-    return undefined
-  } catch (error) {
-    if (!isDenied((error as NodeJS.ErrnoException).code)) return undefined
-    return `user ${ownUser()} may not write to the run folder ${folder}; let that user have it (chown), or set another [server] run`
-  }
+  if (!mayNot(folder, constants.W_OK | constants.X_OK)) return undefined
+  return `user ${ownUser()} may not write to the run folder ${folder}; let that user have it (chown), or set another [server] run`
 }
 
 function showStart(server: RunningServer): void {

@@ -10,6 +10,16 @@ export function isDenied(code: unknown): boolean {
   return code === 'EACCES' || code === 'EPERM'
 }
 
+/** Whether this process may not do something with a path. @param mode of `fs.constants`, such as `R_OK` */
+export function mayNot(path: string, mode: number): boolean {
+  try {
+    accessSync(path, mode)
+    return false
+  } catch (error) {
+    return isDenied((error as NodeJS.ErrnoException).code)
+  }
+}
+
 /**
  * Why this process may not look at a path, or read it: a folder above it is closed, or it is itself.
  *
@@ -36,10 +46,5 @@ function closedFolder(path: string): string | undefined {
   if (folder === path) return undefined
   const above = closedFolder(folder)
   if (above !== undefined) return above
-  try {
-    accessSync(folder, constants.X_OK)
-    return undefined
-  } catch (error) {
-    return isDenied((error as NodeJS.ErrnoException).code) ? folder : undefined
-  }
+  return mayNot(folder, constants.X_OK) ? folder : undefined
 }
