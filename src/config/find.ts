@@ -5,6 +5,7 @@ import { statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { deniedText, isDenied } from '../core/denied.ts'
 import { ConfigNotFound } from '../core/errors.ts'
+import { isFolder } from './own-folders.ts'
 import { errorCode } from './text-file.ts'
 
 const FILE_NAME = 'vhostel.ini'
@@ -51,10 +52,6 @@ function namedPlaces(option: string | undefined, home: string | undefined, cwd: 
     return [isFolder(path) ? join(path, FILE_NAME) : path]
   }
   return home === undefined || home === '' ? undefined : [join(resolve(cwd, home), FILE_NAME)]
-}
-
-function isFolder(path: string): boolean {
-  return stat(path)?.isDirectory() === true
 }
 
 /** Whether there is anything by that name: what is wrong with it is for loadServer to say. */

@@ -9,12 +9,11 @@ import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import type { KeyPair } from '../core/key-pair.ts'
 import { keyPairFault } from '../core/key-pair.ts'
-import { keyProblem } from './check.ts'
 import type { DomainPattern } from './domains.ts'
 import { exactHosts } from './domains.ts'
 import { quote } from './problems.ts'
 import type { SiteBeingRead } from './site-reading.ts'
-import { addProblem, isMeant, pathOf, readFileOf } from './site-reading.ts'
+import { addProblem, addWarning, isMeant, pathOf, readFileOf } from './site-reading.ts'
 
 /**
  * Reads and checks the pair; problems and warnings are added to the site's.
@@ -40,8 +39,7 @@ export function readCertificate(site: SiteBeingRead, domains: readonly DomainPat
   }
   lastPair = pair
   for (const text of doubts(new X509Certificate(cert), domains)) {
-    const { document, load } = site
-    load.warnings.push(keyProblem(document, load.file, 'site', 'certificate', `${quote(certificate)} ${text}`))
+    addWarning(site, 'site', 'certificate', `${quote(certificate)} ${text}`)
   }
   return pair
 }

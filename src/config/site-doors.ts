@@ -5,7 +5,6 @@
  * a change of the site's settings. Limits: those of text-file.ts and of error-pages.ts.
  */
 import { z } from 'zod'
-import { keyProblem } from './check.ts'
 import type { ErrorPages } from './error-pages.ts'
 import { readErrorPages } from './error-pages.ts'
 import { readHtpasswd } from './htpasswd.ts'
@@ -17,7 +16,7 @@ import type { Rate } from './rate.ts'
 import { rate } from './rate.ts'
 import { anySection, optional, section, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
-import { addProblem, pathOf, readFileOf } from './site-reading.ts'
+import { addProblem, addWarning, pathOf, readFileOf } from './site-reading.ts'
 import { text, textType } from './units.ts'
 
 const realm = textType<string>(
@@ -101,8 +100,7 @@ export function readDoors(site: SiteBeingRead, root: string, kind: string): Site
     headers: readHeaders(site),
     errors: readErrorPages(site.checked.value.errors, root, {
       addProblem: (status, message) => addProblem(site, 'errors', status, message),
-      addWarning: (status, message) =>
-        site.load.warnings.push(keyProblem(site.document, site.load.file, 'errors', status, message)),
+      addWarning: (status, message) => addWarning(site, 'errors', status, message),
       dependencies: site.load.dependencies,
     }),
   }

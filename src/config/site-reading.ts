@@ -56,6 +56,11 @@ export function addProblem(site: SiteBeingRead, section: string, key: string, me
   load.problems.push(keyProblem(document, load.file, section, key, told))
 }
 
+/** What may be wrong with a key, and takes nothing away. */
+export function addWarning({ load, document }: SiteBeingRead, section: string, key: string, message: string): void {
+  load.warnings.push(keyProblem(document, load.file, section, key, message))
+}
+
 /** Adds a problem for each of these keys that stands in the site's own file: a site of this kind has no use for it. */
 export function refuseKeys(site: SiteBeingRead, section: string, keys: Iterable<string>, kind: string): void {
   for (const key of keys) {
