@@ -7,6 +7,7 @@
  * Invariant: an answer is looked for and stored under the method, scheme, host and target that the site itself is told, in a
  * store that no other site has a key to.
  */
+import { attempt } from './attempt.ts'
 import type { ReadyAnswer, Shown } from './cache-answer.ts'
 import { readyAnswer, sendReady } from './cache-answer.ts'
 import { readDirectives } from './cache-directives.ts'
@@ -183,10 +184,10 @@ export class SiteCache {
   }
 
   #wait(passage: Passage, reason: ForwardReason, flightKey: string): boolean {
-    const { res } = passage.visit
+    const { req, res } = passage.visit
     const leave = this.#flights.wait(flightKey, () => {
       res.off('close', onClose)
-      if (!res.destroyed) this.#look({ ...passage, waits: passage.waits + 1, reason })
+      if (!res.destroyed) attempt(req, res, () => this.#look({ ...passage, waits: passage.waits + 1, reason }))
     })
     const onClose = (): void => leave?.()
     if (leave !== undefined) res.once('close', onClose)

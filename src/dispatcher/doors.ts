@@ -9,6 +9,7 @@ import type { AddressSet } from '../config/network.ts'
 import { addressSet } from '../config/network.ts'
 import type { Rate } from '../config/rate.ts'
 import type { AuthSettings, SiteDoors } from '../config/site-doors.ts'
+import { attempt } from './attempt.ts'
 import { clientOf } from './connection.ts'
 import { addressKey } from './connections.ts'
 import { ownHeaders } from './own-headers.ts'
@@ -71,10 +72,12 @@ function rateStep(site: string, rate: Rate, rates: RateLimiter): Step {
 function authStep({ realm, users }: AuthSettings, passwords: Passwords): Step {
   const challenge = `Basic realm="${realm}", charset="UTF-8"`
   return (visit, next) => {
-    const attempt = attemptOf(visit)
-    if (attempt === undefined) return refuseStranger(visit, challenge)
-    if (passwords.isKnown(users, attempt)) return next(visit)
-    void passwords.check(users, attempt).then((outcome) => settle(visit, outcome, challenge, next))
+    const tried = attemptOf(visit)
+    if (tried === undefined) return refuseStranger(visit, challenge)
+    if (passwords.isKnown(users, tried)) return next(visit)
+    void passwords.check(users, tried).then((outcome) => {
+      attempt(visit.req, visit.res, () => settle(visit, outcome, challenge, next))
+    })
   }
 }
 

@@ -8,6 +8,7 @@
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
 import type { ErrorPages } from '../config/error-pages.ts'
 import type { SiteLimits } from '../config/site-schema.ts'
+import type { Log } from '../core/log.ts'
 import { ServerResponse } from '../core/node-http.ts'
 import type { AccessRecord } from './access-record.ts'
 import { connectionOf } from './connection.ts'
@@ -43,6 +44,14 @@ export interface AnswerFilter {
   onHead(head: AnswerHead, response: FrontResponse): BodyFilter | undefined
 }
 
+/** What a server has for all its answers. */
+export interface ServerWide {
+  /** For what should never happen. */
+  readonly log?: Log
+  /** [errors] of vhostel.ini, where a site has none, and before it is known; swapped whole. */
+  errorPages?: ErrorPages | undefined
+}
+
 /** As `http.ServerResponse.writeHead` takes them. */
 export type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[]
 /** Called when a part was taken. */
@@ -59,8 +68,8 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   access: AccessRecord | undefined
   /** The site's own pages for errors that are answered in its place. */
   errorPages: ErrorPages | undefined
-  /** Those of the server, where the site has none, and before it is known. */
-  serverPages: ErrorPages | undefined
+  /** Undefined until it is opened. */
+  server: ServerWide | undefined
   #filters: AnswerFilter[] | undefined
   /** Where the body goes first; undefined where it goes to the client at once. */
   #sink: BodySink | undefined

@@ -14,6 +14,7 @@ import { AddressInUse } from '../core/errors.ts'
 import { listenUnix } from '../core/listen-unix.ts'
 import { createServer } from '../core/node-http.ts'
 import { listenWithMore } from './acceptors.ts'
+import { attempt } from './attempt.ts'
 import type { Certificates } from './certificates.ts'
 import { connectionOf } from './connection.ts'
 import { FrontResponse } from './front-response.ts'
@@ -158,7 +159,7 @@ export class Front {
   async #listenSecure({ addresses, certificates }: SecureAddresses, handler: RequestHandler): Promise<void> {
     const { TlsFront } = await import('./tls-front.ts')
     const handle: StreamHandler['handle'] = (req, res, refused) => {
-      handler.attempt(req, res, () => {
+      attempt(req, res, () => {
         handler.open(req, res)
         if (refused !== undefined) sendError(req, res, { statusCode: refused })
         else if (this.#guard.letsStream(req, res)) handler.handle(req, res)
@@ -178,7 +179,7 @@ export class Front {
 
   #serve(server: Server, handler: RequestHandler): void {
     const pass = (req: IncomingMessage, res: FrontResponse, upgrade: Upgrade | undefined, onLet: () => void): void => {
-      handler.attempt(req, res, () => {
+      attempt(req, res, () => {
         handler.open(req, res, upgrade)
         if (this.#guard.lets(req, res)) onLet()
       })

@@ -5,12 +5,11 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { ErrorPages } from '../config/error-pages.ts'
-import type { Log } from '../core/log.ts'
 import type { AccessEntry } from './access-format.ts'
 import type { AccessLogs } from './access-logs.ts'
 import type { Refusals } from './bad-request.ts'
 import type { Certificates } from './certificates.ts'
-import type { FrontResponse } from './front-response.ts'
+import type { FrontResponse, ServerWide } from './front-response.ts'
 import type { HostTable } from './host-table.ts'
 import { hostOfRequest } from './request-host.ts'
 import { answerChallenge, isReachable } from './secure-request.ts'
@@ -19,13 +18,9 @@ import type { Site } from './site.ts'
 import { TurnedAway } from './turned-away.ts'
 import type { Upgrade } from './visit.ts'
 
-export interface RequestContext {
-  /** For what should never happen. */
-  readonly log?: Log
+export interface RequestContext extends ServerWide {
   /** The table in force; swapped whole. */
   hosts: HostTable<Site>
-  /** [errors] of vhostel.ini; swapped whole. */
-  errorPages?: ErrorPages | undefined
 }
 
 /** Answers requests by the tables in `context`. Never throws for what a client sent. */
@@ -44,23 +39,9 @@ export class RequestHandler implements Refusals {
     this.access = access?.isOfAll === true ? access : undefined
   }
 
-  /**
-   * Does what a request wants done, and answers it where that fails: a fault of ours must cost one request, never the server
-   * and with it all sites.
-   */
-  attempt(req: IncomingMessage, res: FrontResponse, work: () => void): void {
-    try {
-      work()
-    } catch (error) {
-      this.context.log?.error({ err: error, method: req.method, url: req.url }, 'handling a request failed')
-      if (res.headersSent || res.destroyed) res.destroy()
-      else sendError(req, res, { statusCode: 500, closes: true })
-    }
-  }
-
   /** A request has come: from here on the access log knows of it, whatever becomes of it. */
   open(req: IncomingMessage, res: FrontResponse, upgrade?: Upgrade): void {
-    res.serverPages = this.context.errorPages
+    res.server = this.context
     this.access?.open(req, res, upgrade)
   }
 

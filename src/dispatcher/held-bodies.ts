@@ -8,8 +8,10 @@
  * Invariant: a request that was taken goes on once, or its client is gone; its bytes stay in their order. Behind its answer nothing
  * of it stands in the way of the next request.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { IdTable } from '../core/id-table.ts'
+import { attempt } from './attempt.ts'
+import type { FrontResponse } from './front-response.ts'
 
 const MOST_OF_ALL_BYTES = 64 * 1024 * 1024
 /** What a part of a body costs beside its bytes, and a request beside its parts. */
@@ -30,7 +32,7 @@ export interface HeldBody {
 /** A request as it is taken. */
 export interface BodyVisit {
   req: IncomingMessage
-  res: ServerResponse
+  res: FrontResponse
   /** How long it is kept back for its body at the most, in ms; 0: not at all. */
   waitMs: number
   /** How much of its body is waited for. */
@@ -117,12 +119,12 @@ export class HeldBodies {
   }
 
   #release(held: Held, isWhole: boolean, isSlow: boolean): void {
-    const { req, parts, bytes, isContinued } = held
+    const { req, res, parts, bytes, isContinued } = held
     if (!this.#forget(held)) return
     if (!isWhole) req.pause()
     const [only, second] = parts
     const joined = only !== undefined && second === undefined ? only : Buffer.concat(parts, bytes)
-    held.onReady({ bytes: joined, isWhole, isSlow, isContinued })
+    attempt(req, res, () => held.onReady({ bytes: joined, isWhole, isSlow, isContinued }))
   }
 
   /** @returns whether it was still kept back */

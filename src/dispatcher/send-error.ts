@@ -37,7 +37,8 @@ export function sendError(req: IncomingMessage, res: ServerResponse, error: Erro
   if (statusCode === 503 || statusCode === 429) headers['retry-after'] = retryAfterSeconds
   if (statusCode === 405 && !res.hasHeader('allow')) headers.allow = SITE_METHODS
   if (closes) {
-    headers.connection = 'close'
+    // Not as a header: what a filter makes of the head must not take it away.
+    res.shouldKeepAlive = false
     closeAfter(req)
   }
   res.sendDate = true
@@ -47,5 +48,5 @@ export function sendError(req: IncomingMessage, res: ServerResponse, error: Erro
 
 function ownPage(res: ServerResponse, status: number): ErrorPage | undefined {
   if (!(res instanceof FrontResponse)) return undefined
-  return pageOf(res.errorPages, status) ?? pageOf(res.serverPages, status)
+  return pageOf(res.errorPages, status) ?? pageOf(res.server?.errorPages, status)
 }

@@ -9,6 +9,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { errorCode } from '../config/text-file.ts'
+import { answerFault } from './attempt.ts'
 import { decodePath, sameHostPath, splitTarget } from './file-path.ts'
 import type { Found } from './find-file.ts'
 import { findFile } from './find-file.ts'
@@ -47,7 +48,8 @@ interface FileAsk {
 
 /** Answers visits of `kind = static`. */
 export function staticAnswers(folder: StaticFolder): Answerer {
-  return ({ req, res, asked }) => void serveStatic(req, res, folder, asked.target).catch(() => res.destroy())
+  return ({ req, res, asked }) =>
+    void serveStatic(req, res, folder, asked.target).catch((error) => answerFault(req, res, error))
 }
 
 /**
@@ -95,7 +97,7 @@ export function serveMounted(
     .then((found) => {
       if (!found && !res.destroyed) otherwise()
     })
-    .catch(() => res.destroy())
+    .catch((error) => answerFault(req, res, error))
 }
 
 /** @returns whether there is something, and it has been sent; undefined where that has to be looked up */

@@ -24,6 +24,7 @@ export function unseenVisit(visit: Visit, rawHeaders: string[]): Visit {
   again.httpVersionMinor = req.httpVersionMinor
   again.push(null)
   const res = new FrontResponse(again)
+  res.server = visit.res.server
   res.assignSocket(socket)
   // As http.Server has it: the response closes once it is done with, or its connection is gone.
   res.on('finish', () => {

@@ -6,6 +6,7 @@ import { connect } from 'node:net'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import { createServer } from '../../src/core/node-http.ts'
+import { FrontResponse } from '../../src/dispatcher/front-response.ts'
 import type { BodyVisit } from '../../src/dispatcher/held-bodies.ts'
 import { HeldBodies } from '../../src/dispatcher/held-bodies.ts'
 import { readAll } from '../helpers/static-server.ts'
@@ -17,7 +18,7 @@ async function serve(t: TestContext, mostBytes: number): Promise<(version: strin
     const onReady: BodyVisit['onReady'] = ({ bytes, isContinued }) => res.end(`${bytes} ${isContinued}`)
     bodies.take({ req, res, waitMs: 20_000, mostBytes, mayBeSlow: () => false, onReady })
   }
-  const server = createServer()
+  const server = createServer({ ServerResponse: FrontResponse })
   for (const event of ['request', 'checkContinue']) server.on(event, (req, res) => take({ req, res }))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -10,6 +10,7 @@ import type { ListenAddress } from '../../src/config/server-schema.ts'
 import { serverSchema } from '../../src/config/server-schema.ts'
 import type { SiteConfig } from '../../src/config/site-schema.ts'
 import type { KeyPair } from '../../src/core/key-pair.ts'
+import type { Log } from '../../src/core/log.ts'
 import { Certificates } from '../../src/dispatcher/certificates.ts'
 import { Front } from '../../src/dispatcher/front.ts'
 import type { RequestContext } from '../../src/dispatcher/handle-request.ts'
@@ -47,6 +48,7 @@ export interface FrontChanges {
   settings?: Partial<FrontSettings>
   /** For TLS. */
   secure?: ListenAddress
+  log?: Log
 }
 
 /** Starts it on free ports; closed with the test. */
@@ -56,7 +58,8 @@ export async function startFront(
   defaultSite?: string,
   changes: FrontChanges = {},
 ): Promise<TestFront> {
-  const context: RequestContext = { hosts: buildHostTable<Site>([]) }
+  const { log } = changes
+  const context: RequestContext = { hosts: buildHostTable<Site>([]), ...(log === undefined ? {} : { log }) }
   const certificates = new Certificates(context)
   const secure = { port: undefined as number | undefined }
   const use = (wanted: Record<string, FrontSite>, name?: string): void => {
