@@ -1,14 +1,16 @@
 /**
- * What a client gets of a stored answer: all of it, a part (Range), the head alone, or that it has it already (304).
+ * What a client gets of a stored answer: all of it, parts (Range), the head alone, or that it has it already (304).
  *
- * Limits: one range at a time, of a body that is sent as it is; several ranges get the whole, as RFC 9110 §14.2 allows.
+ * Limits: parts are of a body that is sent as it is; those of byte-ranges.ts.
  */
+import type { ByteRange } from './byte-ranges.ts'
+import { multipart, readRanges } from './byte-ranges.ts'
 import { readHttpDate } from './cache-directives.ts'
 import type { CacheRequest } from './cache-request.ts'
 import { weakTag } from './compress-head.ts'
 import type { Accepted } from './content-coding.ts'
 import type { FrontResponse } from './front-response.ts'
-import { entityTags, withoutFields } from './header-fields.ts'
+import { entityTags, fieldOf, withoutFields } from './header-fields.ts'
 import type { Form, StoredAnswer } from './stored-answer.ts'
 
 /** An answer, ready to be sent. */
@@ -37,8 +39,11 @@ export function readyAnswer(
   shown: Shown,
 ): ReadyAnswer {
   if (stored.status === 200 && isKnown(stored, request)) return notModified(stored.form(accepted), shown)
-  const part = stored.status === 200 && request.range !== undefined ? rangeOf(stored, request) : undefined
-  if (part !== undefined) return partOf(stored, part, shown)
+  const { range } = request
+  const isOfParts = range !== undefined && stored.status === 200 && mayHaveParts(stored, request)
+  const wish = isOfParts ? readRanges(range, stored.body.byteLength) : 'whole'
+  if (wish === 'none') return noPart(stored, shown)
+  if (wish !== 'whole') return partOf(stored, wish, accepted, shown)
   const form = stored.form(accepted)
   const { status, reason } = stored
   return { status, reason, headers: shownHead(form, shown), body: form.body, text: form.text }
@@ -89,38 +94,47 @@ function notModified(form: Form, { age, status }: Shown): ReadyAnswer {
 
 // ---- ranges ----------------------------------------------------------------------------------------------------
 
-/** First and last byte; undefined where the whole is to be sent; 'none' where the range is not in the body. */
-function rangeOf(stored: StoredAnswer, { range, ifRange }: CacheRequest): [number, number] | 'none' | undefined {
-  if (range === undefined || (ifRange !== undefined && !isSame(stored, ifRange))) return undefined
-  const found = /^bytes=(?:(\d{1,15})-(\d{0,15})|-(\d{1,15}))$/i.exec(range.trim())
-  if (found === null) return undefined
-  const size = stored.body.byteLength
-  const [, first, last, tail] = found
-  if (tail !== undefined) {
-    return tail === '0' || size === 0 ? 'none' : [Math.max(0, size - Number(tail)), size - 1]
-  }
-  const start = Number(first)
-  const end = last === '' || last === undefined ? size - 1 : Math.min(Number(last), size - 1)
-  if (last !== '' && Number(last) < start) return undefined
-  return start >= size ? 'none' : [start, end]
-}
-
-/** RFC 9110 §13.1.5: the same strong tag, or exactly the same date. */
-function isSame({ etag, lastModified }: StoredAnswer, ifRange: string): boolean {
+/** RFC 9110 §13.1.5: parts go with the same strong tag, or exactly the same date. */
+function mayHaveParts({ etag, lastModified }: StoredAnswer, { ifRange }: CacheRequest): boolean {
+  if (ifRange === undefined) return true
   const text = ifRange.trim()
   if (text.startsWith('"')) return text === etag
   return !text.startsWith('W/') && lastModified !== undefined && text === lastModified
 }
 
-function partOf(stored: StoredAnswer, part: [number, number] | 'none', { age, status }: Shown): ReadyAnswer {
-  const size = stored.body.byteLength
-  const headers = withoutFields(stored.headers, (name) => name === 'content-length')
-  headers.push('Age', String(age), 'Cache-Status', status)
-  if (part === 'none') {
-    headers.push('Content-Range', `bytes */${size}`, 'Content-Length', '0')
-    return { status: 416, reason: undefined, headers, body: undefined, text: undefined }
-  }
-  const body = stored.body.subarray(part[0], part[1] + 1)
-  headers.push('Content-Range', `bytes ${part[0]}-${part[1]}/${size}`, 'Content-Length', String(body.byteLength))
+/** Nothing of the stored answer goes with it, least of all for how long it may be kept. */
+function noPart({ body }: StoredAnswer, { status }: Shown): ReadyAnswer {
+  const headers = ['Content-Range', `bytes */${body.byteLength}`, 'Content-Length', '0', 'Cache-Control', 'no-store']
+  headers.push('Cache-Status', status)
+  return { status: 416, reason: undefined, headers, body: undefined, text: undefined }
+}
+
+const UNCODED: Accepted = { coding: undefined, needsCoding: false }
+
+function partOf(
+  stored: StoredAnswer,
+  ranges: readonly ByteRange[],
+  accepted: Accepted | undefined,
+  { age, status }: Shown,
+): ReadyAnswer {
+  // Where the whole could be coded, its parts say so too.
+  const whole = stored.form(accepted && UNCODED)
+  const { headers, body } = ranges.length === 1 ? onePart(whole, ranges) : parts(whole, ranges)
+  headers.push('Content-Length', String(body.byteLength), 'Age', String(age), 'Cache-Status', status)
   return { status: 206, reason: undefined, headers, body, text: undefined }
+}
+
+function onePart({ headers, body }: Form, [range]: readonly ByteRange[]): Pick<Form, 'headers' | 'body'> {
+  const { start, end } = range as ByteRange
+  const kept = withoutFields(headers, (name) => name === 'content-length')
+  kept.push('Content-Range', `bytes ${start}-${end}/${body.byteLength}`)
+  return { headers: kept, body: body.subarray(start, end + 1) }
+}
+
+function parts({ headers, body }: Form, ranges: readonly ByteRange[]): Pick<Form, 'headers' | 'body'> {
+  const plain = fieldOf(headers, 'content-type') ?? 'application/octet-stream'
+  const { type, parts, tail } = multipart(ranges, plain, body.byteLength)
+  const kept = withoutFields(headers, (name) => name === 'content-length' || name === 'content-type')
+  const bytes = parts.flatMap(({ head, range: { start, end } }) => [head, body.subarray(start, end + 1)])
+  return { headers: [...kept, 'Content-Type', type], body: Buffer.concat([...bytes, tail]) }
 }

@@ -21,6 +21,7 @@ interface Places {
   length: number
   etag: number
   vary: number
+  range: number
 }
 
 /**
@@ -30,15 +31,25 @@ interface Places {
  */
 export function codeHead(head: AnswerHead, accepted: Accepted): Coding | undefined {
   const { status } = head
-  if (status === 204 || status === 206 || status === 304) return undefined
+  if (status === 204 || status === 304) return undefined
   const places = placesOf(head.headers)
-  if (places === undefined || !isText(head.headers[places.type] as string)) return undefined
+  if (places === undefined) return undefined
+  if (status === 206) return varyPart(head, places)
+  if (places.range !== -1 || !isText(head.headers[places.type] as string)) return undefined
   const isTooSmall = places.length !== -1 && Number(head.headers[places.length]) < LEAST_BYTES
   if (isTooSmall && !(accepted.needsCoding && head.headers[places.length] !== '0')) return undefined
   const { coding } = accepted
   if (coding === undefined) head.headers = varied(head.headers, places.vary)
   else head.headers = codedHeaders(head.headers, places, coding)
   return coding
+}
+
+/** RFC 9110 §15.3.7: a part says what the whole varies by. Of several parts the head does not tell what they are of. */
+function varyPart(head: AnswerHead, { type, vary, range }: Places): undefined {
+  const typeOfPart = head.headers[type] as string
+  const [, size = LEAST_BYTES] = /\/(\d+)$/.exec(head.headers[range] ?? '') ?? []
+  const isOfText = isText(typeOfPart) || typeOfPart.startsWith('multipart/byteranges')
+  if (isOfText && Number(size) >= LEAST_BYTES) head.headers = varied(head.headers, vary)
 }
 
 const LENGTH_NAME = 'content-length'
@@ -55,7 +66,7 @@ export function isSmall(headers: readonly unknown[]): boolean {
 
 /** @returns undefined where the headers forbid to code the body, or do not say what it is */
 function placesOf(headers: readonly string[]): Places | undefined {
-  const places: Places = { type: -1, length: -1, etag: -1, vary: -1 }
+  const places: Places = { type: -1, length: -1, etag: -1, vary: -1, range: -1 }
   for (let at = 0; at + 1 < headers.length; at += 2) {
     const name = headers[at] as string
     // Most names have a length that none of these has.
@@ -76,8 +87,10 @@ function placesOf(headers: readonly string[]): Places | undefined {
       case 'cache-control':
         if (/\bno-transform\b/i.test(headers[at + 1] as string)) return undefined
         break
-      case 'content-encoding':
       case 'content-range':
+        places.range = at + 1
+        break
+      case 'content-encoding':
       case 'content-digest': // of what is sent (RFC 9530 §2)
       case 'repr-digest':
       case 'content-md5':

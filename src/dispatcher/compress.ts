@@ -28,9 +28,9 @@ export function compressing(visit: Visit, next: Answerer): void {
 /** One for all: everything about an answer is in its head and its response. */
 export const COMPRESSION: AnswerFilter = { isFor, onHead }
 
-/** Most answers of programs are small: those are told by their length alone. */
+/** Most answers of programs are small: those are told by their length alone, but for parts, of what may be large. */
 function isFor(status: number, headers: readonly unknown[], response: FrontResponse): boolean {
-  if (status === 304 || !isSmall(headers)) return true
+  if (status === 304 || status === 206 || !isSmall(headers)) return true
   return acceptedCoding(response.req.rawHeaders).needsCoding
 }
 

@@ -18,9 +18,9 @@ const SETTINGS = { memoryBytes: MEGABYTE, largestBytes: MEGABYTE, clientControl:
 type Ask = (headers?: Record<string, string>, method?: string) => Promise<Reply>
 
 /** @param answer in the place of the site @returns asks for one and the same page */
-async function serve(t: TestContext, answer: (visit: Visit) => void): Promise<Ask> {
+async function serve(t: TestContext, answer: (visit: Visit) => void, compresses = false): Promise<Ask> {
   const caches = new ServerCache(MEGABYTE)
-  const cache = new SiteCache(caches, caches.open('a', SETTINGS), false)
+  const cache = new SiteCache(caches, caches.open('a', SETTINGS), compresses)
   const server = createServer({ ServerResponse: FrontResponse }, (req, res) => {
     const asked = { host: 'a.test', target: req.url, authority: undefined }
     cache.handle({ req, res, asked, upgrade: undefined } as unknown as Visit, answer)
@@ -69,4 +69,48 @@ test('a client that wants a part of what is stale has all of it fetched anew', a
   // Each of these asks for the next one; what it is given is what the one before has fetched.
   assert.equal((await ask()).text, 'page 2')
   assert.equal((await ask()).text, 'page 3')
+})
+
+test('several ranges of what is stored are one answer of several parts', async (t) => {
+  const ask = await serve(t, ({ res }) => {
+    res.writeHead(200, { 'cache-control': 'max-age=60', 'content-type': 'text/x' }).end('0123456789')
+  })
+  await ask()
+
+  const { status, headers, text } = await ask({ range: 'bytes=0-1, -2' })
+  const boundary = /^multipart\/byteranges; boundary=(\w+)$/.exec(headers['content-type'] ?? '')?.[1]
+
+  assert.deepEqual([status, headers['content-range']], [206, undefined])
+  const part = (range: string, bytes: string): string =>
+    `\r\n--${boundary}\r\nContent-Type: text/x\r\nContent-Range: bytes ${range}/10\r\n\r\n${bytes}`
+  assert.equal(text, `${part('0-1', '01')}${part('8-9', '89')}\r\n--${boundary}--\r\n`)
+  assert.equal((await ask({ range: 'bytes=0-,0-' })).text, '0123456789')
+})
+
+test('a part that is not there may be kept by nobody', async (t) => {
+  const ask = await serve(t, ({ res }) => {
+    res.writeHead(200, { 'cache-control': 'max-age=60', etag: '"1"' }).end('0123456789')
+  })
+  await ask()
+
+  for (const range of ['bytes=10-', 'bytes=one']) {
+    const { status, text, headers } = await ask({ range })
+    assert.deepEqual([status, text, headers['content-range']], [416, '', 'bytes */10'])
+    assert.deepEqual([headers['cache-control'], headers.etag], ['no-store', undefined])
+  }
+})
+
+test('where the whole may be compressed, a part of what is stored varies as the whole does', async (t) => {
+  const page = 'text '.repeat(1000)
+  const answer = ({ res }: Visit): void => {
+    res.writeHead(200, { 'cache-control': 'max-age=60', 'content-type': 'text/plain', vary: 'x-a' }).end(page)
+  }
+  const ask = await serve(t, answer, true)
+  await ask()
+
+  for (const range of ['bytes=0-3', 'bytes=0-3,5-8']) {
+    const part = await ask({ range, 'accept-encoding': 'gzip' })
+    assert.deepEqual([part.status, part.headers.vary], [206, 'x-a, Accept-Encoding'])
+    assert.equal(part.headers['content-encoding'], undefined)
+  }
 })

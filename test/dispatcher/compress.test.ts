@@ -226,6 +226,28 @@ test('a client that goes in the middle leaves nothing behind, and a body written
   assert.equal(closed, 4)
 })
 
+test('a part of a page that would be compressed varies as the page does', async (t) => {
+  const part = (type: string, range?: string): Answer =>
+    whole({ 'content-type': type, ...(range === undefined ? {} : { 'content-range': range }) }, 206, 'part')
+  const answers: Record<string, Answer> = {
+    '/large': part('text/plain', 'bytes 0-3/5000'),
+    '/unknown': part('text/plain', 'bytes 0-3/*'),
+    '/parts': part('multipart/byteranges; boundary=x'),
+    '/small': part('text/plain', 'bytes 0-3/10'),
+    '/image': part('image/png', 'bytes 0-3/5000'),
+  }
+  const port = await serve(t, (res, req) => answers[req.url ?? '']?.(res, req))
+
+  const varied = await Promise.all(Object.keys(answers).map((path) => ask(port, 'gzip', {}, 'GET', path)))
+
+  assert.deepEqual(
+    varied.map(({ status, headers, coding, text }) => [status, headers.vary, coding, text]),
+    ['Accept-Encoding', 'Accept-Encoding', 'Accept-Encoding', undefined, undefined].map((vary) => {
+      return [206, vary, undefined, 'part']
+    }),
+  )
+})
+
 /** The value once it stays the same for 50 looks over 10 ms each. */
 async function settled(value: () => number): Promise<number> {
   let last = -1
