@@ -24,9 +24,9 @@ export interface FetchOrder {
   key: string
   reason: ForwardReason
   isAuthorized: boolean
-  /** Whether its answer may be stored at all. */
+  /** Whether its answer may be stored at all, or confirms what is. */
   mayStore: boolean
-  /** What is stored, where the site is asked whether it still holds. */
+  /** What is stored, for when the site fails, and, where its answer may be stored, is asked whether it still holds. */
   stored: StoredAnswer | undefined
   /** What the request has in the fields that an answer varies by. */
   variantOf(vary: readonly string[]): string
@@ -51,14 +51,14 @@ export class CacheFetch implements AnswerFilter {
   }
 
   onHead(head: AnswerHead): BodyFilter | undefined {
-    const { stored } = this.#order
+    const { stored, mayStore } = this.#order
     const timing = { askedAt: this.#askedAt, cameAt: Date.now() }
-    if (stored !== undefined && head.status === 304) return this.#confirmed(stored, head, timing)
+    if (stored !== undefined && mayStore && head.status === 304) return this.#confirmed(stored, head, timing)
     if (stored !== undefined && head.status >= 500 && isUsableOnError(stored, timing.cameAt)) {
       return this.#instead(head, stored, '; detail=stale-if-error', false)
     }
     this.#order.store.counters.misses++
-    const terms = this.#order.mayStore ? termsOf(head, this.#order.isAuthorized, timing) : undefined
+    const terms = mayStore ? termsOf(head, this.#order.isAuthorized, timing) : undefined
     const length = Number(fieldOf(head.headers, 'content-length') ?? 0)
     const isStorable =
       terms !== undefined && length <= this.#order.store.settings.largestBytes && !hasTrailers(head.headers)

@@ -45,7 +45,7 @@ interface Passage {
 /** What the site is asked for. */
 interface Errand {
   reason: ForwardReason
-  /** What is stored, which the site may confirm. */
+  /** What is stored, which the site may confirm, or which is used where the site fails. */
   stored?: StoredAnswer | undefined
   /** What others wait for; undefined where nobody does. */
   flight?: Flight | undefined
@@ -169,12 +169,7 @@ export class SiteCache {
 
   /** Asks the site, or waits for one who does. */
   #fetch(passage: Passage, reason: ForwardReason, stored: StoredAnswer | undefined, flightKey: string): void {
-    const { visit, request } = passage
-    const { method } = visit.req
-    const noStore = request.cacheControl !== undefined && /no-store/i.test(request.cacheControl)
-    if (method === 'HEAD' || request.range !== undefined || noStore) {
-      return this.#forward(passage, { reason })
-    }
+    if (!mayBeStored(passage.visit, passage.request)) return this.#forward(passage, { reason, stored })
     // What has to be confirmed each time is not for those who did not ask.
     const isForAll = stored === undefined || stored.terms.lifetimeMs > 0
     const mayWait = isForAll && passage.waits < MAX_WAITS && !this.#flights.isPassed(passage.key)
@@ -198,8 +193,10 @@ export class SiteCache {
     const { visit } = passage
     const { stored } = errand
     this.#ask(passage, visit, errand)
-    const isConditional = stored !== undefined && (stored.etag !== undefined || stored.lastModified !== undefined)
-    passage.next(isConditional ? { ...visit, req: conditionalRequest(visit.req, stored) } : visit)
+    const hasTag = stored !== undefined && (stored.etag !== undefined || stored.lastModified !== undefined)
+    passage.next(
+      hasTag && mayBeStored(visit, passage.request) ? { ...visit, req: conditionalRequest(visit.req, stored) } : visit,
+    )
   }
 
   /** Fetches anew what is stale while that is used (RFC 5861 §3). */
@@ -220,16 +217,13 @@ export class SiteCache {
   }
 
   #order({ request, key }: Passage, visit: Visit, { reason, stored, flight }: Errand): FetchOrder {
-    const isPlain =
-      visit.req.method === 'GET' && request.range === undefined && !request.hasPrecondition && !request.hasBody
-    const noStore = request.cacheControl !== undefined && readDirectives(request.cacheControl).has('no-store')
     return {
       server: this.#server,
       store: this.store,
       key,
       reason,
       isAuthorized: request.isAuthorized,
-      mayStore: isPlain && !noStore,
+      mayStore: mayBeStored(visit, request),
       stored,
       variantOf: (vary) => variantOf(visit.req, vary),
       ready: (answer, status) => {
@@ -244,4 +238,10 @@ export class SiteCache {
       },
     }
   }
+}
+
+/** Whether the answer to a request may be for others too; else the site is not asked about what is stored. */
+function mayBeStored({ req }: Visit, { range, hasPrecondition, hasBody, cacheControl }: CacheRequest): boolean {
+  if (req.method !== 'GET' || range !== undefined || hasPrecondition || hasBody) return false
+  return cacheControl === undefined || !readDirectives(cacheControl).has('no-store')
 }

@@ -114,3 +114,22 @@ test('where the whole may be compressed, a part of what is stored varies as the 
     assert.equal(part.headers['content-encoding'], undefined)
   }
 })
+
+test('what is stale is used where the site fails, for HEAD and for a part too', async (t) => {
+  let isWell = true
+  const ask = await serve(t, ({ res }) => {
+    if (!isWell) return void res.writeHead(503, { 'content-length': 6 }).end('broken')
+    res.writeHead(200, { 'cache-control': 'max-age=1, stale-if-error=60', age: '2', etag: '"1"' }).end('0123456789')
+  })
+  await ask()
+  isWell = false
+
+  const head = await ask({}, 'HEAD')
+  const part = await ask({ range: 'bytes=0-3' })
+
+  assert.deepEqual([head.status, head.headers['content-length'], head.text], [200, '10', ''])
+  assert.deepEqual([part.status, part.text, part.headers['content-range']], [206, '0123', 'bytes 0-3/10'])
+  for (const { headers } of [head, part]) {
+    assert.match(String(headers['cache-status']), /fwd=stale; fwd-status=503; detail=stale-if-error/)
+  }
+})
