@@ -273,8 +273,10 @@ export function cut(res: FrontResponse): void {
     res.destroy()
     return
   }
-  socket.destroySoon()
-  const late = setTimeout(() => socket.destroy(), CUT_GRACE_MS).unref()
+  // Its end alone would be the end of the answer.
+  if (res.req.httpVersionMinor === 0) socket.write('', () => res.destroy())
+  else socket.destroySoon()
+  const late = setTimeout(() => res.destroy(), CUT_GRACE_MS).unref()
   socket.once('close', () => clearTimeout(late))
 }
 

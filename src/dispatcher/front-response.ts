@@ -6,6 +6,7 @@
  * final answer once, before any byte of it has left, and then every byte of its body, in the order in which it was written.
  */
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
+import type { Socket } from 'node:net'
 import type { ErrorPages } from '../config/error-pages.ts'
 import type { SiteLimits } from '../config/site-schema.ts'
 import type { Log } from '../core/log.ts'
@@ -145,6 +146,15 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     return this
   }
 
+  /**
+   * As `http.ServerResponse.destroy`. A client of HTTP/1.0 takes the end of its connection for that of an answer without a
+   * length: in the middle of one the connection is reset.
+   */
+  override destroy(error?: Error): this {
+    if (this.headersSent && !this.writableFinished && this.req.httpVersionMinor === 0) reset(this.socket)
+    return super.destroy(error)
+  }
+
   #isForAny(filters: AnswerFilter[], status: number, reason?: string | Headers, headers?: Headers): boolean {
     const given = optionalHeaders(reason, headers)
     // What was set one by one is only known once it is gathered.
@@ -203,6 +213,15 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     const before = kept.flatMap((name) => pairs(name, this.getHeader(name)))
     for (const name of this.getHeaderNames()) this.removeHeader(name)
     return { status, reason: typeof reason === 'string' ? reason : undefined, headers: [...before, ...given] }
+  }
+}
+
+/** The next who reads from it hears that it was cut. Only TCP can say that; TLS says it by ending without a farewell. */
+function reset(socket: Socket | null): void {
+  try {
+    socket?.resetAndDestroy()
+  } catch {
+    socket?.destroy()
   }
 }
 
