@@ -68,8 +68,7 @@ export class HeldBodies {
     const { req, res, waitMs } = visit
     res.once('close', () => skipRest(req))
     if (waitMs === 0) return visit.onReady(NOTHING)
-    // HTTP/1.0 knows no such question (RFC 9110 §10.1.1).
-    const asks = req.headers.expect !== undefined && req.httpVersionMinor > 0
+    const asks = asksToGoOn(req)
     // The site is to say whether it wants the body at all; but a few at a time.
     if (asks && visit.mayBeSlow()) return visit.onReady({ ...NOTHING, isSlow: true })
     // Before it is held: what may not be held is answered at once, perhaps.
@@ -136,6 +135,14 @@ export class HeldBodies {
     held.res.off('close', held.onClose)
     return true
   }
+}
+
+/** As Node finds it, also in a list. */
+const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i
+
+/** Whether a client waits to be told to go on with its body; HTTP/1.0 knows no such question (RFC 9110 §10.1.1). */
+export function asksToGoOn({ headers, httpVersionMinor }: IncomingMessage): boolean {
+  return httpVersionMinor > 0 && headers.expect !== undefined && CONTINUE.test(headers.expect)
 }
 
 /**

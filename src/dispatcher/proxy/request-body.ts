@@ -9,6 +9,7 @@ import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
 import type { FrontResponse } from '../front-response.ts'
 import type { HeldBody } from '../held-bodies.ts'
+import { asksToGoOn } from '../held-bodies.ts'
 
 export class RequestBody extends Readable {
   readonly #req: IncomingMessage
@@ -39,8 +40,7 @@ export class RequestBody extends Readable {
     }
     this.#isBegun = true
     const { bytes, isContinued } = this.#held
-    if (!isContinued && /100-continue/i.test(this.#req.headers.expect ?? '') && !this.#res.headersSent)
-      this.#res.writeContinue()
+    if (!isContinued && asksToGoOn(this.#req) && !this.#res.headersSent) this.#res.writeContinue()
     this.#req.on('data', this.#onData)
     this.#req.on('end', this.#onEnd)
     this.#req.on('aborted', this.#onAborted)
