@@ -97,6 +97,14 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     else this.#filters.unshift(filter)
   }
 
+  /** Its connection carries another protocol from here on. */
+  becomeTunnel(): void {
+    this.statusCode = 101
+    this.isEndless = true
+    this.headAt = performance.now()
+    if (this.socket !== null) this.detachSocket(this.socket)
+  }
+
   /** As `writableEnded`, and also true while what was ended is still in a filter. */
   get isEnded(): boolean {
     return this.#isEnded || this.writableEnded

@@ -59,10 +59,7 @@ export class TunnelExchange implements ExchangeListener {
   onTunnel(): void {
     const socket = this.#socket
     this.#open = true
-    this.#plain.res.statusCode = 101
-    this.#plain.res.isEndless = true
-    this.#plain.res.headAt = performance.now()
-    this.#plain.res.detachSocket(socket as Parameters<FrontResponse['detachSocket']>[0])
+    this.#plain.res.becomeTunnel()
     socket.on('close', () => this.#gone())
     if (this.#head.byteLength > 0) this.#toSite(this.#head)
     socket.on('data', (chunk: Buffer) => this.#toSite(chunk))

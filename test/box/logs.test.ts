@@ -4,9 +4,12 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { once } from 'node:events'
 import { readdirSync, readFileSync, renameSync } from 'node:fs'
-import { connect } from 'node:net'
+import type { AddressInfo } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
+import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import type { Box, SiteFixture } from '../helpers/box.ts'
 import { makeBox } from '../helpers/box.ts'
@@ -77,6 +80,16 @@ async function raw(box: Box, bytes: string, until?: string): Promise<string> {
   }
   socket.destroy()
   return answer
+}
+
+/** A server whose answer to whatever it is asked is a tunnel, through which it says hello. */
+async function startSwitcher(t: TestContext): Promise<number> {
+  const head = 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\n'
+  const server = createServer((socket) => socket.on('error', () => {}).once('data', () => socket.write(`${head}hello`)))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => server.close())
+  return (server.address() as AddressInfo).port
 }
 
 function loggedBox(t: Parameters<typeof makeBox>[0], sites: Record<string, SiteFixture>, access = 'log/all.json'): Box {
@@ -381,4 +394,17 @@ test('logs that cannot be written keep nobody waiting, and that is said', async 
     ].sort(),
   )
   assert.equal(await box.stop(), 0)
+})
+
+test('a tunnel to an upstream has its line when it ends, with the bytes that the client got', async (t) => {
+  const upstream = `http://127.0.0.1:${await startSwitcher(t)}`
+  const box = loggedBox(t, { relay: { ini: `[site]\ndomains = relay.test\nupstream = ${upstream}\n` } })
+  await box.start()
+
+  const head = 'GET /tunnel HTTP/1.1\r\nHost: relay.test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n'
+  await raw(box, head, 'hello')
+
+  const line = await lineOf(box, 'all.json', { target: '/tunnel' })
+  assert.deepEqual([line.status, line.bytes, line.cut], [101, 5, undefined])
+  assert.ok(Number(line.first_byte_ms) <= Number(line.total_ms))
 })

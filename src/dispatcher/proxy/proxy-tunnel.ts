@@ -12,7 +12,6 @@ import { pipeline } from 'node:stream'
 import { request } from '../../core/node-http.ts'
 import { AnswerInvalid, answerFraming } from '../answer-framing.ts'
 import { asInvalid } from '../client-exchange.ts'
-import type { FrontResponse } from '../front-response.ts'
 import type { Upgrade, Visit } from '../visit.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
 import { answerFailure, asUpstreamError, noteAnswered, noteFailed } from './backend-site.ts'
@@ -136,11 +135,12 @@ export class ProxyTunnel implements Job {
     }
     if (this.#target !== undefined) noteAnswered(this.#site, this.#target)
     const { res } = this.#visit
-    res.statusCode = 101
-    res.isEndless = true
-    res.detachSocket(client as Parameters<FrontResponse['detachSocket']>[0])
+    res.becomeTunnel()
     client.write(switchHead(answer), 'latin1')
-    if (first.byteLength > 0) client.write(first)
+    if (first.byteLength > 0) upstream.unshift(first)
+    upstream.on('data', (part: Buffer) => {
+      res.bodyBytes += part.byteLength
+    })
     if (this.#head.byteLength > 0) upstream.write(this.#head)
     join(client, upstream, this.#site.proxy.tunnelIdleMs)
   }
