@@ -35,6 +35,7 @@ import { GroupWatch } from './command/group-watch.ts'
 import { clearLeftPlaces } from './command/listen-place.ts'
 import { Configuration, serverConfigFor } from './configuration.ts'
 import { DoorKeeper } from './doors.ts'
+import { FailureLog } from './failure-log.ts'
 import { Front } from './front.ts'
 import type { RequestContext } from './handle-request.ts'
 import { RequestHandler } from './handle-request.ts'
@@ -120,6 +121,7 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
     modules: new ModuleAnswers(pool, log),
     caches: new ServerCache(config.cacheMemoryBytes),
     files: new HotFiles(),
+    failures: new FailureLog(log),
     doors: new DoorKeeper(),
     backends: stack.adopt(openBackends(config.run, env, log, errorLog), (it) => it.close()),
     certificates: new Certificates(context),

@@ -13,6 +13,7 @@ import type { Certificates } from './certificates.ts'
 import { compressing } from './compress.ts'
 import type { DoorKeeper } from './doors.ts'
 import { doorSteps } from './doors.ts'
+import type { FailureLog } from './failure-log.ts'
 import type { HotFiles } from './hot-files.ts'
 import type { SecurePort } from './https-only.ts'
 import { httpsOnly } from './https-only.ts'
@@ -42,6 +43,7 @@ export interface ServiceParts {
   readonly caches: ServerCache
   /** Small files of all sites. */
   readonly files: HotFiles
+  readonly failures: FailureLog
   readonly access: AccessLogs
   readonly certificates: Certificates
   readonly securePort: SecurePort
@@ -51,7 +53,7 @@ export interface ServiceParts {
 
 /** Makes what answers for a site with these settings. */
 export function createService(config: SiteConfig, parts: ServiceParts): SiteService {
-  const folders = siteFolders(config, parts.files)
+  const folders = siteFolders(config, parts.files, parts.failures)
   const cache = openCache(config, parts.caches)
   const backend = config.backend === undefined ? undefined : parts.backends.open(config, config.backend)
   const answer = through(

@@ -123,6 +123,7 @@ async function answerCold(ask: FileAsk): Promise<boolean> {
       if (res.headersSent || res.destroyed) return res.destroy().destroyed
       if (error instanceof FileRefused && error.changed && attempt < MAX_ATTEMPTS) continue
       if (ask.absent.includes(statusCode)) return false
+      if (!(error instanceof FileRefused)) folder.onUnread(req, Object.assign(error as Error, { statusCode }))
       if (error instanceof FileRefused) for (const pair of Object.entries(error.headers)) res.setHeader(...pair)
       sendError(req, res, { statusCode })
       return true

@@ -1,8 +1,10 @@
 /**
  * A folder whose files are served, as the files that find, send and remember them see it. Pure.
  */
+import type { IncomingMessage } from 'node:http'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { StaticSettings } from '../config/site-static.ts'
+import type { FailureLog } from './failure-log.ts'
 import type { HotFiles } from './hot-files.ts'
 
 export interface StaticFolder {
@@ -21,6 +23,8 @@ export interface StaticFolder {
   cacheControl(file: string): string
   /** Small files and what was found for paths; undefined where nothing is kept. */
   memory: HotFiles | undefined
+  /** Hears of each request for a file that is there and cannot be read. */
+  onUnread(req: IncomingMessage, error: Error): void
   /** Begins the keys of what is kept of this folder; of no other folder in the same memory. */
   id: string
 }
@@ -35,6 +39,7 @@ export const PLAIN_FOLDER: Omit<StaticFolder, 'root'> = {
   precompressed: true,
   cacheControl: () => 'public, max-age=0',
   memory: undefined,
+  onUnread: () => {},
   id: '',
 }
 
@@ -50,16 +55,21 @@ export interface SiteFolders {
 
 /** The folders that a site serves from. */
 export function siteFolders(
-  config: Pick<SiteConfig, 'kind' | 'root' | 'static' | 'backend'>,
+  config: Pick<SiteConfig, 'name' | 'kind' | 'root' | 'static' | 'backend'>,
   memory: HotFiles,
+  failures: FailureLog,
 ): SiteFolders {
+  const shared: Shared = {
+    memory,
+    onUnread: ({ method = '', url = '' }, error) => failures.write({ site: config, head: { method, url } }, error),
+  }
   const isSplit = (config.backend?.proxy.paths.length ?? 0) > 0
   const rest = isSplit ? config.static.mounts.find(({ prefix }) => prefix === '') : undefined
   const path = config.kind === 'static' ? config.root : rest?.folder
-  const root = path === undefined ? undefined : staticFolder(path, config.static, memory)
+  const root = path === undefined ? undefined : staticFolder(path, config.static, shared)
   const mounts = config.static.mounts
     .filter((mount) => mount !== rest)
-    .map(({ prefix, folder }) => ({ prefix, folder: mountedFolder(folder, config.static, memory, prefix) }))
+    .map(({ prefix, folder }) => ({ prefix, folder: mountedFolder(folder, config.static, shared, prefix) }))
   const close = (): void => {
     if (root !== undefined) memory.forgetFolder(root.id)
     for (const { folder } of mounts) memory.forgetFolder(folder.id)
@@ -67,18 +77,22 @@ export function siteFolders(
   return { root, mounts, close }
 }
 
+/** What all folders of a site have. */
+type Shared = { memory: HotFiles } & Pick<StaticFolder, 'onUnread'>
+
 /** A folder with the settings of its site. */
-function staticFolder(root: string, settings: StaticSettings, memory: HotFiles, prefix = ''): StaticFolder {
+function staticFolder(root: string, settings: StaticSettings, shared: Shared, prefix = ''): StaticFolder {
   const { index, cleanUrls, notFound, listing, precompressed } = settings
   const tries = withHtml(settings.try, cleanUrls)
   const cacheControl = cacheControlOf(root, settings, prefix)
-  return { root, index, tries, cleanUrls, notFound, listing, precompressed, cacheControl, memory, id: memory.nextId() }
+  const id = shared.memory.nextId()
+  return { root, index, tries, cleanUrls, notFound, listing, precompressed, cacheControl, ...shared, id }
 }
 
 /** A folder beside a site's own answers: what is not in it is another's. */
-function mountedFolder(root: string, settings: StaticSettings, memory: HotFiles, prefix: string): StaticFolder {
+function mountedFolder(root: string, settings: StaticSettings, shared: Shared, prefix: string): StaticFolder {
   const tries = ['$uri', '$uri/']
-  return staticFolder(root, { ...settings, try: tries, notFound: undefined }, memory, prefix)
+  return staticFolder(root, { ...settings, try: tries, notFound: undefined }, shared, prefix)
 }
 
 /** A year, which is for good (RFC 9111 §1.2.2); and a reload does not ask either (RFC 8246). */

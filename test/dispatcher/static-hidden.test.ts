@@ -3,6 +3,11 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, mkdirSync, renameSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
+import { pino } from 'pino'
+import type { StaticSettings } from '../../src/config/site-static.ts'
+import { FailureLog } from '../../src/dispatcher/failure-log.ts'
+import { HotFiles } from '../../src/dispatcher/hot-files.ts'
+import { siteFolders } from '../../src/dispatcher/static-folder.ts'
 import { ask, openFilesIn, serve, until } from '../helpers/static-server.ts'
 
 const HIDDEN = [
@@ -130,6 +135,30 @@ test('a file or a folder that may not be read is forbidden', async (t) => {
     answers.map((answer) => answer.status),
     [403, 403],
   )
+})
+
+test('a file that cannot be read is told to the log of its site', async (t) => {
+  const lines: Record<string, unknown>[] = []
+  const log = pino({}, { write: (line: string) => void lines.push(JSON.parse(line)) })
+  const settings = { mounts: [], immutable: [], try: ['$uri'] } as unknown as StaticSettings
+  const config = { name: 'www', kind: 'static', root: '/', static: settings, backend: undefined } as const
+  const { root } = siteFolders(config, new HotFiles(), new FailureLog(log))
+  const served = await serve(t, { 'a.txt': 'a' }, [], () => {}, { onUnread: root?.onUnread ?? (() => {}) })
+  const file = join(served.dir, 'root/a.txt')
+  chmodSync(served.dir, 0o755)
+  chmodSync(file, 0)
+  const isRoot = process.geteuid?.() === 0
+
+  if (isRoot) process.seteuid?.(65_534)
+  await Promise.all([ask(served, '/a.txt?b'), ask(served, '/none.txt')]).finally(() => {
+    if (isRoot) process.seteuid?.(0)
+  })
+
+  assert.deepEqual(
+    lines.map(({ level, site, method, url, status, msg }) => ({ level, site, method, url, status, msg })),
+    [{ level: 40, site: 'www', method: 'GET', url: '/a.txt?b', status: 403, msg: 'request failed' }],
+  )
+  assert.match(String(lines[0]?.reason), new RegExp(`^EACCES: permission denied, open '${file}'$`))
 })
 
 test('a root that is gone finds nothing, and is served again when it is back', async (t) => {
