@@ -55,7 +55,7 @@ export const doorSection = section(
 /** [headers] */
 export const headersSection = anySection(
   'Headers to set on every answer of the site. `Name = value` replaces what the answer has; an empty value ' +
-    'removes it.',
+    'removes it. There are no variables.',
   z.string(),
   'single',
 )
@@ -144,12 +144,19 @@ const CONNECTION_HEADERS = new Set([
   'upgrade',
 ])
 
+/** As nginx has them. */
+const VARIABLE = /\$(?:\{[a-z]\w*\}|[a-z]\w*)/
+const NO_VARIABLES =
+  'is sent as it is written, for headers have no variables here: what differs from answer to answer is set by the code of the site'
+
 function readHeaders(site: SiteBeingRead): OwnHeader[] | undefined {
   const seen = new Set<string>()
   const headers: OwnHeader[] = []
   for (const [name, value] of Object.entries(site.checked.value.headers)) {
     const fault = headerFault(name, value, seen)
     if (fault !== undefined) addProblem(site, 'headers', name, fault)
+    const [variable] = VARIABLE.exec(value) ?? []
+    if (variable !== undefined) addWarning(site, 'headers', name, `${quote(variable)} ${NO_VARIABLES}`)
     seen.add(name.toLowerCase())
     headers.push([name, value === '' ? undefined : value])
   }

@@ -270,6 +270,27 @@ test('an error page that is not there is warned of, and takes nothing away', (t)
   )
 })
 
+test('a variable in a header is warned of, for there are none', (t) => {
+  const folder = configFolder(t, {
+    'sites-enabled/a.ini': `${STATIC}[headers]\nX-A = $5 a month\nX-B = a \${remote_addr}\nX-C = $host\n`,
+  })
+
+  const { problems, warnings } = loadSite(folder.path('sites-enabled/a.ini'), folder.server())
+
+  assert.deepEqual(problems, [])
+  assert.deepEqual(
+    warnings.map((one) => renderProblem(one, folder.dir)),
+    [
+      ['6: [headers] X-B', `\${remote_addr}`],
+      ['7: [headers] X-C', '$host'],
+    ].map(
+      ([place, variable]) =>
+        `sites-enabled/a.ini:${place}: "${variable}" is sent as it is written, for headers have no variables here: what ` +
+        'differs from answer to answer is set by the code of the site',
+    ),
+  )
+})
+
 for (const [what, text] of [
   ['CRLF', '[site]\r\ndomains = a.test\r\nroot = ../public\r\n'],
   ['a BOM', '\ufeff[site]\ndomains = a.test\nroot = ../public\n'],
