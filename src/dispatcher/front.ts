@@ -234,6 +234,8 @@ function wantsUpgrade(req: IncomingMessage): boolean {
     connectionOf(req.socket)?.endWithNext()
     return false
   }
+  // RFC 9110 §7.8: HTTP/1.0 knows no upgrade.
+  if (req.httpVersionMinor === 0) return false
   return req.method === 'GET' && !/(^|[,\s])h2c($|[,\s])/i.test(String(req.headers.upgrade))
 }
 

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { test } from 'node:test'
+import type { Visit } from '../../src/dispatcher/visit.ts'
 import { startFront } from '../helpers/tls-front.ts'
 
 const GRACE_MS = 30_000
@@ -38,4 +39,22 @@ test('at the end nobody waits for a client that keeps its connection, also where
 
   assert.match(last, /whole/)
   assert.ok(performance.now() - begun < GRACE_MS / 2)
+})
+
+test('a client of HTTP/1.0 that asks for an upgrade is answered as if it had not', async (t) => {
+  const upgrades: boolean[] = []
+  const answer = ({ res, upgrade }: Visit): void => {
+    upgrades.push(upgrade !== undefined)
+    res.end('ok')
+  }
+  const { port } = await startFront(t, { one: { domains: 'one.test', answer } })
+  for (const version of ['1.0', '1.1']) {
+    const socket = connect(port, '127.0.0.1').setEncoding('latin1')
+    socket.write(`GET / HTTP/${version}\r\nHost: one.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`)
+    const [text] = (await once(socket, 'data')) as [string]
+    assert.match(text, /^HTTP\/1\.1 200 OK\r\n/)
+    socket.destroy()
+  }
+
+  assert.deepEqual(upgrades, [false, true])
 })
