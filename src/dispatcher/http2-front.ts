@@ -38,7 +38,8 @@ const SESSION: ServerOptions = {
   },
   // A browser sends each of its cookies by itself.
   maxHeaderListPairs: 512,
-  maxSessionMemory: 10,
+  // In MB. What waits for the client counts: as much as all its streams may have of stored answers. Beyond, no stream is let in.
+  maxSessionMemory: 512,
   maxSettings: 32,
   maxOutstandingPings: 10,
   // What a site says twice is passed on twice, as in HTTP/1.1.
