@@ -165,7 +165,7 @@ export class Front {
         else if (this.#guard.letsStream(req, res)) handler.handle(req, res)
       })
     }
-    this.#tls = new TlsFront(certificates, { handle }, this.#settings.idleTimeoutMs)
+    this.#tls = new TlsFront(certificates, { handle }, this.#settings)
     for (const address of addresses) await this.#listen(this.#tls.createServer(this.#options), address, true, handler)
   }
 

@@ -10,10 +10,11 @@
  */
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream, ServerOptions } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
+import type { FrontSettings } from '../config/server-front.ts'
 import { IdTable } from '../core/id-table.ts'
 import { connectionOf } from './connection.ts'
 import { guardFloods } from './flood-guard.ts'
-import { MAX_HEADER_LIST_BYTES, StreamRequest, streamHead } from './stream-request.ts'
+import { StreamRequest, streamHead } from './stream-request.ts'
 import { StreamResponse } from './stream-response.ts'
 import { H2, StreamSocket } from './stream-socket.ts'
 import { Uploads } from './uploads.ts'
@@ -27,17 +28,17 @@ const LAST_WORD_MS = 500
 /** Flag of a HEADERS frame (RFC 9113 §6.2). */
 const END_STREAM = 1
 
+/** Most fields of a head, where no more are allowed: a browser sends each of its cookies by itself. */
+const MAX_PAIRS = 512
+
 /** The limits that nghttp2 and Node keep. */
 const SESSION: ServerOptions = {
   settings: {
     maxConcurrentStreams: 100,
-    maxHeaderListSize: MAX_HEADER_LIST_BYTES,
     initialWindowSize: 128 * 1024,
     enablePush: false,
     enableConnectProtocol: false,
   },
-  // A browser sends each of its cookies by itself.
-  maxHeaderListPairs: 512,
   // In MB. What waits for the client counts: as much as all its streams may have of stored answers. Beyond, no stream is let in.
   maxSessionMemory: 512,
   maxSettings: 32,
@@ -57,6 +58,9 @@ export interface StreamHandler {
   handle(req: StreamRequest, res: StreamResponse, refused: number | undefined): void
 }
 
+/** What [server] says of connections; one without a stream is kept for `idleTimeoutMs`. */
+export type Http2Limits = Pick<FrontSettings, 'headerBytes' | 'headerCount' | 'idleTimeoutMs'>
+
 /** A connection, and what is open on it. */
 interface Http2Connection {
   session: ServerHttp2Session
@@ -67,21 +71,27 @@ interface Http2Connection {
 
 export class Http2Front {
   readonly #handler: StreamHandler
-  readonly #idleMs: number
+  readonly #limits: Http2Limits
+  readonly #session: ServerOptions
   /** Bodies that are on their way. */
   readonly uploads = new Uploads()
   readonly #connections = new Set<Http2Connection>()
   #closing = false
 
-  /** @param idleMs how long a connection without a stream is kept, in ms */
-  constructor(handler: StreamHandler, idleMs: number) {
+  constructor(handler: StreamHandler, limits: Http2Limits) {
+    const { headerBytes, headerCount } = limits
     this.#handler = handler
-    this.#idleMs = idleMs
+    this.#limits = limits
+    this.#session = {
+      ...SESSION,
+      settings: { ...SESSION.settings, maxHeaderListSize: headerBytes },
+      maxHeaderListPairs: Math.max(MAX_PAIRS, headerCount),
+    }
   }
 
   /** Takes a connection whose handshake is done. */
   accept(socket: TLSSocket): void {
-    const session = performServerHandshake(socket, SESSION)
+    const session = performServerHandshake(socket, this.#session)
     const connection: Http2Connection = { session, socket, open: new IdTable() }
     this.#connections.add(connection)
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
@@ -91,11 +101,12 @@ export class Http2Front {
       // A session that ends with an error leaves its socket to whoever made it.
       socket.destroySoon()
     })
-    session.setTimeout(this.#idleMs)
+    const { idleTimeoutMs } = this.#limits
+    session.setTimeout(idleTimeoutMs)
     session.on('timeout', () => {
       if (connection.open.size === 0) session.close()
       // A stream on which nothing moves: its end alone would not start the time anew.
-      else session.setTimeout(this.#idleMs)
+      else session.setTimeout(idleTimeoutMs)
     })
     guardFloods(session)
     session.on('stream', (stream: ServerHttp2Stream, _headers: IncomingHttpHeaders, flags: number, raw?: string[]) => {
@@ -139,7 +150,7 @@ export class Http2Front {
     raw: string[],
     isWhole: boolean,
   ): void {
-    const head = streamHead(raw, !isWhole)
+    const head = streamHead(raw, !isWhole, this.#limits.headerBytes)
     const socket = new StreamSocket(stream, carrier)
     connectionOf(carrier)?.carry(socket)
     const req = new StreamRequest(stream, socket, head, isWhole)

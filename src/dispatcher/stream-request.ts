@@ -25,8 +25,9 @@ export interface StreamHead {
  *
  * @param raw name, value, name, value, …; pseudo-headers first
  * @param hasBody whether the stream goes on after its headers
+ * @param maxBytes of names and values, and 32 for each (RFC 9113 §6.5.2)
  */
-export function streamHead(raw: readonly string[], hasBody: boolean): StreamHead {
+export function streamHead(raw: readonly string[], hasBody: boolean, maxBytes: number): StreamHead {
   const pseudo: Record<string, string> = {}
   const rest: string[] = []
   const crumbs: string[] = []
@@ -50,7 +51,7 @@ export function streamHead(raw: readonly string[], hasBody: boolean): StreamHead
     return { method: method ?? '', target: target ?? authority ?? '', rawHeaders: rest, refused }
   }
   // A client that has not confirmed the settings yet is not held to them.
-  if (size > MAX_HEADER_LIST_BYTES) return refuse(431)
+  if (size > maxBytes) return refuse(431)
   // CONNECT has no path; tunnels are not made here, those for WebSocket (RFC 8441) included.
   if (method === undefined || target === undefined) return refuse(method === 'CONNECT' ? 405 : 400)
   // Nothing else is served here, in HTTP/1.1 neither.
@@ -67,9 +68,6 @@ export function streamHead(raw: readonly string[], hasBody: boolean): StreamHead
 }
 
 const COLON = 58
-
-/** Largest head of a request: names, values, and 32 for each (RFC 9113 §6.5.2); 16 KB as in HTTP/1.1, and room for that. */
-export const MAX_HEADER_LIST_BYTES = 32 * 1024
 const HEADER_OVERHEAD = 32
 
 export class StreamRequest extends IncomingMessage {

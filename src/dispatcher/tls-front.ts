@@ -14,7 +14,7 @@ import type { Certificates } from './certificates.ts'
 import { MAX_HELLO_BYTES, offeredProtocols } from './client-hello.ts'
 import { carrierOf } from './connection.ts'
 import type { FrontResponse } from './front-response.ts'
-import type { StreamHandler } from './http2-front.ts'
+import type { Http2Limits, StreamHandler } from './http2-front.ts'
 import { Http2Front } from './http2-front.ts'
 import { TicketKeys } from './ticket-keys.ts'
 import { CONTEXT_OPTIONS } from './tls-profile.ts'
@@ -40,10 +40,10 @@ export class TlsFront {
   #isOver = false
   readonly #challenges: ReturnType<typeof tls.createServer>
 
-  /** @param idleMs how long a connection of HTTP/2 without a stream is kept; those of HTTP/1.1 are their server's */
-  constructor(certificates: Certificates, handler: StreamHandler, idleMs: number) {
+  /** @param limits of HTTP/2; those of HTTP/1.1 are their server's */
+  constructor(certificates: Certificates, handler: StreamHandler, limits: Http2Limits) {
     this.#certificates = certificates
-    this.#http2 = new Http2Front(handler, idleMs)
+    this.#http2 = new Http2Front(handler, limits)
     this.#challenges = this.#challengeServer()
   }
 

@@ -7,21 +7,26 @@ import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import type { Answerer } from '../../src/dispatcher/visit.ts'
 import { makePair } from '../helpers/certificates.ts'
+import type { FrontChanges } from '../helpers/tls-front.ts'
 import { startFront } from '../helpers/tls-front.ts'
 
 const PAIR = makePair(['a.test'])
 
-async function open(t: TestContext, answer: Answerer): Promise<ClientHttp2Session> {
+async function open(
+  t: TestContext,
+  answer: Answerer,
+  settings: FrontChanges['settings'] = {},
+): Promise<ClientHttp2Session> {
   const site = { domains: 'a.test', certificate: PAIR, answer }
-  const { securePort } = await startFront(t, { a: site })
+  const { securePort } = await startFront(t, { a: site }, undefined, { settings })
   const client = connect(`https://127.0.0.1:${securePort}`, { servername: 'a.test', rejectUnauthorized: false })
   client.on('error', () => {})
   t.after(() => client.destroy())
   return client
 }
 
-function ask(client: ClientHttp2Session, path: string): ClientHttp2Stream {
-  return client.request({ ':authority': 'a.test', ':path': path })
+function ask(client: ClientHttp2Session, path: string, headers: Record<string, string> = {}): ClientHttp2Stream {
+  return client.request({ ':authority': 'a.test', ':path': path, ...headers })
 }
 
 /** @returns how many bytes came */
@@ -39,4 +44,15 @@ test('a large answer that its client has not taken yet keeps none of its other s
 
   assert.equal(await read(ask(client, '/small')), 5)
   assert.equal(await read(stream), large.byteLength)
+})
+
+test('the head of a request may be as large as the server says, not as it usually is', async (t) => {
+  const client = await open(t, ({ req, res }) => void res.end(req.headers.cookie), { headerBytes: 60 * 1024 })
+
+  assert.equal(await read(ask(client, '/', { cookie: 'c'.repeat(50_000) })), 50_000)
+
+  const strict = await open(t, ({ res }) => void res.end('asked'), { headerBytes: 4 * 1024 })
+  const refused = ask(strict, '/', { cookie: 'c'.repeat(5_000) })
+  const [head] = (await once(refused, 'response').catch(() => [{ ':status': 'reset' }])) as [Record<string, unknown>]
+  assert.ok([431, 'reset'].includes(head[':status'] as string | number), String(head[':status']))
 })

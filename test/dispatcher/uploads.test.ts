@@ -28,7 +28,8 @@ interface Uploading {
 /** A front, and a client that has begun to send a body that is read. */
 async function uploading(t: TestContext): Promise<Uploading> {
   const asked = Promise.withResolvers<[StreamRequest, StreamResponse]>()
-  const front = new Http2Front({ handle: (...all) => asked.resolve([all[0], all[1]]) }, 65_000)
+  const limits = { headerBytes: 32_768, headerCount: 200, idleTimeoutMs: 65_000 }
+  const front = new Http2Front({ handle: (...all) => asked.resolve([all[0], all[1]]) }, limits)
   const server = createServer({ ...PAIR, ALPNProtocols: ['h2'] }, (socket: TLSSocket) => front.accept(socket))
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
