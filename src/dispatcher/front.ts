@@ -186,7 +186,7 @@ export class Front {
     }
     const take = (req: IncomingMessage, res: FrontResponse): void => {
       // The client is told not to use the connection again; http.Server.close() would cut it between two requests.
-      if (this.#closing) res.setHeader('connection', 'close')
+      if (this.#closing) res.shouldKeepAlive = false
       pass(req, res, undefined, () => handler.handle(req, res))
     }
     const handle = (req: IncomingMessage, res: FrontResponse): void => {

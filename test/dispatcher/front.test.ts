@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { test } from 'node:test'
+import type { AnswerHead } from '../../src/dispatcher/front-response.ts'
 import type { Visit } from '../../src/dispatcher/visit.ts'
 import { startFront } from '../helpers/tls-front.ts'
 
@@ -57,4 +58,23 @@ test('a client of HTTP/1.0 that asks for an upgrade is answered as if it had not
   }
 
   assert.deepEqual(upgrades, [false, true])
+})
+
+test('at the end a client is told that its connection ends, whatever becomes of the head of its answer', async (t) => {
+  const answer = ({ res }: Visit): void => {
+    const onHead = (head: AnswerHead): undefined => {
+      head.headers = ['content-length', '2']
+    }
+    res.addFilter({ onHead })
+    res.end('ok')
+  }
+  const { front, port } = await startFront(t, { one: { domains: 'one.test', answer } })
+  const socket = await ask(port, '/before')
+  const closed = front.close(GRACE_MS)
+
+  socket.write('GET /after HTTP/1.1\r\nHost: one.test\r\n\r\n')
+  const [text] = (await once(socket, 'data')) as [string]
+  await closed
+
+  assert.match(text, /\r\nConnection: close\r\n/)
 })
