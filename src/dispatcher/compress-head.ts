@@ -142,6 +142,12 @@ export function weakTag(tag: string): string {
   return tag.startsWith('"') ? `W/${tag}` : tag
 }
 
+/** Headers that say that there are other codings of the body. @param headers name, value, name, value, … */
+export function varyByCoding(headers: readonly string[]): string[] {
+  const vary = headers.findLastIndex((name, place) => place % 2 === 0 && name.toLowerCase() === 'vary')
+  return varied(headers, vary === -1 ? -1 : vary + 1)
+}
+
 function varied(headers: readonly string[], vary: number): string[] {
   const copy = [...headers]
   if (vary === -1) copy.push('Vary', 'Accept-Encoding')
@@ -166,8 +172,7 @@ export function weakenConfirmed(head: AnswerHead, known: string): void {
     const value = head.headers[at + 1] as string
     if ((head.headers[at] as string).toLowerCase() !== 'etag' || !value.startsWith('"')) continue
     if (known.includes(`W/${value}`)) {
-      const vary = head.headers.findLastIndex((name, place) => place % 2 === 0 && name.toLowerCase() === 'vary')
-      head.headers = varied(head.headers.with(at + 1, `W/${value}`), vary === -1 ? -1 : vary + 1)
+      head.headers = varyByCoding(head.headers.with(at + 1, `W/${value}`))
     }
     return
   }
