@@ -61,6 +61,8 @@ export class CertificateManager {
   #folder: Promise<StateFolder> | undefined
   #timer: NodeJS.Timeout | undefined
   #isStarted = false
+  /** When it was last seen what is due, Unix time in ms. */
+  #lookedAt = 0
 
   /** Touches no file until a site wants a certificate, and asks for none before `start`. */
   constructor(
@@ -204,6 +206,8 @@ export class CertificateManager {
     clearTimeout(this.#timer)
     if (!this.#isStarted) return
     const now = this.#clock.now()
+    if (now < this.#lookedAt) this.#planAnew(now)
+    this.#lookedAt = now
     const most = this.#outage.isOver ? MAX_ORDERS : 1
     if (this.#outage.restsUntil <= now) {
       for (const site of this.#due(now)) {
@@ -212,6 +216,16 @@ export class CertificateManager {
       }
     }
     this.#timer = setTimeout(() => this.#pump(), this.#sleepMs(now)).unref()
+  }
+
+  /** The clock was set back: what was put off until a time that is now far away would be late by as much. */
+  #planAnew(now: number): void {
+    this.#outage.restore(sane(this.#outage.attempts, now))
+    for (const site of this.#sites.values()) {
+      if (site.isAsking || site.dueAt === Number.POSITIVE_INFINITY) continue
+      site.attempts = sane(site.attempts, now)
+      site.plan(this.#clock.random())
+    }
   }
 
   /** Those that wait longest first. */

@@ -8,7 +8,7 @@
 
 import type { ReadyAnswer } from './cache-answer.ts'
 import type { Terms } from './cache-policy.ts'
-import { termsOf } from './cache-policy.ts'
+import { ageMsOf, termsOf } from './cache-policy.ts'
 import type { ServerCache, SiteStore } from './cache-store.ts'
 import type { AnswerFilter, AnswerHead, BodyFilter, BodySink } from './front-response.ts'
 import { fieldOf } from './header-fields.ts'
@@ -54,7 +54,7 @@ export class CacheFetch implements AnswerFilter {
     const { stored, mayStore } = this.#order
     const timing = { askedAt: this.#askedAt, cameAt: Date.now() }
     if (stored !== undefined && mayStore && head.status === 304) return this.#confirmed(stored, head, timing)
-    if (stored !== undefined && head.status >= 500 && isUsableOnError(stored, timing.cameAt)) {
+    if (stored !== undefined && head.status >= 500 && isUsableOnError(stored)) {
       return this.#instead(head, stored, '; detail=stale-if-error', false)
     }
     this.#order.store.counters.misses++
@@ -145,8 +145,8 @@ export class CacheFetch implements AnswerFilter {
   }
 }
 
-function isUsableOnError({ terms }: StoredAnswer, now: number): boolean {
-  return now - terms.bornAt < terms.lifetimeMs + terms.ifErrorMs
+function isUsableOnError({ terms }: StoredAnswer): boolean {
+  return ageMsOf(terms) < terms.lifetimeMs + terms.ifErrorMs
 }
 
 function hasTrailers(headers: readonly string[]): boolean {

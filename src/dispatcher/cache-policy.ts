@@ -18,8 +18,9 @@ export interface Terms {
   policy: CachePolicy
   /** Never used when stale, whatever a client asks for. */
   mustConfirm: boolean
-  /** When it was made, Unix time in ms: its age counts from there. */
+  /** When it was made, Unix time in ms, and as `performance.now()`: `ageMsOf` says why both. */
   bornAt: number
+  steadyBornAt: number
   /** How old it may become; 0: it has to be confirmed by the site each time. */
   lifetimeMs: number
   /** How long after that it may be used while it is fetched anew, and while the site fails. */
@@ -60,12 +61,21 @@ export function termsOf({ status, headers }: AnswerHead, isAuthorized: boolean, 
     policy,
     mustConfirm: mustConfirm(directives) || directives.has('s-maxage'),
     bornAt,
+    steadyBornAt: performance.now() - (timing.cameAt - bornAt),
     lifetimeMs,
     whileRevalidateMs: extra('stale-while-revalidate'),
     ifErrorMs: extra('stale-if-error'),
     forAuthorized,
     vary,
   }
+}
+
+/**
+ * How old an answer is now, in ms, by the clock that says more: the one of the day may be set back, which would make answers good
+ * for as much longer, and the steady one stands while the machine sleeps.
+ */
+export function ageMsOf({ bornAt, steadyBornAt }: Pick<Terms, 'bornAt' | 'steadyBornAt'>): number {
+  return Math.max(Date.now() - bornAt, performance.now() - steadyBornAt, 0)
 }
 
 /** Whether the answer must never be used once it is stale (RFC 9111 §4.2.4). */

@@ -14,6 +14,7 @@ import { readDirectives } from './cache-directives.ts'
 import type { FetchOrder, ForwardReason } from './cache-fetch.ts'
 import { CacheFetch } from './cache-fetch.ts'
 import { invalidating, isSafe, PASSING } from './cache-invalidation.ts'
+import { ageMsOf } from './cache-policy.ts'
 import type { CacheRequest } from './cache-request.ts'
 import { cacheRequestOf, variantOf } from './cache-request.ts'
 import type { ServerCache, SiteStore } from './cache-store.ts'
@@ -94,10 +95,10 @@ export class SiteCache {
     if (request.hasPrecondition || request.hasBody || (request.isAuthorized && stored?.terms.forAuthorized !== true)) {
       return this.#forward(passage, { reason: 'bypass' })
     }
-    const now = Date.now()
-    const verdict = stored === undefined ? undefined : this.#judge(stored, request, now)
+    const ageMs = stored === undefined ? 0 : ageMsOf(stored.terms)
+    const verdict = stored === undefined ? undefined : this.#judge(stored, request, ageMs)
     if (stored !== undefined && (verdict === 'fresh' || verdict === 'while-revalidate')) {
-      this.#hit(passage, stored, now)
+      this.#hit(passage, stored, ageMs)
       if (verdict === 'while-revalidate') this.#renew(passage, stored, `${key} ${variant}`)
       return
     }
@@ -117,8 +118,8 @@ export class SiteCache {
 
   // ---- what is stored ------------------------------------------------------------------------------------------
 
-  #judge({ terms }: StoredAnswer, { cacheControl, pragma }: CacheRequest, now: number): Verdict {
-    const staleMs = now - terms.bornAt - terms.lifetimeMs
+  #judge({ terms }: StoredAnswer, { cacheControl, pragma }: CacheRequest, ageMs: number): Verdict {
+    const staleMs = ageMs - terms.lifetimeMs
     const isStale = staleMs >= 0
     const saysMore = (cacheControl !== undefined || pragma !== undefined) && this.store.settings.clientControl
     if (!saysMore || (isStale && terms.mustConfirm)) {
@@ -133,11 +134,10 @@ export class SiteCache {
     return revalidation === undefined ? 'fresh' : 'while-revalidate'
   }
 
-  #hit(passage: Passage, stored: StoredAnswer, now: number): void {
+  #hit(passage: Passage, stored: StoredAnswer, ageMs: number): void {
     const { visit, key, reason } = passage
     const { req, res } = visit
-    const { bornAt, lifetimeMs } = stored.terms
-    const ageMs = Math.max(0, now - bornAt)
+    const { lifetimeMs } = stored.terms
     const how =
       reason === undefined ? `hit; ttl=${Math.floor((lifetimeMs - ageMs) / 1000)}` : `fwd=${reason}; collapsed`
     const forms = stored.forms
@@ -227,7 +227,7 @@ export class SiteCache {
       stored,
       variantOf: (vary) => variantOf(visit.req, vary),
       ready: (answer, status) => {
-        const age = Math.max(0, Math.floor((Date.now() - answer.terms.bornAt) / 1000))
+        const age = Math.floor(ageMsOf(answer.terms) / 1000)
         // Compressed further on, like any answer that comes now.
         return readyAnswer(answer, request, undefined, { age, status })
       },

@@ -1,6 +1,5 @@
 /**
- * A manager of certificates for a test, with a real web server that answers HTTP-01, real files, and a clock that can be set
- * forward.
+ * A manager of certificates for a test, with a real web server that answers HTTP-01, real files, and a clock that can be set.
  */
 import { once } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -97,7 +96,7 @@ export class Issuing {
     await this.manager.update(this.#wanted)
   }
 
-  /** Sets the clock forward, and has it looked at. */
+  /** Sets the clock forward (back where it is less than 0), and has it looked at. */
   async forward(ms: number): Promise<void> {
     this.#aheadMs += ms
     await this.manager.update(this.#wanted)

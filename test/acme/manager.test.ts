@@ -118,6 +118,25 @@ test('what the server refuses is told in its words and asked for again after the
   assert.equal(place.httpChallenges.size, 0)
 })
 
+test('a clock that is set back puts nothing off until it is as late again', async (t) => {
+  const issuing = start(t)
+  await pebble.resolve('early.test', '127.0.0.2')
+  await issuing.want({ site: ['early.test'] })
+  await issuing.until('site', hasFailed)
+  await issuing.forward(DAY)
+  await issuing.until('site', ({ failures }) => failures === 2)
+  const before = pebble.orders
+  await pebble.resolve('early.test', '127.0.0.1')
+
+  await issuing.forward(-DAY)
+  const planned = issuing.status('site').nextTryAt - issuing.now
+  await issuing.forward(3 * MINUTE)
+  await issuing.until('site', isGood)
+
+  assert.ok(planned > MINUTE / 2 && planned < 3 * MINUTE, String(planned))
+  assert.equal(pebble.orders - before, 1)
+})
+
 test('names that come are asked for at once, names that go are not, and a site that goes loses its own', async (t) => {
   const issuing = start(t)
   const before = pebble.orders

@@ -44,6 +44,35 @@ test('a range is for GET alone: HEAD shows the whole', async (t) => {
   assert.deepEqual([part.status, part.text, part.headers['content-range']], [206, '0123', 'bytes 0-3/10'])
 })
 
+test('a clock that is set back makes no answer good for longer', async (t) => {
+  let count = 0
+  const ask = await serve(t, ({ res }) => {
+    res.writeHead(200, { 'cache-control': 'max-age=60', age: '59' }).end(`page ${++count}`)
+  })
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  const first = await ask()
+  assert.match(String((await ask()).headers['cache-status']), /^vhostel; hit/)
+
+  t.mock.timers.setTime(Date.now() - 86_400_000)
+  const deadline = performance.now() + 10_000
+  let reply = first
+  while (reply.text === 'page 1' && performance.now() < deadline) reply = await ask()
+
+  assert.equal(reply.text, 'page 2')
+  assert.equal(reply.headers['cache-status'], 'vhostel; fwd=stale; stored')
+})
+
+test('an answer grows old while the machine sleeps, when the steady clock stands', async (t) => {
+  let count = 0
+  const ask = await serve(t, ({ res }) => res.writeHead(200, { 'cache-control': 'max-age=60' }).end(`page ${++count}`))
+  t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
+  await ask()
+
+  t.mock.timers.setTime(Date.now() + 61_000)
+
+  assert.equal((await ask()).text, 'page 2')
+})
+
 test('what an answer varies by is told apart by name, also where it was another name before', async (t) => {
   const ask = await serve(t, ({ req, res }) => {
     const by = req.headers['x-mode'] === 'theme' ? 'x-theme' : 'x-tongue'
