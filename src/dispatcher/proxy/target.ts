@@ -11,6 +11,7 @@ import { connect as connectTls } from 'node:tls'
 import type { buildConnector, Dispatcher, Pool } from 'undici'
 import type { ProxySettings, Upstream } from '../../config/site-backend.ts'
 import { authorityOf, formatUpstream } from '../../config/site-backend.ts'
+import { lookAhead, lookupUpstream } from './upstream-lookup.ts'
 import type { TlsOptions } from './upstream-tls.ts'
 import { tlsOptions } from './upstream-tls.ts'
 
@@ -59,7 +60,8 @@ export class Target {
     this.host = settings.hostHeader === 'visitor' ? undefined : isTcp ? ownHost(upstream) : 'localhost'
     this.tls = isTcp && upstream.isTls ? tlsOptions(upstream.host, settings.tls) : undefined
     const timeout = settings.connectTimeoutMs
-    const place = isTcp ? {} : { socketPath: upstream.path }
+    const place = isTcp ? { lookup: lookupUpstream } : { socketPath: upstream.path }
+    if (isTcp) lookAhead(upstream.host)
     poolClass ??= loadFrom('dispatcher/pool.js') as PoolClass
     const Pool = poolClass
     const options: Pool.Options = {
@@ -68,7 +70,10 @@ export class Target {
       keepAliveTimeout: settings.keepaliveMs,
       maxHeaderSize: MAX_HEAD_BYTES,
       allowH2: false,
-      connect: this.tls === undefined ? { timeout, ...place } : tlsConnector({ timeout, ...this.tls, allowH2: false }),
+      connect:
+        this.tls === undefined
+          ? { timeout, ...place }
+          : tlsConnector({ timeout, ...place, ...this.tls, allowH2: false }),
     }
     this.#makePool = () => new Pool(origin, options)
     this.#pool = this.#makePool()
@@ -79,7 +84,8 @@ export class Target {
     const { upstream, tls } = this
     if (upstream.kind === 'unix') return connect(upstream.path)
     const { host, port } = upstream
-    return tls === undefined ? connect(port, host) : connectTls({ ...tls, host, port, ALPNProtocols: ['http/1.1'] })
+    const place = { host, port, lookup: lookupUpstream }
+    return tls === undefined ? connect(place) : connectTls({ ...tls, ...place, ALPNProtocols: ['http/1.1'] })
   }
 
   /** What cannot be sent is told to the handler too. */
