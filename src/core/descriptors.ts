@@ -5,7 +5,7 @@
  * Limit: only Linux tells (proc(5)); elsewhere clients may take all. Invariant: what is kept free is enough for the server to start
  * processes, open files and answer its administrator while clients have all the rest.
  */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 
 /** What is kept free: an eighth, within these bounds. */
 const LEAST_RESERVE = 32
@@ -30,6 +30,16 @@ export function readLimit(limits: string): number {
 /** The first descriptor that is not for clients, of a process that may have `most`. */
 export function descriptorsForClients(most: number): number {
   return most - Math.min(MOST_RESERVE, Math.max(LEAST_RESERVE, Math.floor(most / 8)))
+}
+
+/** How many clients may have a descriptor, beside what this process has open now; Infinity where that is not known. */
+export function roomForClients(): number {
+  try {
+    const open = readdirSync('/proc/self/fd').length - 1 // the folder itself
+    return Math.max(0, descriptorsForClients(mostDescriptors()) - open)
+  } catch {
+    return Number.POSITIVE_INFINITY
+  }
 }
 
 /** What a person reads of a failed system call: with the cure where descriptors have run out. */

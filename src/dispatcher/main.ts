@@ -13,6 +13,7 @@ import { Recorder } from '../advice/recorder.ts'
 import { CodeWatch } from '../config/code-watch.ts'
 import type { PoolConfig } from '../config/server-schema.ts'
 import { watchSites } from '../config/watch.ts'
+import { mostDescriptors, roomForClients } from '../core/descriptors.ts'
 import { RunFolderNotMade } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import { openLog } from '../core/log.ts'
@@ -86,6 +87,10 @@ interface Parts {
 
 /** How long open requests get when the server stops, in ms. */
 const CLOSE_GRACE_MS = 30_000
+/** A single browser opens six. */
+const FEW_CONNECTIONS = 100
+const FEW_DESCRIPTORS =
+  'few connections can be taken at a time: too few file descriptors; raise LimitNOFILE of the unit, or ulimit -n'
 
 /**
  * Starts a server; resolves when it serves.
@@ -143,6 +148,7 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   services.securePort.port = front.securePorts.includes(443) ? 443 : front.securePorts[0]
   // Not before the front is up: that is where the ACME server looks.
   stack.adopt(issuance, (it) => it.close()).start()
+  warnOfFewDescriptors(log)
   const parts: Parts = { configuration, hosting, renewal, pool, front, recorder, caches, concurrency, issuance, files }
   hosting.codeWatch = stack.use(new CodeWatch((site) => hosting.codeChanged(site), log))
   const watch = stack.use(
@@ -191,6 +197,12 @@ function warnOfRoot(pools: readonly PoolConfig[], log: Log): void {
   const names = pools.filter(({ identity }) => identity === undefined).map(({ name }) => name)
   if (names.length > 0)
     log.warn({ pools: names.join(', ') }, 'sites run as root; set user in [pool] to run them as somebody else')
+}
+
+/** With a limit that is too low the server starts, and turns visitors away. */
+function warnOfFewDescriptors(log: Log): void {
+  const connections = roomForClients()
+  if (connections < FEW_CONNECTIONS) log.warn({ limit: mostDescriptors(), connections }, FEW_DESCRIPTORS)
 }
 
 /** Who connects there would wait for good. */

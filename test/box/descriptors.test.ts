@@ -58,6 +58,17 @@ test('clients cannot take the descriptors that the server needs itself, and the 
   assert.equal(await box.stop(), 0)
 })
 
+test('a limit that leaves room for hardly anybody is said at the start', async (t) => {
+  const under = ['sh', '-c', 'ulimit -n 64; exec "$@"', 'sh']
+  const box = await startBox(t, {}, { under, config: '[pool]\nprocesses = 1\nthreads = 1' })
+
+  const [, limit, connections] =
+    /"limit":(\d+),"connections":(\d+),"msg":"few connections can be taken/.exec(box.output) ?? []
+
+  assert.equal(limit, '64')
+  assert.ok(Number(connections) < 32, connections)
+})
+
 test('an address with too many connections is in the log', async (t) => {
   const box = await startBox(
     t,
