@@ -5,6 +5,7 @@
  */
 import type { SiteState, SiteStatus, StatusReport } from '../admin/reports.ts'
 import { counted } from '../advice/words.ts'
+import { VERSION } from '../core/version.ts'
 import { certificateLines } from './certificate-text.ts'
 import { clock, lasting } from './moments.ts'
 import type { Style } from './output.ts'
@@ -33,6 +34,7 @@ export function statusLines(status: StatusReport, troubles: Troubles, nowMs: num
     ...problemsOfServer(troubles),
     ...failingLogs(troubles),
     ...restartLines(status.awaitsRestart),
+    ...versionLines(status),
     summary(status, troubles),
   ]
 }
@@ -94,6 +96,15 @@ export function restartLines(settings: readonly string[] | undefined): string[] 
   return section('yellow', 'changed, and takes effect when the server is restarted:', settings ?? [], (one) => [
     `  ${one}`,
   ])
+}
+
+/** The package may have been replaced under the server: this command is of the new one already. */
+function versionLines({ version }: StatusReport): string[] {
+  if (version === VERSION) return []
+  return [
+    paint('yellow', `this command is vhostel ${VERSION}, and the server is ${version}: restart it for both to be one`),
+    '',
+  ]
 }
 
 function uncertifiedLines({ uncertified }: Troubles, nowMs: number): string[] {

@@ -156,7 +156,7 @@ export class Renewal {
     const { groups } = this.#pool.workforce
     // Why its own process could not be opened was told by then.
     const known = groups.has(site.lane.group) ? undefined : site.failure
-    const report = known ?? failedReport('no worker process is up')
+    const report = known ?? failedReport('no thread is there to load it, and none starts; the log says why')
     if (!this.#closed) this.#pool.loadFailed(site, order, report)
     return report
   }

@@ -86,12 +86,16 @@ export class WorkerProcess {
   descriptorShare = 0
   /** It is about to be killed: no thread is started in it. */
   isDoomed = false
+  /** Threads in a row that ended before they could take requests. */
+  failedStarts = 0
   readonly #handlers: WorkerProcessHandlers
   readonly #log: Log
   readonly #options: ProcessOptions
   readonly #brake: Brake
   #child: ChildProcess | undefined
   #closing = false
+  /** Whether its supervisor has said so: before that nobody's code runs in it. */
+  #wasUp = false
   #quickEnds = 0
   #startedAt = 0
   #restart: NodeJS.Timeout | undefined
@@ -168,6 +172,7 @@ export class WorkerProcess {
 
   #start(): void {
     this.#startedAt = performance.now()
+    this.#wasUp = false
     try {
       this.#attend(this.#fork())
     } catch (error) {
@@ -185,6 +190,7 @@ export class WorkerProcess {
 
   #fork(): ChildProcess {
     const entry = fileURLToPath(entryUrl(import.meta, '../worker/supervisor'))
+    if (!existsSync(entry)) throw new Error(`${entry} is not there; is another version of vhostel being installed?`)
     // Without it glibc keeps an arena for each thread: 205 MB became 190 MB with fifty sites.
     const { uid, gid } = this.#options
     const cwd = this.#options.cwd?.() ?? NOWHERE
@@ -214,10 +220,11 @@ export class WorkerProcess {
       if (child.pid === undefined) this.#notStarted(error)
       else this.#log.error({ process: this.index, err: error }, 'worker process failed')
     })
-    child.on('exit', (code, signal) => this.#down(signal ?? `exit code ${code}`, signal))
+    child.on('exit', (code, signal) => this.#down(signal ?? `exit code ${code}`, signal, !this.#wasUp))
   }
 
   #up(version: string): void {
+    this.#wasUp = true
     // A package that was installed over the one that runs is loaded by every process that starts after that.
     if (version !== VERSION) {
       const what = { process: this.index, version, server: VERSION }
@@ -226,9 +233,10 @@ export class WorkerProcess {
     this.#handlers.onUp(this)
   }
 
-  #down(reason: string, signal: NodeJS.Signals | null, neverRan = false): void {
+  #down(reason: string, signal: NodeJS.Signals | null, neverRan: boolean): void {
     this.#child = undefined
     this.isDoomed = false
+    this.failedStarts = 0
     const isOutOfMemory = this.#options.cage?.takeKilled() === true
     const why = isOutOfMemory ? `${reason}: the kernel had no memory left for it` : reason
     this.descriptorShare = 0

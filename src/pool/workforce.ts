@@ -10,10 +10,12 @@ import type { Server } from 'node:net'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { backOffMs } from '../core/back-off.ts'
 import { PoolNotStarted } from '../core/errors.ts'
 import { listenUnix } from '../core/listen-unix.ts'
 import type { Log } from '../core/log.ts'
 import type { Running } from '../core/thread-board.ts'
+import { installedVersion, VERSION } from '../core/version.ts'
 import type { SupervisorReport } from '../core/worker-orders.ts'
 import type { Exchange } from './exchange.ts'
 import type { KernelMemory } from './kernel-memory.ts'
@@ -61,6 +63,9 @@ const SAMPLE_EVERY_MS = 250
 const SAMPLE_TIMEOUT_MS = 1_000
 /** How long after a thread's socket its supervisor, or its process' end, may take to be heard of, in ms. */
 const FATE_TIMEOUT_MS = 1_000
+/** The second start in a row that came to nothing waits so long for the next, each further one twice as long, in ms. */
+const FIRST_PAUSE_MS = 100
+const LONGEST_PAUSE_MS = 5_000
 /** Share of `thread_memory` from which a thread counts as full. */
 const FULL = 0.5
 /** A thread that takes so much more than the size at which it is replaced is ended at once. */
@@ -88,6 +93,8 @@ export class Workforce {
   readonly #sampleWaiters = new Set<(process: WorkerProcess) => void>()
   #sampler: NodeJS.Timeout | undefined
   #closing = false
+  /** The version that was installed over this one, once that was told. */
+  #toldVersion = VERSION
   #onReady = (): void => {}
 
   constructor(settings: WorkforceSettings, scheduler: Scheduler<Exchange>, handlers: WorkforceHandlers, log: Log) {
@@ -264,6 +271,7 @@ export class Workforce {
   // ---- threads -------------------------------------------------------------------------------------------------
 
   #startThread(group: ProcessGroup, process: WorkerProcess): PoolThread {
+    this.#tellUpgrade()
     const id = ++this.#lastThread
     const thread = new PoolThread(id, randomUUID(), process, group.name)
     this.threads.set(id, thread)
@@ -283,6 +291,14 @@ export class Workforce {
     return thread
   }
 
+  /** A thread runs the files that are there when it starts, in a process that was started with others. */
+  #tellUpgrade(): void {
+    const version = installedVersion()
+    if (version === undefined || version === this.#toldVersion) return
+    this.#toldVersion = version
+    if (version !== VERSION) this.#log.error({ version, server: VERSION }, UPGRADED)
+  }
+
   /** Users do not share compiled code: who can write it can have others run it. */
   #cacheOf({ settings }: ProcessGroup): string {
     return settings.process.uid === undefined ? this.#cache : `${this.#cache}-${settings.process.uid}`
@@ -292,6 +308,7 @@ export class Workforce {
     const thread = this.threads.get(id)
     if (thread === undefined || thread.token !== token || thread.state !== 'starting') return undefined
     thread.connected(link, this.#scheduler.addSlot(id, thread.group))
+    thread.process.failedStarts = 0
     const handlers = this.#handlers.onReady(thread)
     this.homeOf(thread).becameReady()
     this.#onReady()
@@ -307,7 +324,7 @@ export class Workforce {
   /** The thread is gone, whoever noticed first. Its replacement starts where its process lives. */
   #ended(thread: PoolThread, why: string): void {
     if (thread.state === 'ended') return
-    const wasRetiring = thread.state === 'retiring'
+    const { state } = thread
     thread.end()
     this.threads.delete(thread.id)
     const group = this.homeOf(thread)
@@ -316,15 +333,25 @@ export class Workforce {
     thread.link?.close()
     this.#awaitFate(thread, why)
     if (this.#closing) return
-    if (!wasRetiring) this.#replace(group, thread, why)
+    if (state !== 'retiring') this.#replace(group, thread, why, state === 'starting')
     this.#handlers.onGone(thread)
   }
 
-  #replace(group: ProcessGroup, thread: PoolThread, why: string): void {
+  /** @param neverRan it came to nothing, as the next may: what is in its way (files, descriptors, memory) may be over soon */
+  #replace(group: ProcessGroup, thread: PoolThread, why: string, neverRan: boolean): void {
     const { process } = thread
     this.#log.error({ thread: thread.id, process: process.index, why }, 'thread ended')
     this.endThread(thread, 0)
-    if (!group.closing && process.takesThreads && group.present < group.size) this.#startThread(group, process)
+    const pauses = neverRan ? process.failedStarts++ : 0
+    if (pauses === 0) return this.#fill(group, process)
+    const waitMs = backOffMs(pauses, FIRST_PAUSE_MS, LONGEST_PAUSE_MS)
+    setTimeout(() => this.#fill(group, process), waitMs).unref()
+  }
+
+  /** Starts the thread that a group lacks, if it still does. */
+  #fill(group: ProcessGroup, process: WorkerProcess): void {
+    if (this.#closing || group.closing || !process.takesThreads) return
+    if (group.present < group.size) this.#startThread(group, process)
   }
 
   // ---- processes -----------------------------------------------------------------------------------------------
@@ -431,6 +458,9 @@ export class Workforce {
     })
   }
 }
+
+const UPGRADED =
+  'another version of vhostel was installed over the one that runs, and threads that start now run its code: restart the server'
 
 function sum<T>(values: Iterable<T>, of: (value: T) => number): number {
   let total = 0

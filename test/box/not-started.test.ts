@@ -1,13 +1,19 @@
 /** Worker processes that cannot be started, for reasons that are no site's: what they need has gone. */
 import assert from 'node:assert/strict'
-import { mkdtempSync, renameSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
+import type { TestContext } from 'node:test'
 import { test } from 'node:test'
-import type { Box } from '../helpers/box.ts'
+import type { Box, SiteFixture } from '../helpers/box.ts'
 import { startBox } from '../helpers/box.ts'
 
 const HELLO = { files: { 'app.mjs': "export default () => new Response('hello')" } }
+
+const REPOSITORY = resolve(import.meta.dirname, '../..')
+/** Starts the server from a copy of the program, in the folder that `$0` is. */
+const FROM_COPY = `cp -r ${REPOSITORY}/src ${REPOSITORY}/bin ${REPOSITORY}/package.json "$0" &&
+  ln -s ${REPOSITORY}/node_modules "$0" && node=$1 && shift 4 && exec "$node" "$0/bin/vhostel.js" "$@"`
 
 /** The pauses between starts grow up to some seconds. */
 const LATEST_MS = 60_000
@@ -31,6 +37,82 @@ test('processes are started again though the file of the Node that runs was take
 
   assert.equal((await box.ask('hello')).text, 'hello')
   assert.doesNotMatch(box.output, /could not be started/)
+})
+
+/** @returns the server, and the folder with its program */
+async function startFromCopy(t: TestContext, sites: Record<string, SiteFixture>): Promise<[Box, string]> {
+  const folder = mkdtempSync(join(tmpdir(), 'vh-program-'))
+  t.after(() => rmSync(folder, { recursive: true, force: true }))
+  const under = ['sh', '-c', FROM_COPY, folder]
+  return [await startBox(t, sites, { under, config: '[pool]\nprocesses = 1\nthreads = 1' }), folder]
+}
+
+test('while the program is taken away its absence is told in a sentence, no site is blamed, and all is well once it is back', async (t) => {
+  const [box, folder] = await startFromCopy(t, { hello: HELLO, own: { ...HELLO, more: 'isolation = process' } })
+  assert.equal((await box.ask('hello')).text, 'hello')
+  assert.equal((await box.ask('own')).text, 'hello')
+
+  renameSync(join(folder, 'src'), join(folder, 'away'))
+  await killWorkers(box)
+  const absence =
+    /could not be started: \S+\/supervisor\.ts is not there; is another version of vhostel being installed\?/g
+  await box.waitFor('three starts to fail', () => (box.output.match(absence)?.length ?? 0) >= 3)
+  assert.doesNotMatch(box.output, /Cannot find module/)
+  assert.deepEqual((await box.site('own'))?.residency?.offences, [])
+  renameSync(join(folder, 'away'), join(folder, 'src'))
+
+  for (const site of ['hello', 'own'])
+    await box.waitFor(site, async () => (await box.ask(site)).status === 200, LATEST_MS)
+})
+
+test('a process that ends before any code of a site could run in it is held against none', async (t) => {
+  const [box, folder] = await startFromCopy(t, { own: { ...HELLO, more: 'isolation = process' } })
+  const entry = join(folder, 'src/worker/supervisor.ts')
+  const program = readFileSync(entry)
+  assert.equal((await box.ask('own')).text, 'hello')
+
+  writeFileSync(entry, 'process.abort()')
+  await killWorkers(box)
+  await box.waitFor('three starts to fail', () => (box.output.match(/"why":"SIGABRT"/g)?.length ?? 0) >= 3)
+  const { residency } = (await box.site('own')) ?? {}
+  writeFileSync(entry, program)
+
+  assert.deepEqual([residency?.offences, residency?.quarantinedSince], [[], undefined])
+  await box.waitFor('the site', async () => (await box.ask('own')).status === 200, LATEST_MS)
+})
+
+test('threads that cannot be started are tried more and more slowly', async (t) => {
+  const [box, folder] = await startFromCopy(t, { hello: HELLO })
+  const entry = join(folder, 'src/worker/thread.ts')
+  const failures = (): number[] =>
+    [...box.output.matchAll(/"time":"([^"]+)"[^\n]*"why":"Error: Cannot find module[^\n]*"thread ended"/g)].map(
+      ([, time = '']) => Date.parse(time),
+    )
+
+  renameSync(entry, `${entry}.away`)
+  await killWorkers(box)
+  await box.waitFor('seven starts to fail', () => failures().length >= 7)
+  const [first = 0, ...rest] = failures()
+  renameSync(`${entry}.away`, entry)
+
+  // 0, 0.1, 0.2, 0.4, 0.8 and 1.6 s.
+  assert.ok((rest[5] ?? 0) - first >= 3_000, `${rest.map((time) => time - first)}`)
+  await box.waitFor('the site', async () => (await box.ask('hello')).status === 200, LATEST_MS)
+})
+
+test('threads of another version than the server, in a process of the same, are spoken of once', async (t) => {
+  const [box, folder] = await startFromCopy(t, { hello: HELLO })
+  const spoken = /"version":"99\.0\.0","server":"[^"]+","msg":"another version of vhostel was installed/g
+  assert.equal((await box.ask('hello')).text, 'hello')
+
+  const manifest = join(folder, 'package.json')
+  writeFileSync(manifest, readFileSync(manifest, 'utf8').replace(/"version": "[^"]+"/, '"version": "99.0.0"'))
+  await box.reload('hello')
+  await box.reload('hello')
+
+  assert.equal((await box.ask('hello')).text, 'hello')
+  assert.equal(box.output.match(spoken)?.length, 1)
+  assert.doesNotMatch(box.output, /worker process runs another version/)
 })
 
 test('a site whose folder is away when its process is started is not held for it, and is back when the folder is', async (t) => {

@@ -5,6 +5,7 @@ import { clock, lasting } from '../../src/cli/moments.ts'
 import { siteLines } from '../../src/cli/site-text.ts'
 import { statusLines } from '../../src/cli/status-text.ts'
 import { isWell, troublesOf } from '../../src/cli/troubles.ts'
+import { VERSION } from '../../src/core/version.ts'
 
 const NOW = new Date(2026, 10, 21, 12, 0, 0).getTime()
 const GOOD_THREAD: ThreadStatus = {
@@ -57,7 +58,7 @@ function quarantined(more: Partial<SiteStatus> = {}): SiteStatus {
 function report(sites: SiteStatus[], groups: GroupStatus[], problems: string[] = []): StatusReport {
   const pool = { processes: 1, threadsPerProcess: 1, concurrency: 500, reason: '', ready: 1, groups }
   const listen = ['http://127.0.0.1:8080']
-  const about = { version: '0.0.0', pid: 7, startedAt: NOW - 3_600_000, configFile: '/x/vhostel.ini', listen }
+  const about = { version: VERSION, pid: 7, startedAt: NOW - 3_600_000, configFile: '/x/vhostel.ini', listen }
   return { ...about, defaultSite: undefined, pool, sites, problems, awaitsRestart: [], logs: [] }
 }
 
@@ -77,6 +78,13 @@ test('a log file that cannot be written is no good news', () => {
     /^1 log file cannot be written:\n {2}\/var\/log\/access\.log: ENOSPC: .*\n\nAll else is well/m,
   )
   assert.equal(well(status), false)
+})
+
+test('a server of another version than the command is spoken of, and is no trouble', () => {
+  const status = { ...report([site({})], [group({})]), version: '0.0.1' }
+
+  assert.match(shown(status), /^this command is vhostel \S+, and the server is 0\.0\.1: restart it .*\n\nAll is well/m)
+  assert.equal(well(status), true)
 })
 
 test('a process that keeps ending is told with the time of its next start, and only the last offences', () => {
