@@ -71,6 +71,7 @@ function rateStep(site: string, rate: Rate, rates: RateLimiter): Step {
 
 function authStep({ realm, users }: AuthSettings, passwords: Passwords): Step {
   const challenge = `Basic realm="${realm}", charset="UTF-8"`
+  passwords.prepare()
   return (visit, next) => {
     const tried = attemptOf(visit)
     if (tried === undefined) return refuseStranger(visit, challenge)

@@ -18,7 +18,7 @@ const REMEMBERED_MS = 10 * 60_000
 /** Of no password; with the cost that `htpasswd -B` has unless told otherwise. */
 const STAND_IN = '$2y$05$CCCCCCCCCCCCCCCCCCCCC.VGOzA784oUp/Z0DY336zx7pLYAy0lwK'
 
-/** `busy`: too many others are being checked. */
+/** `busy`: too many others are being checked, or nothing can be. */
 export type Outcome = 'right' | 'wrong' | 'busy'
 
 export interface Attempt {
@@ -37,6 +37,14 @@ export class Passwords {
   readonly #underWay = new Map<string, Promise<Outcome>>()
   #running = 0
 
+  /**
+   * Loads what checks passwords, which most servers never need: while it is there, because the package may be replaced under the server,
+   * and before somebody waits for it.
+   */
+  prepare(): void {
+    loadVerify().catch(() => {})
+  }
+
   /** Whether the password is right by what is remembered; at once. */
   isKnown(users: Readonly<Record<string, string>>, { name, password }: Attempt): boolean {
     const hash = hashOf(users, name)
@@ -53,10 +61,11 @@ export class Passwords {
     const ofAddress = this.#ofAddress.get(address) ?? 0
     if (ofAddress >= MAX_OF_ONE || this.#waiting.length >= MAX_WAITING) return Promise.resolve('busy')
     this.#ofAddress.set(address, ofAddress + 1)
-    const checked = this.#verify(password, hash ?? Object.values(users)[0] ?? STAND_IN).then((isRight): Outcome => {
+    const checked = this.#verify(password, hash ?? Object.values(users)[0] ?? STAND_IN).then((outcome): Outcome => {
       this.#leave(address)
       this.#underWay.delete(key)
-      if (!isRight || hash === undefined) return 'wrong'
+      if (outcome !== 'right') return outcome
+      if (hash === undefined) return 'wrong'
       this.#right.set(key, true)
       return 'right'
     })
@@ -64,14 +73,15 @@ export class Passwords {
     return checked
   }
 
-  async #verify(password: string, hash: string): Promise<boolean> {
+  async #verify(password: string, hash: string): Promise<Outcome> {
     await this.#turn()
+    const verify = await loadVerify().catch(() => undefined)
+    // It says nothing of the password.
+    if (verify === undefined) return 'busy'
     try {
-      // Loaded by the first who needs it: most servers never do.
-      const { verify } = await import('@node-rs/bcrypt')
-      return await verify(password, hash)
+      return (await verify(password, hash)) ? 'right' : 'wrong'
     } catch {
-      return false
+      return 'wrong'
     }
   }
 
@@ -96,4 +106,9 @@ export class Passwords {
 
 function hashOf(users: Readonly<Record<string, string>>, name: string): string | undefined {
   return Object.hasOwn(users, name) ? users[name] : undefined
+}
+
+async function loadVerify(): Promise<(password: string, hash: string) => Promise<boolean>> {
+  const { verify } = await import('@node-rs/bcrypt')
+  return verify
 }

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
+import { hashSync } from '@node-rs/bcrypt'
 import type { Box, SiteFixture } from '../helpers/box.ts'
 import { startBox } from '../helpers/box.ts'
 
@@ -63,6 +64,20 @@ test('while the program is taken away its absence is told in a sentence, no site
 
   for (const site of ['hello', 'own'])
     await box.waitFor(site, async () => (await box.ask(site)).status === 200, LATEST_MS)
+})
+
+test('passwords are checked though the packages of the server were taken away since it started', async (t) => {
+  const more = '[door]\nauth = ../htpasswd'
+  const files = { 'index.html': 'a page', '../../htpasswd': `ann:${hashSync('secret', { cost: 4 })}\n` }
+  const ini = `[site]\ndomains = files.test\nroot = ../sites/files\n${more}\n`
+  const [box, folder] = await startFromCopy(t, { files: { files, ini } })
+  const headers = { authorization: `Basic ${Buffer.from('ann:secret').toString('base64')}` }
+
+  renameSync(join(folder, 'node_modules'), join(folder, 'away'))
+  const right = await box.ask('files', '/', { headers })
+  const wrong = await box.ask('files', '/', { headers: { authorization: `Basic ${btoa('ann:guess')}` } })
+
+  assert.deepEqual([right.status, right.text, wrong.status], [200, 'a page', 401])
 })
 
 test('a process that ends before any code of a site could run in it is held against none', async (t) => {
