@@ -42,7 +42,7 @@ const OWN_JSON = z.object({
 })
 /** A tunnel (WebSocket): it takes a thread's time until it begins. */
 const SWITCHED = 101
-const TOKEN = /"(?:[^"\\]|\\.)*"|[^\s"]+/g
+const TOKEN = /(?:\w{1,32}=)?"(?:[^"\\]|\\.)*"|[^\s"]+/g
 const NUMBER = /^(?:\w{1,32}=)?(\d{1,12}(?:\.\d{1,9})?)(us|ms|s)?$/
 const NAMED = /^(?:rt|request_time)=/
 const MS_PER = { s: 1000, ms: 1, us: 0.001 } as const satisfies Record<TimeUnit, number>

@@ -28,6 +28,7 @@ const FORMS: Record<string, [line: string, host: string | undefined, serviceMs: 
   'a time with its name': [`${LINE} "-" urt="1.5" rt=0.250`, undefined, 250],
   'a time behind other fields': [`${LINE} "203.0.113.9, 10.0.0.1" 512 0.250 0.249`, undefined, 250],
   'a time in quotes': [`${LINE} "0.250"`, undefined, 250],
+  'a time with its name, in quotes': [`${LINE} uct="0.001" urt="0.240" rt="0.250"`, undefined, 250],
   'the common format': [`::1 - - ${STAMP} "GET / HTTP/1.1" 304 - 0.250`, undefined, 250],
   'quotes within the request': [`${LINE.replace('GET', 'G\\"T')} 0.250`, undefined, 250],
   'a user with a blank': [`${LINE.replace('frank', 'frank x')} 0.250`, undefined, 250],
