@@ -65,7 +65,7 @@ interface Row {
 
 /** The recorded requests of one pool. @param pool its name */
 export function arrivalsOf(snapshot: AdviceSnapshot, pool: string, options: ArrivalOptions = {}): Arrivals {
-  const rows = snapshot.arrivals.flatMap((stretch) => rowsOf(stretch, pool))
+  const rows = snapshot.arrivals.flatMap((stretch) => rowsOf(stretch, pool, snapshot.fromMs))
   rows.sort((a, b) => a.atMs - b.atMs)
   const times = Map.groupBy(rows, ({ site }) => site)
   const demands = new Map<string, Demand>()
@@ -144,21 +144,24 @@ export function level(times: readonly number[], meanMs: number): number {
   return high
 }
 
-function rowsOf(stretch: ArrivalStretch, pool: string): Row[] {
+/** @param sinceMs who ended before that makes the queue for the others, and is not counted */
+function rowsOf(stretch: ArrivalStretch, pool: string, sinceMs: number): Row[] {
   const { fromMs, toMs, count, flows, follows } = stretch
   const countsFromMs = follows ? Number.NEGATIVE_INFINITY : fromMs + (toMs - fromMs) * WARM_UP
   const bytes = Buffer.from(stretch.columns, 'base64')
   const rows: Row[] = []
+  const counts = ({ atMs, serviceMs }: Row): boolean => atMs >= countsFromMs && atMs + serviceMs >= sinceMs
   let counted = 0
+  let early = 0
   for (let index = 0; index < count; index++) {
-    const atMs = fromMs + bytes.readFloatLE(index * 4)
-    if (atMs >= countsFromMs) counted++
     const [owner, site] = flows[bytes.readUInt16LE(count * 8 + index * 2)] ?? ['', '']
-    if (owner !== pool) continue
-    const serviceMs = bytes.readFloatLE(count * 4 + index * 4)
-    if (Number.isFinite(atMs + serviceMs)) rows.push({ atMs, serviceMs: Math.max(0, serviceMs), site, weight: 0 })
+    const [arrivalMs, timeMs] = [bytes.readFloatLE(index * 4), bytes.readFloatLE(count * 4 + index * 4)]
+    const row = { atMs: fromMs + arrivalMs, serviceMs: Math.max(0, timeMs), site, weight: 0 }
+    if (counts(row)) counted++
+    if (row.atMs + row.serviceMs < sinceMs) early++
+    if (owner === pool && Number.isFinite(row.atMs + row.serviceMs)) rows.push(row)
   }
-  const weight = counted === 0 ? 0 : stretch.represents / counted
-  for (const row of rows) if (row.atMs >= countsFromMs) row.weight = weight
+  const weight = counted === 0 ? 0 : (stretch.represents - early) / counted
+  for (const row of rows) if (counts(row)) row.weight = weight
   return rows
 }

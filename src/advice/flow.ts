@@ -117,10 +117,12 @@ export class Tally {
   memoryBytes = 0
   readonly service = new Histogram()
   readonly wait = new Histogram()
+  /** Waits of those that found the site loaded nowhere. */
+  cold: Histogram | undefined
   blocks: Histogram | undefined
 
   record(pool: string, site: string): SiteRecord {
-    const { arrived, refused, service, wait, blocks, loopMs, cpuMs, memoryBytes } = this
+    const { arrived, refused, service, wait, cold, blocks, loopMs, cpuMs, memoryBytes } = this
     return {
       pool,
       site,
@@ -128,6 +130,7 @@ export class Tally {
       refused,
       service: service.pack(),
       wait: wait.pack(),
+      ...(cold !== undefined && { cold: cold.pack() }),
       blocks: blocks?.pack() ?? EMPTY,
       ...(this.measured && { loopMs, cpuMs }),
       ...(memoryBytes > 0 && { memoryBytes }),
@@ -143,6 +146,7 @@ export class Tally {
     this.memoryBytes = 0
     this.service.clear()
     this.wait.clear()
+    this.cold = undefined
     this.blocks = undefined
   }
 }

@@ -7,7 +7,7 @@
  * numbers of 8 bytes, unless `MIN_INTERVALS` alone take more.
  */
 import type { PoolRecord, SiteRecord } from '../core/advice-report.ts'
-import { mergePacked } from './histogram.ts'
+import { EMPTY, mergePacked } from './histogram.ts'
 
 const MAX_INTERVALS = 96
 const MIN_INTERVALS = 8
@@ -88,8 +88,9 @@ function shortest(list: readonly Interval[]): number {
 function numbersOf({ pools, sites }: Interval): number {
   let numbers = 0
   for (const { busyMs, found } of pools) numbers += RECORD_NUMBERS + busyMs.length + found.length
-  for (const { service, wait, blocks } of sites) {
-    numbers += RECORD_NUMBERS + service.buckets.length + wait.buckets.length + blocks.buckets.length
+  for (const { service, wait, cold = EMPTY, blocks } of sites) {
+    const histograms = [service, wait, cold, blocks]
+    numbers += histograms.reduce((sum, { buckets }) => sum + buckets.length, RECORD_NUMBERS)
   }
   return numbers
 }
@@ -123,6 +124,7 @@ function mergeGroup(group: readonly SiteRecord[]): SiteRecord {
   const { pool, site } = group[0] as SiteRecord
   const measured = group.some(({ loopMs }) => loopMs !== undefined)
   const memoryBytes = group.reduce((most, { memoryBytes }) => Math.max(most, memoryBytes ?? 0), 0)
+  const cold = mergePacked(group.map(({ cold = EMPTY }) => cold))
   const sum = (of: (record: SiteRecord) => number): number => group.reduce((total, record) => total + of(record), 0)
   return {
     pool,
@@ -131,6 +133,7 @@ function mergeGroup(group: readonly SiteRecord[]): SiteRecord {
     refused: sum(({ refused }) => refused),
     service: mergePacked(group.map(({ service }) => service)),
     wait: mergePacked(group.map(({ wait }) => wait)),
+    ...(cold.count > 0 && { cold }),
     blocks: mergePacked(group.map(({ blocks }) => blocks)),
     ...(measured && { loopMs: sum(({ loopMs }) => loopMs ?? 0), cpuMs: sum(({ cpuMs }) => cpuMs ?? 0) }),
     ...(memoryBytes > 0 && { memoryBytes }),

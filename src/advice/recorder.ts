@@ -31,6 +31,8 @@ export interface SnapshotOptions {
   windowMs: number
   machine: { cores: number; memoryBytes: number }
   processes: ProcessRecord[]
+  /** `nowMs` in Unix time, which may have been set since the start. Left out: as it was then. */
+  unixMs?: number
   /** Of the dispatcher. */
   pid?: number
   source?: AdviceSnapshot['source']
@@ -98,9 +100,9 @@ export class Recorder implements PoolRecorder {
   }
 
   /** It has left its thread for good, however it ended: `finished` or `returned`, exactly once for each `started`. */
-  finished(flow: Flow, thread: ThreadMark, nowMs: number, arrivedMs: number, startedMs: number): void {
+  finished(flow: Flow, thread: ThreadMark, nowMs: number, arrivedMs: number, startedMs: number, wasCold = false): void {
     thread.finished(flow, nowMs)
-    this.ended(flow, nowMs, arrivedMs, startedMs)
+    this.ended(flow, nowMs, arrivedMs, startedMs, wasCold)
   }
 
   /** It was taken back before it had an answer, and waits again: it is as if it had not been started. */
@@ -109,12 +111,13 @@ export class Recorder implements PoolRecorder {
   }
 
   /** As `finished`, where there is no thread (an access log). */
-  ended(flow: Flow, nowMs: number, arrivedMs: number, startedMs: number): void {
+  ended(flow: Flow, nowMs: number, arrivedMs: number, startedMs: number, wasCold = false): void {
     if (nowMs >= this.#endsMs) this.#roll(nowMs)
     const tally = flow.tally ?? this.#open(flow)
     const serviceMs = nowMs - startedMs
     tally.service.record(serviceMs)
-    tally.wait.record(startedMs - arrivedMs)
+    if (wasCold) tally.cold ??= new Histogram()
+    ;((wasCold ? tally.cold : undefined) ?? tally.wait).record(startedMs - arrivedMs)
     this.#stretches.record(flow, nowMs, arrivedMs, serviceMs)
   }
 
@@ -159,18 +162,21 @@ export class Recorder implements PoolRecorder {
   snapshot(options: SnapshotOptions): AdviceSnapshot {
     const { nowMs, machine, processes, pid, source = 'server' } = options
     if (nowMs >= this.#endsMs) this.#roll(nowMs)
-    const fromMs = nowMs - Math.min(options.windowMs, MAX_WINDOW_MS)
-    const intervals = [...this.#intervals.since(fromMs), this.#packed(nowMs)].map((each) => clipped(each, fromMs))
+    const wantedMs = nowMs - Math.min(options.windowMs, MAX_WINDOW_MS)
+    const intervals = [...this.#intervals.since(wantedMs), this.#packed(nowMs)].map((each) => clipped(each, wantedMs))
+    const fromMs = intervals[0]?.fromMs ?? wantedMs
+    const unixMs = (options.unixMs ?? nowMs + this.#unixMs) - nowMs
     return {
       source,
-      fromMs: (intervals[0]?.fromMs ?? fromMs) + this.#unixMs,
-      toMs: nowMs + this.#unixMs,
+      fromMs: fromMs + unixMs,
+      toMs: nowMs + unixMs,
       machine,
       ...(pid !== undefined && { pid }),
       processes,
       pools: mergePools(intervals.map(({ pools }) => pools)),
       sites: mergeSites(intervals.map(({ sites }) => sites)),
-      arrivals: this.#stretches.since(fromMs, -this.#unixMs),
+      // Of the same time as all else, though that may begin before what was asked for.
+      arrivals: this.#stretches.since(fromMs, -unixMs),
     }
   }
 

@@ -13,6 +13,9 @@ type Rule = (site: SiteAdvice, pool: PoolAdvice, facts: Facts) => string | undef
 
 /** Fewer requests than these say nothing. */
 const FEW = 20
+/** Fewer requests than these, or a smaller part of them, that had to wait for a load are what a start costs. */
+const MANY_COLD = 3
+const COLD_SHARE = 0.05
 /** Most remarks; those of the busiest sites come first. */
 const MAX_REMARKS = 20
 
@@ -54,12 +57,21 @@ const computes: Rule = (site, pool, { cores, sites }) => {
   return `${percent(site.cpuShare)} of the pool's processor time with ${percent(requests)} of its requests; give it \`[pool ${site.site}]\`, so that the others do not queue behind it`
 }
 
+/** Many find it loaded nowhere, and wait until it is. */
+const loads: Rule = ({ cold, requests, preload }, _pool, { options }) => {
+  if (preload || cold.requests < MANY_COLD || cold.requests < COLD_SHARE * requests) return undefined
+  if (cold.longestMs <= options.maxWaitMs) return undefined
+  return `${amount(cold.requests)} of ${amount(requests)} requests came while it was not loaded, and waited for that, ${span(cold.longestMs)} at most; \`preload = yes\` keeps it loaded`
+}
+
 const queues: Rule = (site, pool, { options }) => {
   if (site.waitP99Ms <= options.maxWaitMs) return undefined
   const all = pool.waits?.quantileMs ?? 0
   const whole = `the pool as a whole ${span(all)}`
   if (site.maxThreads !== undefined && (site.waitP99Ms > 2 * all || pool.limited.includes(site.site)))
     return `waited ${span(site.waitP99Ms)} for a thread at p99, ${whole}: more threads in the pool would not help it, it has \`max_threads = ${site.maxThreads}\``
+  if ((site.blockP99Ms ?? 0) > options.maxWaitMs)
+    return `waited ${span(site.waitP99Ms)} for a thread at p99, ${whole}: behind its own requests, which block the thread`
   return site.waitP99Ms > 2 * all
     ? `waited ${span(site.waitP99Ms)} for a thread at p99, ${whole}: it is this site that has too few`
     : `waited ${span(site.waitP99Ms)} for a thread at p99, ${whole}: see what the pool would need`
@@ -88,7 +100,7 @@ const refused: Rule = (site) =>
     ? undefined
     : `${amount(site.refused)} of ${amount(site.refused + site.requests)} requests found no thread in time`
 
-const RULES: readonly Rule[] = [waits, blocks, computes, queues, slow, large]
+const RULES: readonly Rule[] = [waits, blocks, computes, queues, loads, slow, large]
 
 /** One line each, `site: …`, busiest sites first. */
 export function remarksOn(facts: Facts): string[] {
@@ -97,9 +109,11 @@ export function remarksOn(facts: Facts): string[] {
   for (const site of facts.sites) {
     const pool = pools.get(site.pool)
     if (pool === undefined) continue
+    const isTwice = facts.sites.some((other) => other !== site && other.site === site.site)
+    const name = isTwice ? `${site.site} (${site.pool})` : site.site
     for (const rule of site.requests < FEW ? [refused] : [...RULES, refused]) {
       const remark = rule(site, pool, facts)
-      if (remark !== undefined) remarks.push(`${site.site}: ${remark}`)
+      if (remark !== undefined) remarks.push(`${name}: ${remark}`)
     }
   }
   if (remarks.length <= MAX_REMARKS) return remarks

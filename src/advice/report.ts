@@ -85,12 +85,17 @@ export interface SiteAdvice {
   cpuShare: number | undefined
   ownCpuShare: number | undefined
   service: { meanMs: number; medianMs: number; p99Ms: number; maxMs: number }
+  /** Of the requests that found it loaded. */
   waitP99Ms: number
+  /** Requests that came while it was loaded in no thread, and the longest wait of one of them. */
+  cold: { requests: number; longestMs: number }
   /** How long it keeps a thread from everything else, of 100 requests the longest but one; undefined where not known. */
   blockP99Ms: number | undefined
   memoryBytes: number | undefined
   /** `[limits] max_threads`; undefined where it is not set. */
   maxThreads: number | undefined
+  /** `[site] preload`. */
+  preload: boolean
   /** Requests/s that its pool could do, were they all its: at its mean, and if all were as slow as one in a hundred. */
   capacity: Capacity
   /** The same without `max_threads`. */

@@ -6,7 +6,7 @@
  */
 import type { AdviceSnapshot, SiteRecord } from '../core/advice-report.ts'
 import type { Arrivals, Demand } from './arrivals.ts'
-import { unpack } from './histogram.ts'
+import { EMPTY, unpack } from './histogram.ts'
 import type { Capacity, PoolAdvice, SiteAdvice } from './report.ts'
 
 /** Of a site that no request is known of. */
@@ -20,7 +20,7 @@ export function siteAdvice(
   snapshot: AdviceSnapshot,
 ): SiteAdvice {
   const service = unpack(record.service)
-  const { cpuMs, memoryBytes, maxThreads, site, refused } = record
+  const { cpuMs, memoryBytes, maxThreads, site, refused, cold = EMPTY, preload = false } = record
   const demand = arrivals.demands.get(site) ?? WHOLE_TIME
   const p99Ms = service.quantile(0.99)
   const capacity = (threads: number): Capacity => {
@@ -43,9 +43,11 @@ export function siteAdvice(
     ownCpuShare: cpuMs === undefined ? undefined : Math.min(1, share(cpuMs, service.sumMs)),
     service: { meanMs: service.meanMs, medianMs: service.quantile(0.5), p99Ms, maxMs: service.maxMs },
     waitP99Ms: unpack(record.wait).quantile(0.99),
+    cold: { requests: cold.count, longestMs: cold.maxMs },
     blockP99Ms: blockP99(record, service.count),
     memoryBytes,
     maxThreads,
+    preload,
     capacity: capacity(Math.min(threads, maxThreads ?? threads)),
     unlimited: capacity(threads),
   }

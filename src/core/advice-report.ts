@@ -22,8 +22,10 @@ export interface SiteRecord {
   refused: number
   /** From handing over to a thread until the end of the answer: one entry for each finished request. */
   service: PackedHistogram
-  /** From arrival until handing over to a thread: one entry for each finished request. */
+  /** From arrival until handing over to a thread: one entry for each finished request that is not in `cold`. */
   wait: PackedHistogram
+  /** The same of those that came while the site was loaded in no thread: most of it is the load. Left out: there was none. */
+  cold?: PackedHistogram
   /** Times for which its code kept a thread's event loop from coming round. */
   blocks: PackedHistogram
   /** Time of event loops that it took, and processor time. Left out where nobody measured. */
@@ -33,6 +35,8 @@ export interface SiteRecord {
   memoryBytes?: number
   /** `[limits] max_threads` as it is now. Left out where it is not set. */
   maxThreads?: number
+  /** `[site] preload` as it is now. Left out where it is off. */
+  preload?: true
 }
 
 export interface PoolRecord {

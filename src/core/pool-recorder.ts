@@ -30,8 +30,15 @@ export interface PoolRecorder {
   arrived(flow: RecordedFlow, nowMs: number): void
   /** It was handed to a thread. Then `finished` or `returned` follows, once, unless the thread is gone. */
   started(flow: RecordedFlow, thread: RecordedThread, nowMs: number): void
-  /** It has left its thread for good, however it ended. */
-  finished(flow: RecordedFlow, thread: RecordedThread, nowMs: number, arrivedMs: number, startedMs: number): void
+  /** It has left its thread for good, however it ended. @param wasCold its site was loaded in no thread when it came */
+  finished(
+    flow: RecordedFlow,
+    thread: RecordedThread,
+    nowMs: number,
+    arrivedMs: number,
+    startedMs: number,
+    wasCold: boolean,
+  ): void
   /** It was taken back before it had an answer, and waits again. */
   returned(flow: RecordedFlow, thread: RecordedThread, nowMs: number): void
   /** It left the queue without having been with a thread. */

@@ -74,11 +74,11 @@ export function adviceSnapshot(
       return pid === undefined ? [] : [{ pid, pool: group.name, threads, rssBytes }]
     }),
   )
-  const machine = thisMachine()
-  const snapshot = recorder.snapshot({ nowMs: performance.now(), windowMs, machine, pid: process.pid, processes })
+  const [nowMs, unixMs, machine] = [performance.now(), Date.now(), thisMachine()]
+  const snapshot = recorder.snapshot({ nowMs, unixMs, windowMs, machine, pid: process.pid, processes })
   const sites = snapshot.sites.map((record) => {
-    const maxThreads = placeOf(record.site)?.limits.maxThreads
-    return maxThreads === undefined ? record : { ...record, maxThreads }
+    const { maxThreads, preload } = placeOf(record.site)?.limits ?? {}
+    return { ...record, ...(maxThreads !== undefined && { maxThreads }), ...(preload === true && { preload }) }
   })
   return { ...snapshot, sites }
 }

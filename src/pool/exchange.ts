@@ -61,6 +61,8 @@ export class Exchange {
   /** What the recorder knows it by, and when it was handed to a thread last. */
   flow: RecordedFlow | undefined
   startedAt = 0
+  /** Its site was loaded in no thread when it came. */
+  wasCold = false
   /** The thread that it was handed to last; also when it is over, for the access log. */
   thread: PoolThread | undefined
   queueTimer: NodeJS.Timeout | undefined

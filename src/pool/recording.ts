@@ -33,8 +33,9 @@ export class Recording {
     thread.record = undefined
   }
 
-  arrived({ site, arrivedAt }: Exchange): void {
-    this.#recorder.arrived(this.#flow(site), arrivedAt)
+  arrived(exchange: Exchange): void {
+    exchange.wasCold = exchange.site.lane.warm.size === 0
+    this.#recorder.arrived(this.#flow(exchange.site), exchange.arrivedAt)
   }
 
   started(exchange: Exchange, thread: PoolThread): void {
@@ -43,9 +44,9 @@ export class Recording {
     if (thread.record !== undefined) this.#recorder.started(exchange.flow, thread.record, exchange.startedAt)
   }
 
-  finished({ flow, arrivedAt, startedAt }: Exchange, thread: PoolThread | undefined): void {
+  finished({ flow, arrivedAt, startedAt, wasCold }: Exchange, thread: PoolThread | undefined): void {
     if (flow === undefined || thread?.record === undefined) return
-    this.#recorder.finished(flow, thread.record, performance.now(), arrivedAt, startedAt)
+    this.#recorder.finished(flow, thread.record, performance.now(), arrivedAt, startedAt, wasCold)
   }
 
   returned({ flow }: Exchange, thread: PoolThread | undefined): void {

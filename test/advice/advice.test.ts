@@ -190,6 +190,30 @@ test('a site that is alone in its pool is not told to leave it', () => {
   ])
 })
 
+test('requests that waited for their site to be loaded are no reason for more threads, but for `preload`', () => {
+  const rare = { name: 'rare', perSecond: 0.1, serviceMs: 4, loopShare: 0.9, cpuShare: 0.9 }
+  const cold = (requests: number) => ({ ...rare, cold: { requests, waitMs: 700 } })
+
+  const [often, once, kept] = [cold(12), cold(1), { ...cold(12), preload: true as const }].map((site) =>
+    reportOf({ ...WIDE, sites: [BLOG, site] }),
+  )
+
+  const requests = often?.sites.find(({ site }) => site === 'rare')?.requests
+  const found = `12 of ${requests} requests came while it was not loaded, and waited for that, 700 ms at most`
+  assert.deepEqual(often?.remarks, [`rare: ${found}; \`preload = yes\` keeps it loaded`])
+  assert.deepEqual([once?.remarks, kept?.remarks], [[], []])
+  assert.equal(often?.pools[0]?.waits?.maxMs, 0)
+})
+
+test('a site that waits behind its own blocks is told so', () => {
+  const report = reportOf({ ...WIDE, sites: [BLOG, { ...REPORT, waitMs: 300, block: { every: 20, forMs: 340 } }] })
+
+  assert.match(
+    report.remarks.join('\n'),
+    /^report: waited \d+ ms .*: behind its own requests, which block the thread$/m,
+  )
+})
+
 test('a report is JSON', () => {
   const report = reportOf({ ...WIDE, sites: [BLOG, SHOP] })
 

@@ -111,6 +111,38 @@ test('a window has what lies in it, and little more', () => {
   }
 })
 
+test('what is replayed is what was counted, also where the window begins within a minute or within a stretch', () => {
+  const recorder = new Recorder(0, 0)
+  const flow = recorder.flow(recorder.pool('default', 500, 0), 'blog')
+  const END = 299_000
+  for (let nowMs = 0; nowMs < END; nowMs += 10) recorder.ended(flow, nowMs, nowMs - 5, nowMs - 5)
+
+  for (const windowMs of [10_000, 30_000, 100_000, HOUR_MS]) {
+    const snapshot = snapshotOf(recorder, END, windowMs)
+    const { weight } = arrivalsOf(snapshot, 'default')
+
+    const counted = snapshot.sites[0]?.service.count ?? 0
+    const replayed = weight.reduce((sum, each) => sum + each, 0)
+    assert.ok(Math.abs(replayed - counted) <= 1, `${replayed} of ${counted} in ${windowMs}`)
+  }
+})
+
+test('times are told by the clock as it is now, though it was set since the start', () => {
+  const recorder = new Recorder(0, 0)
+  const flow = recorder.flow(recorder.pool('default', 500, 0), 'blog')
+  recorder.ended(flow, 1000, 900, 900)
+
+  const { fromMs, toMs, arrivals } = recorder.snapshot({
+    nowMs: 5000,
+    unixMs: UNIX_MS,
+    windowMs: HOUR_MS,
+    machine: MACHINE,
+    processes: [],
+  })
+
+  assert.deepEqual([fromMs, toMs, arrivals[0]?.toMs], [UNIX_MS - 5000, UNIX_MS, UNIX_MS - 4000])
+})
+
 test('an hour in which nothing happened is an hour with no busy thread', () => {
   const recorder = new Recorder(0, 0)
   const pool = recorder.pool('default', 500, 0)

@@ -18,6 +18,9 @@ export interface SiteLoad {
   block?: { every: number; forMs: number }
   /** The queue's wait of each request. */
   waitMs?: number
+  /** The first so many came while it was not loaded, and waited for that. */
+  cold?: { requests: number; waitMs: number }
+  preload?: true
   refused?: number
   memoryBytes?: number
   maxThreads?: number
@@ -70,11 +73,13 @@ export function recorded({ threads, processes, concurrency, sites }: Situation):
       rssBytes: 120 * MEGABYTE,
     })),
   })
-  const limits = new Map(sites.map(({ name, maxThreads }) => [name, maxThreads]))
-  const withLimits = snapshot.sites.map((record) => {
-    const maxThreads = limits.get(record.site)
-    return maxThreads === undefined ? record : { ...record, maxThreads }
-  })
+  const settings = new Map(
+    sites.map(({ name, maxThreads, preload }) => [
+      name,
+      { ...(maxThreads !== undefined && { maxThreads }), ...(preload !== undefined && { preload }) },
+    ]),
+  )
+  const withLimits = snapshot.sites.map((record) => ({ ...record, ...settings.get(record.site) }))
   return { ...snapshot, sites: withLimits }
 }
 
@@ -94,7 +99,8 @@ function eventsOf(
     const index = count++ % marks.length
     const mark = marks[index] as ThreadMark
     const serviceMs = exponential(site.serviceMs)(random)
-    const startMs = atMs + (site.waitMs ?? 0)
+    const wasCold = count <= (site.cold?.requests ?? 0)
+    const startMs = atMs + ((wasCold ? site.cold?.waitMs : site.waitMs) ?? 0)
     const { block } = site
     const computes = (): void => {
       const own = spent[index] as Spent
@@ -103,7 +109,7 @@ function eventsOf(
     }
     const ends = (): void => {
       computes()
-      recorder.finished(flow, mark, startMs + serviceMs, atMs, startMs)
+      recorder.finished(flow, mark, startMs + serviceMs, atMs, startMs, wasCold)
     }
     const starts = (): void => {
       computes()
