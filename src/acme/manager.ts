@@ -45,6 +45,7 @@ export interface ManagerClock {
 const MAX_ORDERS = 8
 /** The clock is looked at so often at least: it may be set, and a machine may sleep. */
 const LONGEST_SLEEP_MS = 10 * 60_000
+const UNSAVED = 'the certificate is in use, but it cannot be saved, and would be gone after a restart'
 /** How an attempt ended; `given up`: nothing is known of the order. */
 type Ending = 'issued' | 'failed' | 'given up'
 
@@ -263,6 +264,7 @@ export class CertificateManager {
     const before = site.attempts
     const startedAt = this.#clock.now()
     const folder = await this.#open()
+    if (site.unsaved !== undefined) return this.#save(folder, site, site.unsaved)
     const account = await folder.account(this.#config.email)
     const failed = { failures: before.failures + 1, lastAt: startedAt, notBefore: 0, reasons: [INTERRUPTED], names }
     await this.#note(folder, site, failed)
@@ -296,8 +298,21 @@ export class CertificateManager {
       return 'failed'
     }
     this.#use(site, certificate)
-    await folder.saveCertificate(site.site, pair)
-    await this.#note(folder, site, { failures: 0, lastAt: now, notBefore: 0, reasons: [], names })
+    site.attempts = { ...site.attempts, lastAt: now, names }
+    return this.#save(folder, site, pair)
+  }
+
+  /** What cannot be written down stays in use, and is tried again as after a refusal; nothing is ordered for that. */
+  async #save(folder: StateFolder, site: SiteCertificate, pair: KeyPair): Promise<Ending> {
+    site.unsaved = pair
+    try {
+      await folder.saveCertificate(site.site, pair)
+    } catch (error) {
+      return this.#failInside(site, UNSAVED, error)
+    }
+    site.unsaved = undefined
+    const { lastAt, names } = site.attempts
+    await this.#note(folder, site, { failures: 0, lastAt, notBefore: 0, reasons: [], names })
     return 'issued'
   }
 
@@ -328,11 +343,12 @@ export class CertificateManager {
 
   // ---- what became of it ---------------------------------------------------------------------------------------
 
-  #tell({ site, attempts, inUse, dueAt }: SiteCertificate, outcome: Ending): void {
+  #tell({ site, attempts, inUse, dueAt, unsaved }: SiteCertificate, outcome: Ending): void {
     const nextTry = new Date(dueAt).toISOString()
     if (outcome === 'failed') {
       const { reasons, failures } = attempts
-      this.#log.error({ site, reasons, failures, nextTry }, 'no certificate was issued')
+      const what = unsaved === undefined ? 'no certificate was issued' : 'a certificate was issued, and is not saved'
+      this.#log.error({ site, reasons, failures, nextTry }, what)
     } else if (outcome === 'issued' && inUse !== undefined) {
       const until = new Date(inUse.notAfter).toISOString()
       this.#log.info({ site, names: inUse.names, until, renewal: nextTry }, 'certificate was issued')

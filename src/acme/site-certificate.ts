@@ -2,6 +2,7 @@
  * What is known of one site's certificate: the one in use, what became of the last orders, and when the next is due.
  */
 import type { CertificateState, CertificateStatus } from '../core/certificate-status.ts'
+import type { KeyPair } from '../core/key-pair.ts'
 import type { Certificate } from './certificate.ts'
 import { covers } from './certificate.ts'
 import { dueAt, LEAST_INTERVAL_MS, LONGEST_RETRY_AFTER_MS } from './schedule.ts'
@@ -21,6 +22,8 @@ export const INTERRUPTED = 'vhostel ended while it asked'
 export class SiteCertificate {
   wanted: WantedCertificate
   inUse: Certificate | undefined
+  /** What is in use and could not be written down: a restart would lose it. */
+  unsaved: KeyPair | undefined
   attempts: Attempts = NO_ATTEMPTS
   /** When the next order is due, Unix time in ms; Infinity until what is on the disk is known. */
   dueAt = Number.POSITIVE_INFINITY
@@ -40,12 +43,12 @@ export class SiteCertificate {
   }
 
   /**
-   * Finds out when the next order is due. Other names than last time are a reason to ask before the back-off is over.
+   * Finds out when the next order is due, or the next try to write down what came of the last. Other names than last time are a reason to ask before the back-off is over.
    *
    * @param random from 0 to 1
    */
   plan(random: number): void {
-    this.dueAt = dueAt(this.attempts, this.inUse, this.isComplete, random)
+    this.dueAt = dueAt(this.attempts, this.inUse, this.isComplete && this.unsaved === undefined, random)
     if (!this.isComplete && !isSame(this.attempts.names, this.wanted.names)) this.hasten()
   }
 

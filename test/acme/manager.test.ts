@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { before, test } from 'node:test'
@@ -196,6 +196,28 @@ test('a state folder that cannot be written stops all asking, and is told', asyn
   await issuing.until('blog', isGood)
 
   assert.match(status.reasons[0] ?? '', /^the state of ACME cannot be read: E(EXIST|NOTDIR)/)
+  assert.equal(pebble.orders - before, 1)
+})
+
+test('a certificate that cannot be saved is in use, and is saved as soon as that works, without another order', async (t) => {
+  const issuing = start(t)
+  const before = pebble.orders
+  await issuing.want({ blog: ['blog.test'] })
+  const [server = ''] = readdirSync(join(issuing.state, 'acme'))
+  const file = join(issuing.state, 'acme', server, 'sites/blog.pem')
+  mkdirSync(file)
+
+  const unsaved = await issuing.until('blog', ({ reasons }) => reasons.length > 0)
+  rmdirSync(file)
+  await issuing.forward(2 * MINUTE)
+  const saved = await issuing.until('blog', ({ failures }) => failures === 0)
+  const again = await restart(t, issuing)
+  await again.want({ blog: ['blog.test'] })
+
+  assert.match(unsaved.reasons[0] ?? '', /^the certificate is in use, but it cannot be saved, .*EISDIR/)
+  assert.deepEqual([unsaved.state, saved.state, saved.reasons], ['valid', 'valid', []])
+  assert.ok(readFileSync(file, 'utf8').endsWith(serialOf('blog')))
+  assert.equal(again.status('blog').state, 'valid')
   assert.equal(pebble.orders - before, 1)
 })
 
