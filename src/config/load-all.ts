@@ -28,7 +28,7 @@ export interface WholeConfiguration {
  * @param env the environment that the server has or would have, for `$NAME`
  */
 export async function loadAll(file: string, env: NodeJS.ProcessEnv = process.env): Promise<WholeConfiguration> {
-  const { config, problems: serverProblems, draft: server } = loadServer(file)
+  const { config, problems: serverProblems, warnings: serverWarnings, draft: server } = loadServer(file)
   const reading = await readSites(server, undefined, env)
   const table = nextSitesTable(undefined, reading.sites.values(), server.dir)
   const unknownDefault = checkDefaultSite(server, table)
@@ -40,6 +40,6 @@ export async function loadAll(file: string, env: NodeJS.ProcessEnv = process.env
     ...reading.problems,
     ...[...table.sites.values()].flatMap((entry) => entry.problems),
   ]
-  const warnings = [...reading.sites.values()].flatMap((site) => site.warnings)
+  const warnings = [...serverWarnings, ...[...reading.sites.values()].flatMap((site) => site.warnings)]
   return { server, table, starts: config !== undefined, problems, warnings }
 }

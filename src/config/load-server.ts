@@ -35,6 +35,8 @@ export interface ServerLoad {
   config: ServerConfig | undefined
   /** Those of vhostel.ini in line order, then those of logging.ini. */
   problems: Problem[]
+  /** What a person should know, and serves all the same. */
+  warnings: Problem[]
   /** Like `config`, with defaults in the place of what is wrong: good enough to check the sites, not to serve them. */
   draft: ServerConfig
 }
@@ -78,7 +80,7 @@ export function loadServer(path: string): ServerLoad {
     ]),
     ...inLineOrder([...logging.problems, ...logFaults(logging, draft)]),
   ]
-  return { config: problems.length === 0 ? draft : undefined, problems, draft }
+  return { config: problems.length === 0 ? draft : undefined, problems, warnings: inLineOrder(pages.warnings), draft }
 }
 
 interface FileRead<S extends FileSchema> {
@@ -153,17 +155,21 @@ function listenAddresses(
 interface ServerPages {
   pages: ErrorPages | undefined
   problems: Problem[]
+  warnings: Problem[]
   dependencies: string[]
 }
 
 function readServerPages({ document, file, checked }: FileRead<typeof serverSchema>, dir: string): ServerPages {
   const problems: Problem[] = []
+  const warnings: Problem[] = []
   const dependencies: string[] = []
+  const found = (status: string, message: string): Problem => keyProblem(document, file, 'errors', status, message)
   const pages = readErrorPages(checked.value.errors, dir, {
-    addProblem: (status, message) => problems.push(keyProblem(document, file, 'errors', status, message)),
+    addProblem: (status, message) => problems.push(found(status, message)),
+    addWarning: (status, message) => warnings.push(found(status, message)),
     dependencies,
   })
-  return { pages, problems, dependencies }
+  return { pages, problems, warnings, dependencies }
 }
 
 /** Paths of unix sockets start at the folder of vhostel.ini. */

@@ -33,6 +33,9 @@ const AT_START_ONLY = {
   acme: '[acme]',
 } as const satisfies Partial<Record<keyof ServerConfig, string>>
 
+const RUN_MOVED =
+  'until then vhostel status and other commands find no server: they ask in the new run folder, and it listens in the one before'
+
 const NAMES_AT_START = Object.keys(AT_START_ONLY) as (keyof typeof AT_START_ONLY)[]
 
 /** The settings of the server for its start. @throws VHOSTEL_CONFIG_INVALID with every problem */
@@ -50,6 +53,8 @@ export class Configuration {
   #table: SitesTable | undefined
   #reading: SitesReading | undefined
   #problems: Problem[] = []
+  /** Of the server's own files, as they were told. */
+  #warnings: string[] = []
   #awaitsRestart: string[] = []
   #current: Promise<void> | undefined
   #next: Promise<void> | undefined
@@ -154,7 +159,8 @@ export class Configuration {
 
   /** Takes over the server's files, or keeps the settings before. @returns what is wrong with them */
   #readServer(): Problem[] {
-    const { config, problems } = loadServer(this.#server.file)
+    const { config, problems, warnings } = loadServer(this.#server.file)
+    this.#warnOfServer(warnings)
     if (config === undefined) return problems
     this.#noteRestart(config)
     const kept = Object.fromEntries(NAMES_AT_START.map((name) => [name, this.#server[name]]))
@@ -168,6 +174,8 @@ export class Configuration {
     const awaited = changed.map((name) => AT_START_ONLY[name])
     for (const setting of awaited.filter((one) => !this.#awaitsRestart.includes(one)))
       this.#log.warn({ setting }, 'a setting was changed that takes effect at the next start')
+    if (changed.includes('run') && !this.#awaitsRestart.includes(AT_START_ONLY.run))
+      this.#log.warn({ listens: this.#server.run, commands: config.run }, RUN_MOVED)
     this.#awaitsRestart = awaited
   }
 
@@ -181,6 +189,13 @@ export class Configuration {
       if (lines.length === 0) this.#log.info({ site: name }, 'INI file is good again')
       for (const line of lines) this.#log.error({ site: name, standing: entry.status }, line)
     }
+  }
+
+  /** As `#warn`, of the server's own files: what was not there at the reading before. */
+  #warnOfServer(warnings: readonly Problem[]): void {
+    const lines = warnings.map((warning) => renderProblem(warning, this.#server.dir))
+    for (const line of lines) if (!this.#warnings.includes(line)) this.#log.warn(line)
+    this.#warnings = lines
   }
 
   /** What serves all the same and should not stay so, once for each reading of a file. */

@@ -14,6 +14,18 @@ test('a configuration without a problem is told in one line, exit code 0', async
   assert.equal(stdout, `${dir}/vhostel.ini: all is well, 2 sites\n`)
 })
 
+test('an error page of the server that is missing is a warning, exit code 0', async (t) => {
+  const dir = makeConfig(t, { one: staticIni('one.test') }, '[server]\n[errors]\n421 = none.html\n')
+
+  const { code, stdout, stderr } = await vhostel(['check', '--config', dir])
+
+  assert.deepEqual([code, stdout], [0, `${dir}/vhostel.ini: all is well, 1 site\n`])
+  assert.equal(
+    stderr,
+    `warning: vhostel.ini:3: [errors] 421: ${dir}/none.html does not exist: the standard page is sent\n`,
+  )
+})
+
 test('every problem of every file is shown at once, in the order of files and lines, exit code 1', async (t) => {
   const server = '[server]\nlisten = nowhere\ndefault_site = tow\n'
   const dir = makeConfig(

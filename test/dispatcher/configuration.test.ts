@@ -56,6 +56,34 @@ test('what is wrong with the server is in the log once, whichever of its files i
   }
 })
 
+test('a warning of the server is in the log once, and again when it comes back', async (t) => {
+  const { configuration, dir, file, lines } = startConfiguration(t)
+  writeFileSync(file, '[errors]\n421 = none.html\n')
+  const told = (): number => lines.filter((line) => line.includes('[errors] 421: ')).length
+
+  await configuration.refresh()
+  await configuration.refresh()
+  const once = told()
+  writeFileSync(join(dir, 'none.html'), '<p>none')
+  await configuration.refresh()
+  rmSync(join(dir, 'none.html'))
+  await configuration.refresh()
+
+  assert.deepEqual([once, told()], [1, 2], lines.join('\n'))
+})
+
+test('a change of the run folder says that commands find no server until the restart', async (t) => {
+  const { configuration, file, lines } = startConfiguration(t)
+  await configuration.refresh()
+
+  writeFileSync(file, '[server]\nrun = elsewhere\n')
+  await configuration.refresh()
+  await configuration.refresh()
+
+  const told = lines.filter((line) => line.includes('commands find no server'))
+  assert.equal(told.length, 1, lines.join('\n'))
+})
+
 test('a setting that takes effect at the next start is told when it is changed, and not at each reading', async (t) => {
   const { configuration, file, lines } = startConfiguration(t)
   await configuration.refresh()
