@@ -3,14 +3,14 @@
  *
  * Invariant: nothing that is there is overwritten; where one of the files is in the way, none is written.
  */
-import { lstatSync, mkdirSync } from 'node:fs'
+import { lstatSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import type { Command } from 'commander'
 import { loadAll } from '../config/load-all.ts'
 import { renderProblem } from '../config/problems.ts'
 import { EXIT } from './exit-codes.ts'
 import { FRESH_FILES, FRESH_SITE } from './fresh-files.ts'
-import { writeNewFile } from './new-file.ts'
+import { makeFolders, writeNewFile } from './new-file.ts'
 import { complain, paint, print, printJson } from './output.ts'
 import { makeLink, sitePaths } from './site-links.ts'
 
@@ -40,7 +40,7 @@ async function init(shown: string, dir: string, json: boolean): Promise<number> 
     complain(`vhostel: nothing was written, because there is ${inTheWay.join(', ')} already`)
     return EXIT.wrong
   }
-  mkdirSync(dir, { recursive: true })
+  makeFolders(dir)
   for (const [file, text] of Object.entries(FRESH_FILES)) writeNewFile(join(dir, file), text)
   makeLink(paths)
   const configFile = join(dir, 'vhostel.ini')

@@ -1,7 +1,17 @@
 /**
  * Writes files that were not there before: whole or not at all, and never in the place of another.
  */
-import { closeSync, fsyncSync, linkSync, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs'
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 
 /**
@@ -11,7 +21,7 @@ import { basename, dirname, join } from 'node:path'
  * @throws EEXIST where there is anything by that name
  */
 export function writeNewFile(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true })
+  makeFolders(dirname(path))
   // Begins with a dot: a server that runs on this folder passes it over.
   const draft = join(dirname(path), `.${basename(path)}.${process.pid}.tmp`)
   try {
@@ -26,4 +36,17 @@ export function writeNewFile(path: string, text: string): void {
   } finally {
     rmSync(draft, { force: true })
   }
+}
+
+/**
+ * Makes a folder, and those above it. As `mkdirSync` with `recursive`, which never ends (Node 24) below a folder that is
+ * there and where the kernel says ENOENT all the same: /proc.
+ *
+ * @throws what the system says
+ */
+export function makeFolders(path: string): void {
+  if (statSync(path, { throwIfNoEntry: false })?.isDirectory()) return
+  const above = dirname(path)
+  if (!existsSync(above)) makeFolders(above)
+  mkdirSync(path)
 }

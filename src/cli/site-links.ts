@@ -2,20 +2,12 @@
  * The links in the sites folder: what `enable` and `disable` find there before they change anything. What is not a link
  * is somebody's file, and is never touched.
  */
-import {
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readlinkSync,
-  realpathSync,
-  statSync,
-  symlinkSync,
-  unlinkSync,
-} from 'node:fs'
+import { lstatSync, readdirSync, readlinkSync, realpathSync, statSync, symlinkSync, unlinkSync } from 'node:fs'
 import { basename, dirname, join, relative } from 'node:path'
 import { realPath } from '../config/links.ts'
 import { nearest } from '../config/suggest.ts'
 import { isConfigFile } from '../config/watched-paths.ts'
+import { makeFolders } from './new-file.ts'
 
 /** What is in the sites folder under a site's name. */
 export type Place =
@@ -70,7 +62,7 @@ export function leadsTo(place: Place, file: string): boolean {
 /** Makes the link, relative, so that the configuration can be moved as a whole; and the sites folder, if it is missing. */
 export function makeLink({ enabled, available }: SitePaths): void {
   const folder = dirname(enabled)
-  mkdirSync(folder, { recursive: true })
+  makeFolders(folder)
   // The real folders: `..` in a link starts at the real one.
   const target = join(realpathSync(dirname(available)), basename(available))
   symlinkSync(relative(realpathSync(folder), target), enabled)

@@ -42,6 +42,13 @@ test('a folder without a name is not the one that one is in', async (t) => {
   assert.deepEqual(readdirSync(cwd), [])
 })
 
+test('a place where the kernel makes no folders is told', async () => {
+  const { code, stdout, stderr } = await vhostel(['init', '/proc/none/such'])
+
+  assert.deepEqual({ code, stdout }, { code: 1, stdout: '' })
+  assert.match(stderr, /^vhostel: ENOENT: no such file or directory, mkdir '\/proc\/none'/)
+})
+
 test('the folder may be there already, with other things in it', async (t) => {
   const dir = makeFolder(t, { 'notes.txt': 'mine' })
 
