@@ -1,6 +1,7 @@
 /**
  * Reads one line of an access log in the combined format with a request time behind it: nginx's `combined` and Apache's
- * `vhost_combined`, with the host in front or not; or a line of vhostel's own logs, JSON too. Pure.
+ * `vhost_combined`, with the host in front or not; a line of vhostel's own logs, JSON too; or JSON of another server, with
+ * nginx's names of variables or as Caddy writes it. Pure.
  *
  * The time is, of what stands behind the user agent: what is called `rt=` or `request_time=`, else the first number with a
  * decimal point (seconds: nginx's `$request_time`), else the first whole number (microseconds: Apache's `%D`). Of a line of
@@ -40,6 +41,12 @@ const OWN_JSON = z.object({
   queue_ms: DURATION.default(0),
   thread: z.number().optional(),
 })
+/** Names of other servers' JSON: when it was written, how long it took (seconds, where nothing else is said), and the host. */
+const AT_KEYS = ['time_iso8601', '@timestamp', 'timestamp', 'time', 'time_local', 'msec', 'ts'] as const
+const TIME_KEYS = ['request_time', 'duration'] as const
+const HOST_KEYS = ['host', 'http_host', 'server_name', 'vhost'] as const
+/** Unix time above this is in ms. */
+const MOST_SECONDS = 100_000_000_000
 /** A tunnel (WebSocket): it takes a thread's time until it begins. */
 const SWITCHED = 101
 const TOKEN = /(?:\w{1,32}=)?"(?:[^"\\]|\\.)*"|[^\s"]+/g
@@ -49,7 +56,7 @@ const MS_PER = { s: 1000, ms: 1, us: 0.001 } as const satisfies Record<TimeUnit,
 
 /** @param unit of request times, where the log's own form says something else */
 export function readLogLine(line: string, unit?: TimeUnit): LogLine | Unusable {
-  if (line.startsWith('{')) return readJson(line)
+  if (line.startsWith('{')) return readJson(line, unit)
   const open = line.indexOf(' [')
   const close = line.indexOf(']', open)
   if (open <= 0 || close < 0) return 'garbage'
@@ -58,7 +65,7 @@ export function readLogLine(line: string, unit?: TimeUnit): LogLine | Unusable {
   if (rest === null || atMs === undefined) return 'garbage'
   const [, status = '', behind = ''] = rest
   const own = OWN.exec(behind)
-  const serviceMs = own === null ? readServiceMs(behind, unit) : ownMs(own, Number(status))
+  const serviceMs = own === null ? withoutTunnel(status, readServiceMs(behind, unit)) : ownMs(own, Number(status))
   if (serviceMs === undefined) return own === null ? 'time' : 'elsewhere'
   return { host: hostOf(line.slice(0, open)), atMs, serviceMs }
 }
@@ -81,9 +88,16 @@ function withoutWait({ status, totalMs, firstByteMs, queueMs }: Times): number {
   return Math.max(0, (status === SWITCHED ? firstByteMs : totalMs) - queueMs)
 }
 
-/** A line of `format = json`: the site is known by its name. */
-function readJson(line: string): LogLine | Unusable {
-  const read = OWN_JSON.safeParse(parsed(line))
+/** Of other servers it is not known when a tunnel began: hours of an open WebSocket are no work. */
+function withoutTunnel<T extends number | undefined>(status: unknown, serviceMs: T): T | 0 {
+  return serviceMs !== undefined && Number(status) === SWITCHED ? 0 : serviceMs
+}
+
+/** A line of `format = json`, where the site is known by its name, or of another server. */
+function readJson(line: string, unit: TimeUnit | undefined): LogLine | Unusable {
+  const fields = parsed(line)
+  if (!Object.hasOwn(fields, 'total_ms')) return readOtherJson(fields, unit)
+  const read = OWN_JSON.safeParse(fields)
   if (!read.success) return 'garbage'
   const { time, site, host, status, total_ms, first_byte_ms, queue_ms, thread } = read.data
   if (thread === undefined) return 'elsewhere'
@@ -91,11 +105,39 @@ function readJson(line: string): LogLine | Unusable {
   return { host: site ?? host, atMs: Date.parse(time), serviceMs }
 }
 
-function parsed(line: string): unknown {
+function readOtherJson(fields: Fields, unit: TimeUnit | undefined): LogLine | Unusable {
+  const at = firstOf(fields, AT_KEYS)
+  const seconds = Number(at)
+  const atMs = seconds >= 0 ? (seconds > MOST_SECONDS ? seconds : 1000 * seconds) : readTime(at ?? '')
+  if (at === undefined || atMs === undefined) return 'garbage'
+  const time = Number(firstOf(fields, TIME_KEYS))
+  if (!(time >= 0)) return 'time'
+  const { request, status } = fields
+  const host = firstOf(fields, HOST_KEYS) ?? firstOf(isFields(request) ? request : {}, HOST_KEYS)
+  const serviceMs = withoutTunnel(status, time * MS_PER[unit ?? 's'])
+  return { host: host === undefined ? undefined : normaliseHost(host), atMs, serviceMs }
+}
+
+type Fields = Record<string, unknown>
+
+/** The first that is there, and neither empty nor `-`. */
+function firstOf(fields: Fields, keys: readonly string[]): string | undefined {
+  const texts = keys.map((key) => (Object.hasOwn(fields, key) ? fields[key] : undefined))
+  const found = texts.find((value) => typeof value === 'number' || (typeof value === 'string' && !/^-?$/.test(value)))
+  return found === undefined ? undefined : String(found)
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null
+}
+
+/** No fields where it is no JSON. */
+function parsed(line: string): Fields {
   try {
-    return JSON.parse(line)
+    const value: unknown = JSON.parse(line)
+    return isFields(value) ? value : {}
   } catch {
-    return undefined
+    return {}
   }
 }
 

@@ -11,7 +11,7 @@ import { createGunzip } from 'node:zlib'
 import type { Command } from 'commander'
 import { InvalidArgumentError, Option } from 'commander'
 import { adminClient } from '../admin/client.ts'
-import type { AccessLogResult, Lines } from '../advice/access-log.ts'
+import type { AccessLogOptions, AccessLogResult, Lines } from '../advice/access-log.ts'
 import { readAccessLog } from '../advice/access-log.ts'
 import { advise } from '../advice/advice.ts'
 import type { TimeUnit } from '../advice/log-line.ts'
@@ -77,7 +77,7 @@ async function fromServer(options: Options, command: Command): Promise<number> {
 }
 
 async function fromLog(file: string, options: Options): Promise<number> {
-  const result = await readAccessLog(openLog(file), {
+  const result = await readLog(file, {
     site:
       file === '-'
         ? 'all'
@@ -88,6 +88,7 @@ async function fromLog(file: string, options: Options): Promise<number> {
     machine: thisMachine(),
     ...(options.timeUnit !== undefined && { unit: options.timeUnit }),
   })
+  if (result === undefined) return EXIT.wrong
   const { snapshot, ...lines } = result
   for (const complaint of complaints(file, result)) complain(complaint)
   if (snapshot === undefined) {
@@ -112,6 +113,18 @@ function show(report: AdviceReport, json: boolean, more: object = {}): void {
 
 // ---- access logs -----------------------------------------------------------------------------------------------
 
+/** @returns undefined for a file that cannot be unpacked to its end, and that is told */
+async function readLog(file: string, options: AccessLogOptions): Promise<AccessLogResult | undefined> {
+  try {
+    return await readAccessLog(openLog(file), options)
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException
+    if (!code.startsWith('Z_')) throw error
+    complain(`vhostel: ${file} cannot be unpacked to its end, so nothing of it was used: ${message}`)
+    return undefined
+  }
+}
+
 function openLog(file: string): Readable {
   if (file === '-') return process.stdin
   const bytes = createReadStream(file)
@@ -130,7 +143,7 @@ function complaints(file: string, { lines, garbage, timeless, elsewhere, early }
           `${file}:${kind.first}: ${what} (${kind.count} of ${counted(lines, 'line')}, left out): ${JSON.stringify(kind.text)}`,
         ]
   return [
-    ...some(garbage, 'is not a line of the combined log format'),
+    ...some(garbage, 'is neither a line of the combined log format nor JSON with known names'),
     ...some(timeless, `has no request time; ${HOW_TO_TIME}`),
     ...some(elsewhere, 'is of a request that reached no thread (a file, a redirect, a refusal, another server)'),
     ...some(early, 'is more than a minute earlier than a line before it'),
@@ -164,7 +177,7 @@ const HELP = `
 Finds the size by replaying the recorded requests through a model of the pool (docs/advice.md).
 
 With --from, the log is one of vhostel's own (format = timed, vhost_timed or json), or of another server in the combined format
-with the request time at the end of each line. The host in front is optional. For nginx:
+with the request time at the end of each line, or in JSON with nginx's names or Caddy's. The host in front is optional. For nginx:
   log_format timed '$host $remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent '
                    '"$http_referer" "$http_user_agent" $request_time';
 

@@ -34,11 +34,44 @@ const FORMS: Record<string, [line: string, host: string | undefined, serviceMs: 
   'a user with a blank': [`${LINE.replace('frank', 'frank x')} 0.250`, undefined, 250],
   'ISO 8601': [`${LINE.replace(STAMP, '[2000-10-10T13:55:36-07:00]')} 0.250`, undefined, 250],
 }
+const JSON_FORMS: Record<string, object> = {
+  "nginx's own names": {
+    time_iso8601: '2000-10-10T13:55:36-07:00',
+    host: 'Shop.example:8080',
+    status: '200',
+    request_time: '0.250',
+    upstream_response_time: '0.240',
+  },
+  'names of Logstash': { '@timestamp': '2000-10-10T20:55:36Z', http_host: 'shop.example', request_time: 0.25 },
+  'the time of the combined format': {
+    time_local: '10/Oct/2000:13:55:36 -0700',
+    server_name: 'shop.example',
+    request_time: '0.250',
+  },
+  "nginx's $msec": { msec: `${AT_MS / 1000}.000`, host: '-', vhost: 'shop.example', request_time: '0.250' },
+  Caddy: { level: 'info', ts: AT_MS / 1000, request: { host: 'shop.example', uri: '/' }, duration: 0.25, status: 200 },
+}
+for (const [form, fields] of Object.entries(JSON_FORMS)) {
+  test(`it reads JSON of other servers: ${form}`, () => {
+    assert.deepEqual(readLogLine(JSON.stringify(fields)), { host: 'shop.example', atMs: AT_MS, serviceMs: 250 })
+  })
+}
+
 for (const [form, [line, host, serviceMs]] of Object.entries(FORMS)) {
   test(`it reads ${form}`, () => {
     assert.deepEqual(readLogLine(line), { host, atMs: AT_MS, serviceMs })
   })
 }
+
+test("the hours of another server's tunnel are not taken for work", () => {
+  const line = `${LINE.replace('" 200 ', '" 101 ')} 7200.000`
+  const json = JSON.stringify({ time_iso8601: '2000-10-10T20:55:36Z', status: '101', request_time: '7200.000' })
+
+  for (const text of [line, json]) {
+    const read = readLogLine(text)
+    assert.equal(typeof read === 'object' && read.serviceMs, 0, text)
+  }
+})
 
 test('the unit can be said', () => {
   const ms = readLogLine(`${LINE} 250`, 'ms')
@@ -53,6 +86,7 @@ test('the unit can be said', () => {
 test('what is wrong with a line is told apart: no line of the format, and no time in it', () => {
   assert.equal(readLogLine(LINE), 'time')
   assert.equal(readLogLine(`${LINE} -`), 'time')
+  assert.equal(readLogLine('{"time":"2000-10-10T20:55:36Z","status":200,"request_time":"-"}'), 'time')
   for (const line of [
     '',
     'x',

@@ -66,7 +66,7 @@ test('lines that cannot be read are told with the number of the first, and the o
   assert.equal(code, 0)
   assert.ok(
     stderr.includes(
-      `access.log:${lines + 1}: is not a line of the combined log format (1 of ${(lines + 2).toLocaleString('en')} lines`,
+      `access.log:${lines + 1}: is neither a line of the combined log format nor JSON with known names (1 of ${(lines + 2).toLocaleString('en')} lines`,
     ),
   )
   assert.ok(stderr.includes(`access.log:${lines + 2}: has no request time; put $request_time (nginx) or %D (Apache)`))
@@ -107,7 +107,10 @@ test('a log may be compressed, or come on standard input', async (t) => {
   assert.equal(sizes(packed.stdout), sizes(plain.stdout))
   assert.equal(sizes(piped), sizes(plain.stdout))
   assert.equal(broken.code, 1)
-  assert.match(broken.stderr, /incorrect header check/)
+  assert.equal(
+    broken.stderr,
+    `vhostel: ${dir}/broken.log.gz cannot be unpacked to its end, so nothing of it was used: incorrect header check\n`,
+  )
 })
 
 test('what makes no sense is wrong usage', async () => {
@@ -144,6 +147,23 @@ test('of a running server, a site with max_threads = 1 can do what one thread ca
   const factors = sites.map(({ site, capacity, unlimited }) => [site, unlimited.mean / capacity.mean])
   assert.equal(code, 0)
   assert.deepEqual(Object.fromEntries(factors), { free: 1, single: 2 })
+})
+
+test('what a site costs while it is loaded is neither a wait for a thread nor a block of its requests', async (t) => {
+  const app = `const until = performance.now() + 600
+    while (performance.now() < until);
+    export default () => new Response('x')`
+  const box = await startBox(t, { heavy: { files: { 'app.mjs': app } } })
+  for (let count = 0; count < 25; count++) await box.ask('heavy')
+
+  const { stdout } = await vhostel(['advise', '--json', '--config', box.dir])
+
+  const { sites, remarks } = JSON.parse(stdout) as AdviceReport
+  const heavy = sites.find(({ site }) => site === 'heavy')
+  assert.deepEqual(remarks, [])
+  assert.equal(heavy?.cold.requests, 1)
+  assert.ok((heavy?.cold.longestMs ?? 0) >= 600 && (heavy?.waitP99Ms ?? 600) < 300, JSON.stringify(heavy))
+  assert.equal(heavy?.blockP99Ms, undefined)
 })
 
 test('with no server running it says so', async (t) => {
