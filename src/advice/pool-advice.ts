@@ -51,6 +51,7 @@ export function poolAdvice(
     workMs,
     halfBusyThreads: Math.max(1, Math.ceil((2 * workMs) / passedMs)),
     meanCores: sums.cpuMs === undefined ? undefined : sums.cpuMs / passedMs,
+    memoryBytes: pool.memoryBytes,
   }
 }
 

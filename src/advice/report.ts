@@ -72,6 +72,8 @@ export interface PoolAdvice {
   halfBusyThreads: number
   /** Processors that it took, as a mean. Undefined where it was not measured. */
   meanCores: number | undefined
+  /** What it may take by its settings. Undefined where nothing is set. */
+  memoryBytes: number | undefined
 }
 
 export interface SiteAdvice {

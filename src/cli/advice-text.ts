@@ -191,6 +191,18 @@ function memoryLines(use: MemoryAdvice, pools: readonly PoolAdvice[]): string[] 
     paint('bold', 'Memory'),
     `  ${sum} = ${memory(use.leftBytes)}`,
     `  ÷ ${memory(use.perProcessBytes)} a process${use.isEstimate ? ' (without sites: an estimate)' : ' (measured)'} = ${counted(use.processes, 'process', 'processes')} at most${enough}`,
+    ...pools.flatMap((pool) => ownLimitLines(pool, use.perProcessBytes)),
+  ]
+}
+
+/** A pool that may take less than there is. */
+function ownLimitLines({ pool, memoryBytes, smallest }: PoolAdvice, perProcessBytes: number): string[] {
+  if (memoryBytes === undefined) return []
+  const processes = Math.floor(memoryBytes / perProcessBytes)
+  const section = pool === 'default' ? '[pool]' : `[pool ${pool}]`
+  const enough = (smallest?.shape.processes ?? 0) <= processes ? '' : '; the one advised above does not fit'
+  return [
+    `  \`${section} memory\` ${memory(memoryBytes)} ÷ ${memory(perProcessBytes)} = ${counted(processes, 'process', 'processes')} at most${enough}`,
   ]
 }
 

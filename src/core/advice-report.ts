@@ -51,6 +51,8 @@ export interface PoolRecord {
   busyMs: number[]
   /** Requests that found k threads busy as they arrived, at index k. */
   found: number[]
+  /** `memory` of its section as it is now. Left out where it is not set. */
+  memoryBytes?: number
 }
 
 /** Requests in a row, as the replay needs them. */

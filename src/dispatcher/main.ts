@@ -243,7 +243,14 @@ function adminActions(parts: Parts, context: RequestContext): AdminActions {
     status: () => ({ ...statusReport(parts), startedAt }),
     reload: (site) => reload(parts, site),
     match: (url) => matchReport(url, context.hosts),
-    advice: (windowMs) => adviceSnapshot(parts.pool, parts.recorder, windowMs, (site) => parts.hosting.pooled(site)),
+    advice: (windowMs) =>
+      adviceSnapshot(
+        parts.pool,
+        parts.recorder,
+        windowMs,
+        (site) => parts.hosting.pooled(site),
+        (pool) => parts.configuration.server.pools.find(({ name }) => name === pool)?.memoryBytes,
+      ),
     purge: (site, url) => purgeReport(parts.caches, site, url),
     stack: (site) => stackReport(parts.pool, site, parts.hosting.pooled(site)),
   }

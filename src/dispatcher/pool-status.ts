@@ -60,12 +60,14 @@ function isIdle({ late, link, slot }: PoolThread): boolean {
  * What was recorded of the last `windowMs`, and the processes and limits as they are now.
  *
  * @param placeOf a site's place in the pool; undefined for one that has gone
+ * @param memoryOf what a pool may take by its settings, in bytes
  */
 export function adviceSnapshot(
   { workforce }: Pool,
   recorder: Recorder,
   windowMs: number,
   placeOf: (site: string) => PoolSite | undefined,
+  memoryOf: (pool: string) => number | undefined,
 ): AdviceSnapshot {
   const processes = workforce.present().flatMap((group) =>
     group.processes.flatMap((process) => {
@@ -80,5 +82,9 @@ export function adviceSnapshot(
     const { maxThreads, preload } = placeOf(record.site)?.limits ?? {}
     return { ...record, ...(maxThreads !== undefined && { maxThreads }), ...(preload === true && { preload }) }
   })
-  return { ...snapshot, sites }
+  const pools = snapshot.pools.map((record) => {
+    const memoryBytes = memoryOf(record.pool)
+    return memoryBytes === undefined ? record : { ...record, memoryBytes }
+  })
+  return { ...snapshot, pools, sites }
 }

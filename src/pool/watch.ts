@@ -209,7 +209,8 @@ export class Watch {
     }
     this.#release(thread)
     thread.blamed = undefined
-    if (culprit !== undefined) this.#pool.blocked(culprit, forMs)
+    // What a load keeps a thread for is not what a request does.
+    if (culprit !== undefined && !late.isLoad) this.#pool.blocked(culprit, forMs)
     if (late.taken > FIRST_GRAVE_STEP) this.#log.warn({ ...about(thread, culprit), forMs }, 'thread goes on')
     else if (culprit !== undefined && forMs >= STALLED_MS && !late.isLoad) {
       void this.#offendIfBusy(thread, late, culprit, forMs)

@@ -132,6 +132,15 @@ test('the memory ceiling is what nobody else has, by what a process takes', () =
   assert.equal(memory?.processes, 45)
 })
 
+test('a pool that may take less memory than there is has a ceiling of its own', () => {
+  const snapshot = recorded({ ...WIDE, sites: [BLOG] })
+  const pools = snapshot.pools.map((pool) => ({ ...pool, memoryBytes: 250 * MEGABYTE }))
+
+  const lines = adviceLines(advise({ ...snapshot, pools }, MEMORY, OPTIONS))
+
+  assert.ok(lines.includes('  `[pool] memory` 250 MB ÷ 120 MB = 2 processes at most'), lines.join('\n'))
+})
+
 test('in a cgroup the limit counts, and what the rest of the machine does does not', () => {
   const snapshot = recorded({ ...WIDE, sites: [BLOG] })
   const limited = { ...snapshot, machine: { cores: 2, memoryBytes: 1000 * MEGABYTE } }
