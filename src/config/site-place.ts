@@ -87,8 +87,14 @@ export function pathFault(path: string, wanted: 'folder' | 'file'): string | und
 
 /** A static site whose root holds the configuration would hand its [env] to anybody. */
 function checkExposure(site: SiteBeingRead, root: string, server: SiteSurroundings): void {
-  const fault = exposureFault(site, root, server)
+  const fault = exposureFault(site, root, server, secretFiles(site))
   if (fault !== undefined) addProblem(site, 'site', 'root', fault)
+}
+
+/** The environment and the key of a certificate, where the site's file names them: nobody is to see them. Absolute. */
+export function secretFiles(site: SiteBeingRead): string[] {
+  const { env_file: envFile, key } = site.checked.value.site
+  return [envFile, key].filter((path) => path !== undefined).map((path) => pathOf(site, path))
 }
 
 /** Why a folder may not be served: it holds the configuration, or one of the `others`, which are absolute paths. */

@@ -5,7 +5,7 @@ import { resolve } from 'node:path'
 import { isPathPrefix } from './path-prefix.ts'
 import { quote } from './problems.ts'
 import type { Place } from './site-place.ts'
-import { exposureFault, pathFault } from './site-place.ts'
+import { exposureFault, pathFault, secretFiles } from './site-place.ts'
 import type { SiteBeingRead, SiteSurroundings } from './site-reading.ts'
 import { addProblem, pathOf, refuseKeys } from './site-reading.ts'
 import type { SiteFile } from './site-schema.ts'
@@ -124,8 +124,8 @@ function checkMount(
     site.load.dependencies.push(folder)
     return
   }
-  const { env_file: envFile } = site.checked.value.site
-  const secrets = [module, envFile && pathOf(site, envFile)].filter((path) => path !== undefined)
-  const exposed = exposureFault(site, folder, server, secrets)
+  const { auth } = site.checked.value.door
+  const secrets = [module, auth && pathOf(site, auth)].filter((path) => path !== undefined)
+  const exposed = exposureFault(site, folder, server, [...secrets, ...secretFiles(site)])
   if (exposed !== undefined) addProblem(site, 'static', key, exposed)
 }

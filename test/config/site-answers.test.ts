@@ -5,6 +5,7 @@ import { loadSite } from '../../src/config/load-site.ts'
 import { renderProblem } from '../../src/config/problems.ts'
 import { readTarget } from '../../src/config/redirect-schema.ts'
 import type { SiteConfig } from '../../src/config/site-schema.ts'
+import { makePair } from '../helpers/certificates.ts'
 import type { Entry } from './config-folder.ts'
 import { configFolder } from './config-folder.ts'
 
@@ -146,6 +147,21 @@ test('a mount does not show the file with the environment', (t) => {
     problems.join(),
     /^:7: \[static\] \/x: the folder \(DIR\/secrets\) holds secrets\/env, which would be served/,
   )
+})
+
+test('neither a mount nor the root of a static site shows passwords, or the key of a certificate', (t) => {
+  const pair = makePair(['a.test', 'www.a.test'])
+  const files = { 'public/tls/key.pem': pair.key, 'cert.pem': pair.cert, 'public/users': 'a:$2y$05$x' }
+  const keyLines = 'certificate = ../cert.pem\nkey = ../public/tls/key.pem\n'
+
+  const root = load(t, `${STATIC}${keyLines}`, files)
+  const mount = load(t, `${MODULE}${keyLines}[static]\n/x = ../public\n`, files)
+  const passwords = load(t, `${MODULE}[static]\n/x = ../public\n[door]\nauth = ../public/users\n`, files)
+
+  const served = (file: string) => `the folder (DIR/public) holds ${file}, which would be served`
+  assert.ok(root.problems[0]?.startsWith(`:3: [site] root: ${served('public/tls/key.pem')}`), root.problems.join())
+  assert.ok(mount.problems[0]?.startsWith(`:8: [static] /x: ${served('public/tls/key.pem')}`), mount.problems.join())
+  assert.ok(passwords.problems[0]?.startsWith(`:6: [static] /x: ${served('public/users')}`), passwords.problems.join())
 })
 
 test('what is wrong in [static] is told with its line and its cure', (t) => {
