@@ -76,8 +76,13 @@ function filesOf(text: string): Record<string, Entry> {
   for (const [, folder] of text.matchAll(/^\/\S* = (\S+)/gm)) {
     files[isAbsolute(folder as string) ? (folder as string) : join(root, folder as string)] = 'folder'
   }
-  for (const [, page] of text.matchAll(/^[45](?:\d\d|xx) = (\S+)/gm)) files[join(root, page as string)] = ''
+  for (const page of pagesOf(text)) files[join(root, page)] = ''
   return files
+}
+
+/** What [errors] names. */
+function pagesOf(text: string): string[] {
+  return [...text.matchAll(/^[45](?:\d\d|xx) = (\S+)/gm)].map(([, page]) => page as string)
 }
 
 /** What vhostel.ini has to have for the example to be of use. */
@@ -90,6 +95,7 @@ async function problemsOf({ text }: Example, folder: ConfigFolder): Promise<stri
   if (kind === 'server') {
     const caFile = settingOf(inside, 'ca_file')
     folder.put({ 'vhostel.ini': inside })
+    for (const page of pagesOf(inside)) folder.put({ [inFolder(folder, page, '.')]: '' })
     if (caFile !== undefined) folder.put({ [inFolder(folder, caFile, '.')]: '-----BEGIN CERTIFICATE-----' })
   } else if (kind === 'logging') folder.put({ 'logging.ini': inside })
   else {
