@@ -4,7 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { Agent } from 'node:http'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -340,6 +340,36 @@ test('at a reload the new program is ready before the old one goes, and one that
   await box.reload()
   assert.equal((await box.ask('app', '/app.cjs')).text, NODE)
   await box.waitFor('the stubborn one to be killed', () => !isAlive(third))
+})
+
+test('a reload does not wait for a program that does not come up, and those who wait for it get the next', async (t) => {
+  const code = `const fs = require('node:fs')
+if (fs.existsSync('mute')) setInterval(() => fs.writeFileSync('seen', ''), 5)
+else { ${NODE.replaceAll('const ', 'var ')} }`
+  const files = { 'app.cjs': code, mute: '' }
+  const box = await startBox(t, named({ app: command('node app.cjs', files, '[limits]\nstart_timeout = 20s\n') }))
+  const waiting = box.ask('app')
+  await box.waitFor('the program to be started', () => existsSync(join(box.dir, 'sites/app/seen')))
+  rmSync(join(box.dir, 'sites/app/mute'))
+
+  const { sites } = await box.reload()
+
+  assert.deepEqual([sites[0]?.program?.state, sites[0]?.program?.starts], ['running', 2])
+  assert.equal((await waiting).text, 'node ')
+  assert.doesNotMatch(box.output, /command did not come up/)
+})
+
+test('of two reloads at once both tell of a program that runs', async (t) => {
+  const box = await startBox(t, named({ app: node('') }))
+  const first = await pidOf(box, 'app')
+
+  const reports = await Promise.all([box.reload(), box.reload('app')])
+
+  assert.notEqual(await pidOf(box, 'app'), first)
+  assert.deepEqual(
+    reports.map(({ sites: [app] }) => app?.program?.state),
+    ['running', 'running'],
+  )
 })
 
 test('a program runs as the user of its site', { skip: process.getuid?.() === 0 ? false : 'needs root' }, async (t) => {

@@ -103,14 +103,22 @@ export class CommandSite implements StartedAgain {
     void this.#begin()
   }
 
-  /** Puts a fresh program in the place of the one that runs, once it is ready. Resolves when that is so, or has failed. */
+  /**
+   * Puts a fresh program in the place of the one that runs, once it is ready. Resolves when that is so, or has failed. A start
+   * that is under way is given up: it may have begun with what was there before.
+   */
   async reload(): Promise<void> {
     if (this.#isClosed) return
     this.#brake.reset()
     this.#throttledUntil = 0
+    this.#giveUpStart()
     await this.#start
-    if (this.#isClosed) return
-    await this.#begin()
+    let order: ProgramOrder
+    do {
+      order = this.#order
+      await this.#begin()
+      // Another reload may have given up this one's start.
+    } while (order !== this.#order && !this.#isClosed)
   }
 
   status(): { program: ProgramStatus; problem: string | undefined; throttledUntil: number | undefined } {
@@ -166,9 +174,14 @@ export class CommandSite implements StartedAgain {
     const wasHeldBack = this.#throttledUntil > performance.now()
     this.#brake.reset()
     this.#throttledUntil = 0
-    // Nobody is to wait for the outcome of a start that is not wanted any more. It cannot fail.
-    void this.#starting?.stop(0)
+    this.#giveUpStart()
     if (this.#isInUse() || wasHeldBack || this.#config.preload) this.#replaceSoon()
+  }
+
+  /** Nobody is to wait for the outcome of a start that is not wanted any more. It cannot fail. */
+  #giveUpStart(): void {
+    this.#order = { ...this.#order }
+    void this.#starting?.stop(0)
   }
 
   #replaceSoon(): void {
