@@ -101,6 +101,8 @@ export class PoolThread {
   lookedAt = Number.NEGATIVE_INFINITY
   /** The site that it is kept, or was ended, by; as far as known. */
   blamed: PoolSite | undefined
+  /** The site whose load has kept it for longer than the site's `hard_limit`, so that it was ended. */
+  overdue: PoolSite | undefined
   /** Whether it had much in its memory already when that began to keep it. */
   wasFull = false
   /** It has a low priority for good: it is replaced as soon as it comes round. */
@@ -186,7 +188,8 @@ export class PoolThread {
     this.live.set(order.generation, site)
     this.loading.add(site)
     if (this.slot !== undefined) beginLoad(site.lane, this.slot)
-    const report = await this.link.load(order)
+    const told = await this.link.load(order)
+    const report = this.overdue === site && told.shape === undefined ? overdueReport(site) : told
     if (this.slot !== undefined) endLoad(site.lane, this.slot)
     this.loading.delete(site)
     if (report.shape === undefined) this.spoil(order.generation)
@@ -267,4 +270,10 @@ export class PoolThread {
       check()
     })
   }
+}
+
+function overdueReport({ limits }: PoolSite): LoadReport {
+  return failedReport(
+    `it kept its thread for longer than ${limits.hardLimitMs} ms ([limits] hard_limit) while it was loading`,
+  )
 }

@@ -352,7 +352,8 @@ export class Pool {
       return this.warm(site, thread)
     }
     if (thread.slot !== undefined) this.scheduler.setCold(site.lane, thread.slot)
-    if (thread.state === 'ended' && ++site.lostLoads < MAX_LOST_LOADS) return this.seekThread(site)
+    const isLost = thread.state === 'ended' && thread.overdue !== site
+    if (isLost && ++site.lostLoads < MAX_LOST_LOADS) return this.seekThread(site)
     this.loadFailed(site, order, report)
   }
 

@@ -8,8 +8,8 @@
  *
  * Limits: at most as many extra threads as the pool has; edits beyond that share one. One thread is tidied at a time.
  * Invariant: a site's old generation takes requests until the new one is loaded; when that fails, for as long as it
- * lives. A thread that is ended in order, or with its process, while it loads says nothing of the code: that is loaded in
- * another.
+ * lives. A thread that is ended in order, or with its process, while it loads says nothing of the code, which is loaded in
+ * another, unless it was for this very load that it was ended.
  */
 import type { Log } from '../core/log.ts'
 import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
@@ -134,7 +134,8 @@ export class Renewal {
     if (site.lane.warm.size === 0) site.lane.loading ??= thread.slot
     const report = await this.#pool.load(site, thread, order)
     if (site.lane.loading === thread.slot) site.lane.loading = undefined
-    if (attempt < MAX_ATTEMPTS && !site.removed && (await this.#wasTakenAway(thread))) {
+    const isOwnFault = thread.overdue === site
+    if (attempt < MAX_ATTEMPTS && !isOwnFault && !site.removed && (await this.#wasTakenAway(thread))) {
       return this.#replace(site, order, attempt + 1)
     }
     if (site.removed) {

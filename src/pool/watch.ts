@@ -291,6 +291,8 @@ export class Watch {
         return this.#retire(thread, lateMs)
       case 'terminate':
         this.#log.error(this.#evidence(thread, lateMs), 'thread is terminated: its site does not give it back')
+        // To load it elsewhere would take as long. In a thread that others have filled it was the garbage collection, perhaps.
+        if (thread.late?.isLoad && !thread.wasFull) thread.overdue = thread.late.culprit
         return this.#pool.workforce.endThread(thread, 0)
       case 'kill':
         return void this.#kill(thread, lateMs)

@@ -66,3 +66,15 @@ module.exports = (req, res) => {
   assert.equal((await begun).text, 'done')
   assert.equal((await keeping).text, 'here')
 })
+
+test('whoever enables a module that loops while it is loaded is told when it was ended for that once', async (t) => {
+  const box = await startBox(t, { calm: { files: { 'app.cjs': `module.exports = (req, res) => res.end('here')` } } })
+  const more = '[limits]\nslow = 100ms\nsoft_limit = 200ms\nhard_limit = 1s\n'
+  box.addSite('loop', { files: { 'app.cjs': 'for (;;);' }, more })
+
+  const { sites } = await box.reload('loop')
+
+  assert.match(sites[0]?.problems.join() ?? '', /kept its thread for longer than 1000 ms \(\[limits\] hard_limit\)/)
+  assert.equal(box.output.match(/thread is terminated/g)?.length, 1)
+  assert.equal((await box.ask('calm')).text, 'here')
+})
