@@ -131,6 +131,8 @@ export class Isolation {
     const { workforce } = this.#pool
     const group = workforce.groups.get(ownGroup(site))
     if (group === undefined) return
+    // The pause is that of the process which goes.
+    site.throttledUntil = 0
     workforce
       .closeGroup(group, graceMs)
       .catch((error: unknown) => this.#log.error({ err: error }, 'closing a process failed'))

@@ -340,6 +340,27 @@ test('new code of a site that ended its process again and again is started at on
   assert.ok(tookMs < 5_000, `${tookMs} ms`)
 })
 
+test('a site that ended its process again and again, and gets another pool, is served from there at once', async (t) => {
+  const code = `module.exports = (req, res) => {
+  if (req.url === '/end') require('node:child_process').execSync('kill -SEGV ' + process.pid)
+  res.end('here')
+}`
+  const sites = { a: { files: { 'app.cjs': code }, more: 'isolation = process\n' } }
+  const box = await startBox(t, sites, { config: `${ONE}\n[pool shop]\nthreads = 1` })
+  const lastWaitMs = (): unknown => lines(box, 'worker process ended').at(-1)?.waitMs
+  await box.waitFor('a long wait', async () => {
+    await box.ask('a', '/end')
+    return lastWaitMs() === 8_000
+  })
+  assert.equal((await box.ask('a')).status, 503)
+
+  const ini = readFileSync(`${box.dir}/sites-available/a.ini`, 'utf8')
+  box.write('sites-available/a.ini', `${ini}pool = shop\n`)
+  await box.reload()
+
+  assert.equal((await box.ask('a')).text, 'here')
+})
+
 test('a site alone whose user changes runs as the new one, and no request fails', {
   skip: process.getuid?.() !== 0 && 'needs root',
 }, async (t) => {
