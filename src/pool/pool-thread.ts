@@ -242,6 +242,17 @@ export class PoolThread {
     return new Set([...this.live.values(), ...this.stale.values()])
   }
 
+  /** How many sites are there that may not be in any number of threads: what they have in memory is lost with this one. */
+  get stateful(): number {
+    return [...(this.slot?.lanes ?? [])].filter(({ maxThreads }) => Number.isFinite(maxThreads)).length
+  }
+
+  /** Whether all that serves here can be loaded elsewhere, as far as can be told, and nothing is on its way. */
+  get mayLeave(): boolean {
+    if (this.state !== 'ready' || this.late !== undefined || this.loading.size > 0) return false
+    return [...(this.slot?.lanes ?? [])].every(({ spreadable, warm }) => spreadable || warm.size > 1)
+  }
+
   siteOf(generation: number): PoolSite | undefined {
     return this.live.get(generation) ?? this.stale.get(generation)
   }

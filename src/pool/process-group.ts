@@ -1,6 +1,7 @@
 /**
  * One group of worker processes and their threads: the default pool, a named one, or the process of a single site. Knows
- * how many threads are wanted now and where the next one goes; starts nothing itself.
+ * how many threads are wanted now, where the next one goes and which process is one too many; starts and ends nothing
+ * itself.
  *
  * Invariant: `size` is between the least and the most that the settings allow.
  */
@@ -135,4 +136,34 @@ export class ProcessGroup {
     const { processes, threads } = this.settings
     return this.processes.length < processes.max && this.#size > this.processes.length * threads.max
   }
+
+  /** Whether the threads that are wanted fit in a process fewer, and that may be. */
+  get needsProcessLess(): boolean {
+    const { processes, threads } = this.settings
+    const others = this.processes.length - 1
+    return others >= processes.min && this.#size <= others * threads.max
+  }
+
+  /**
+   * The process that is one too many, if there is one that can be emptied: of these the one whose sites keep the least, then
+   * the one with the fewest threads, then the youngest.
+   */
+  get spareProcess(): WorkerProcess | undefined {
+    if (!this.needsProcessLess) return undefined
+    const [spare] = this.processes
+      .map((process) => ({ process, threads: this.threadsOf(process) }))
+      .filter((one) => one.threads.every((thread) => thread.mayLeave))
+      .filter((one) => this.processes.some((other) => other !== one.process && other.takesThreads))
+      .sort(
+        (a, b) =>
+          statefulOf(a.threads) - statefulOf(b.threads) ||
+          a.threads.length - b.threads.length ||
+          b.process.index - a.process.index,
+      )
+    return spare?.process
+  }
+}
+
+function statefulOf(threads: readonly PoolThread[]): number {
+  return threads.reduce((sum, { stateful }) => sum + stateful, 0)
 }

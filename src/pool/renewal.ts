@@ -18,6 +18,7 @@ import type { PoolSite } from './pool-site.ts'
 import type { PoolThread } from './pool-thread.ts'
 import type { ProcessGroup } from './process-group.ts'
 import { failedReport } from './thread-link.ts'
+import type { WorkerProcess } from './worker-process.ts'
 
 /** How long no generation may have changed before threads are tidied, in ms: edits come in bursts. */
 const CALM_MS = 2_000
@@ -42,6 +43,11 @@ export class Renewal {
   constructor(pool: Pool, log: Log) {
     this.#pool = pool
     this.#log = log
+  }
+
+  /** Whether a thread is being taken away, so that no other can be now. */
+  get isBusy(): boolean {
+    return this.#tidying
   }
 
   /**
@@ -95,14 +101,30 @@ export class Renewal {
    * sites that keep state. One in which a site is being loaded does not count: it is for that site that there is one more.
    */
   shrink(group: ProcessGroup): void {
-    const threads = [...group.threads]
-      .filter(({ state, loading }) => state === 'ready' && loading.size === 0)
-      .sort((a, b) => stateful(a) - stateful(b) || byLoad(a, b))
-    const [least] = threads
+    const threads = [...group.threads].filter(({ state, loading }) => state === 'ready' && loading.size === 0)
+    const [least] = threads.filter(({ mayLeave }) => mayLeave).sort((a, b) => a.stateful - b.stateful || byLoad(a, b))
     if (this.#tidying || least === undefined || threads.length <= group.size) return
     this.#alone(async () => {
       if (await this.#moveSites(least, neverDrop, true)) await this.#retire(least)
     }).catch((error: unknown) => this.#log.error({ err: error }, 'ending a thread failed'))
+  }
+
+  /**
+   * A group does without a process: what serves in its threads is loaded in those of the others first, then they finish and end,
+   * and it ends last.
+   *
+   * @returns false when that could not be done now, or the group needs it after all
+   */
+  async endProcess(group: ProcessGroup, process: WorkerProcess): Promise<boolean> {
+    if (this.#tidying || this.#closed) return false
+    return this.#alone(async () => {
+      process.isLeaving = true
+      const isEmpty = await this.#emptyProcess(group, process)
+      if (isEmpty) await this.#pool.workforce.closeProcess(group, process)
+      else process.isLeaving = false
+      await this.#restoreSize()
+      return isEmpty
+    })
   }
 
   close(): void {
@@ -230,6 +252,29 @@ export class Renewal {
     await this.#restoreSize()
   }
 
+  /** @returns whether it has no thread any more, and is not needed */
+  async #emptyProcess(group: ProcessGroup, process: WorkerProcess): Promise<boolean> {
+    for (;;) {
+      if (this.#closed || group.closing || !group.needsProcessLess) return false
+      const [thread] = group.threadsOf(process)
+      if (thread === undefined) return true
+      if (thread.state === 'starting') await thread.started
+      else if (thread.state === 'ready' && !(await this.#leaveThread(group, thread))) return false
+      else await thread.ended
+    }
+  }
+
+  /** Ends a thread whose place is taken by one of another process, where the group would have too few without it. */
+  async #leaveThread(group: ProcessGroup, thread: PoolThread): Promise<boolean> {
+    const isSurplus = group.ready > group.size
+    if (!(await this.#moveSites(thread, neverDrop, isSurplus)) || !group.needsProcessLess) return false
+    if (group.ready <= group.size) await this.#pool.workforce.startThread(group.name)
+    // It may have been given something meanwhile, or the group have grown.
+    if (!(await this.#moveSites(thread, neverDrop, true)) || !group.needsProcessLess) return false
+    await this.#retire(thread)
+    return true
+  }
+
   /**
    * Loads elsewhere what only this thread has, but for what may be dropped.
    *
@@ -278,7 +323,12 @@ export class Renewal {
   /** Threads beside `from` that hold nothing stale, and never had the site. */
   #clean(site: PoolSite, from: PoolThread): PoolThread[] {
     return [...this.#pool.workforce.homeOf(from).threads].filter(
-      (thread) => thread !== from && thread.state === 'ready' && thread.stale.size === 0 && !isKnownIn(site, thread),
+      (thread) =>
+        thread !== from &&
+        thread.state === 'ready' &&
+        thread.stale.size === 0 &&
+        !thread.process.isLeaving &&
+        !isKnownIn(site, thread),
     )
   }
 
@@ -325,11 +375,6 @@ function neverDrop(): boolean {
 
 function byLoad(a: PoolThread, b: PoolThread): number {
   return a.live.size + a.stale.size - b.live.size - b.stale.size
-}
-
-/** How many sites are there that may not be in any number of threads: what they have in memory is lost with this one. */
-function stateful({ slot }: PoolThread): number {
-  return [...(slot?.lanes ?? [])].filter(({ maxThreads }) => Number.isFinite(maxThreads)).length
 }
 
 /** Youngest first: the thread of the last edit takes the place of the one that is left. */

@@ -4,8 +4,8 @@
  * without being asked (background-work.ts), and has what is calm give back memory (trimming.ts).
  *
  * It looks often while there are requests and seldom while there are none. Limits: one thread is replaced at a time, its
- * replacement loaded first; a group replaces at most one thread in `RECYCLE_EVERY_MS`. Invariant: what is decided here is
- * logged with its reason.
+ * replacement loaded first; a group replaces at most one thread in `RECYCLE_EVERY_MS`, and ends at most one process in
+ * `PROCESS_EVERY_MS`, when what it shrank to fits in the others. Invariant: what is decided here is logged with its reason.
  */
 import { readPss, THREAD_BYTES } from '../core/footprint.ts'
 import type { Log } from '../core/log.ts'
@@ -32,6 +32,7 @@ const LOOK_MS = 500
 /** While there are no requests. */
 const IDLE_LOOK_MS = 10_000
 const RECYCLE_EVERY_MS = 5_000
+const PROCESS_EVERY_MS = 60_000
 
 export class Upkeep {
   readonly #parts: UpkeepParts
@@ -40,6 +41,7 @@ export class Upkeep {
   readonly #trimming = new Trimming()
   readonly #background: BackgroundWork
   readonly #recycledAt = new WeakMap<ProcessGroup, number>()
+  readonly #processTriedAt = new WeakMap<ProcessGroup, number>()
   #timer: NodeJS.Timeout | undefined
   #isAwake = false
   #closed = false
@@ -97,7 +99,7 @@ export class Upkeep {
     if (group.closing || (isOwn && this.#closeIdle(group, now))) return
     this.#resize(group, overBytes + THREAD_BYTES < 0, now)
     const since = now - (this.#recycledAt.get(group) ?? Number.NEGATIVE_INFINITY)
-    if (since < RECYCLE_EVERY_MS || group.ready < group.size) return
+    if (since < RECYCLE_EVERY_MS || group.ready < group.size || this.#parts.renewal.isBusy) return
     const figures = [...group.threads].filter((one) => one.state === 'ready').map((one) => figuresOf(one, now))
     const next = nextToRecycle(figures, limits, overBytes)
     if (next !== undefined) this.#recycle(group, next, now)
@@ -121,15 +123,29 @@ export class Upkeep {
     const { size, ready, least, most } = group
     const { waiting, busyThreads } = pool.loadOf(group)
     const wanted = elastic.look({ size, ready, least, most, waiting, busyThreads, mayGrow }, now)
-    if (wanted.size === size) {
-      if (ready > size) renewal.shrink(group)
-      return
+    if (wanted.size !== size) {
+      group.resize(wanted.size)
+      this.#log.info({ group: group.name, from: size, to: group.size, why: wanted.why }, 'number of threads changes')
     }
-    group.resize(wanted.size)
-    this.#log.info({ group: group.name, from: size, to: group.size, why: wanted.why }, 'number of threads changes')
-    if (wanted.size < size) return renewal.shrink(group)
-    if (group.needsProcess) pool.workforce.startProcess(group)
-    else void pool.workforce.startThread(group.name)
+    if (wanted.size > size && group.needsProcess) pool.workforce.startProcess(group)
+    else if (wanted.size > size) void pool.workforce.startThread(group.name)
+    else if (waiting > 0 || !this.#endProcess(group, now)) renewal.shrink(group)
+  }
+
+  /** Threads that became fewer may fit in a process less. @returns whether one is taken away now */
+  #endProcess(group: ProcessGroup, now: number): boolean {
+    const triedAt = this.#processTriedAt.get(group) ?? Number.NEGATIVE_INFINITY
+    const spare = now - triedAt < PROCESS_EVERY_MS ? undefined : group.spareProcess
+    if (spare === undefined || this.#parts.renewal.isBusy) return false
+    this.#processTriedAt.set(group, now)
+    const room = (group.processes.length - 1) * group.settings.threads.max
+    const why = `the others have room for ${room} threads, and ${group.size} are wanted`
+    this.#log.info({ group: group.name, process: spare.index, why }, 'process is one too many and ends')
+    this.#parts.renewal
+      .endProcess(group, spare)
+      .then((done) => done || this.#log.info({ process: spare.index }, 'process cannot be ended now'))
+      .catch((error: unknown) => this.#log.error({ err: error }, 'ending a process failed'))
+    return true
   }
 
   #recycle(group: ProcessGroup, { thread: id, kind, why }: Recycling, now: number): void {

@@ -88,6 +88,8 @@ export class WorkerProcess {
   isDoomed = false
   /** Threads in a row that ended before they could take requests. */
   failedStarts = 0
+  /** Its group does without it: it is emptied, and no thread is started in it, also if it has to be started again meanwhile. */
+  isLeaving = false
   readonly #handlers: WorkerProcessHandlers
   readonly #log: Log
   readonly #options: ProcessOptions
@@ -100,6 +102,8 @@ export class WorkerProcess {
   #startedAt = 0
   #restart: NodeJS.Timeout | undefined
   #ended: (() => void) | undefined
+  /** Settled once it has ended for good. */
+  #closed: Promise<void> | undefined
 
   constructor(index: number, options: ProcessOptions, brake: Brake, handlers: WorkerProcessHandlers, log: Log) {
     this.index = index
@@ -120,7 +124,7 @@ export class WorkerProcess {
 
   /** Whether threads may be started in it. */
   get takesThreads(): boolean {
-    return this.up && !this.isDoomed
+    return this.up && !this.isDoomed && !this.isLeaving
   }
 
   /** Passes an order on; dropped when the process is down, whose threads are then gone anyway. */
@@ -129,7 +133,12 @@ export class WorkerProcess {
   }
 
   /** Ends the process: its supervisor leaves when it is told nothing more; after `graceMs` it is killed. */
-  async close(graceMs: number): Promise<void> {
+  close(graceMs: number): Promise<void> {
+    this.#closed ??= this.#close(graceMs)
+    return this.#closed
+  }
+
+  async #close(graceMs: number): Promise<void> {
     this.#closing = true
     clearTimeout(this.#restart)
     const child = this.#child

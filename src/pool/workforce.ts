@@ -79,6 +79,8 @@ export class Workforce {
   readonly groups = new Map<string, ProcessGroup>()
   /** Those that are being closed, while others may have their names. */
   readonly #leaving = new Set<ProcessGroup>()
+  /** Those that are being closed while their groups go on. */
+  readonly #closingProcesses = new Set<WorkerProcess>()
   readonly #homes = new WeakMap<PoolThread, ProcessGroup>()
   readonly #settings: WorkforceSettings
   readonly #scheduler: Scheduler<Exchange>
@@ -173,6 +175,16 @@ export class Workforce {
     if (!this.#closing && !group.closing) this.#startProcess(group)
   }
 
+  /** Ends a process for good that has no thread left, while its group goes on without it. */
+  async closeProcess(group: ProcessGroup, process: WorkerProcess): Promise<void> {
+    const at = group.processes.indexOf(process)
+    if (at === -1) return
+    group.processes.splice(at, 1)
+    this.#closingProcesses.add(process)
+    await process.close(CLOSE_GRACE_MS)
+    this.#closingProcesses.delete(process)
+  }
+
   /** Whether a thread is in a process of one site's own. */
   isOwn(thread: PoolThread): boolean {
     return this.homeOf(thread).settings.isOwn
@@ -264,7 +276,7 @@ export class Workforce {
     for (const thread of threads) this.endThread(thread, CLOSE_GRACE_MS)
     const allEnded = Promise.all(threads.map((thread) => thread.ended))
     await Promise.race([allEnded, delay(CLOSE_GRACE_MS * 2, undefined, { ref: false })])
-    const processes = this.present().flatMap((group) => group.processes)
+    const processes = [...this.present().flatMap((group) => group.processes), ...this.#closingProcesses]
     await Promise.all(processes.map((process) => process.close(CLOSE_GRACE_MS)))
   }
 
@@ -366,6 +378,7 @@ export class Workforce {
   #processHandlers(group: ProcessGroup): WorkerProcessHandlers {
     return {
       onUp: (process) => {
+        if (process.isLeaving) return
         // Some may have been ordered while it was still starting.
         const share = Math.ceil(group.size / group.processes.length)
         for (let count = group.threadsOf(process).length; count < share && group.present < group.size; count++) {
