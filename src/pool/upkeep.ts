@@ -81,28 +81,37 @@ export class Upkeep {
     const { pool } = this.#parts
     try {
       this.#isAwake = pool.takeTraffic()
-      const processes = pool.workforce.present().flatMap((group) => group.processes)
+      const present = pool.workforce.present()
+      const processes = present.flatMap((group) => group.processes)
       await Promise.all([pool.workforce.measure(), ...processes.map((process) => process.countDescriptors())])
       this.#trimming.look(pool.workforce.threads.values(), performance.now())
       this.#background.look(pool.workforce.threads.values(), performance.now())
-      for (const group of [...pool.workforce.groups.values()]) await this.#lookAt(group)
+      const taken = await takenByPools(present)
+      for (const group of [...pool.workforce.groups.values()]) this.#lookAt(group, taken.get(group.settings.pool) ?? 0)
     } finally {
       if (!this.#closed) this.#arm(this.#isAwake ? LOOK_MS : IDLE_LOOK_MS)
     }
   }
 
-  async #lookAt(group: ProcessGroup): Promise<void> {
+  /** @param takenBytes memory of its pool, whose limit is for all processes together, also those of single sites */
+  #lookAt(group: ProcessGroup, takenBytes: number): void {
     const { limits, isOwn } = group.settings
-    const overBytes =
-      limits.memoryBytes === undefined ? Number.NEGATIVE_INFINITY : (await pssOf(group)) - limits.memoryBytes
+    const overBytes = takenBytes - (limits.memoryBytes ?? Number.POSITIVE_INFINITY)
     const now = performance.now()
     if (group.closing || (isOwn && this.#closeIdle(group, now))) return
     this.#resize(group, overBytes + THREAD_BYTES < 0, now)
     const since = now - (this.#recycledAt.get(group) ?? Number.NEGATIVE_INFINITY)
     if (since < RECYCLE_EVERY_MS || group.ready < group.size || this.#parts.renewal.isBusy) return
     const figures = [...group.threads].filter((one) => one.state === 'ready').map((one) => figuresOf(one, now))
-    const next = nextToRecycle(figures, limits, overBytes)
+    const next = nextToRecycle(figures, limits, this.#hasLargest(group) ? overBytes : Number.NEGATIVE_INFINITY)
     if (next !== undefined) this.#recycle(group, next, now)
+  }
+
+  /** Whether the thread with the most memory of all in its pool is one of the group's. */
+  #hasLargest(group: ProcessGroup): boolean {
+    const groups = [...this.#parts.pool.workforce.groups.values()]
+    const inPool = groups.filter(({ settings }) => settings.pool === group.settings.pool)
+    return Math.max(...inPool.map(largestOf)) === largestOf(group)
   }
 
   /** A process of a site's own that nobody uses ends with the site's idle time. @returns whether it does */
@@ -191,11 +200,20 @@ function figuresOf(thread: PoolThread, now: number): ThreadFigures {
   }
 }
 
-/** Memory of a group's processes, shared pages counted once, in bytes. */
-async function pssOf({ processes }: ProcessGroup): Promise<number> {
-  let total = 0
-  for (const { pid, residentBytes } of processes) {
-    if (pid !== undefined) total += (await readPss(pid)) ?? residentBytes
+/** Memory of its largest thread, in bytes. */
+function largestOf({ threads }: ProcessGroup): number {
+  return Math.max(0, ...[...threads].map(({ memoryBytes }) => memoryBytes))
+}
+
+/** What each pool takes that has a limit, by its name; shared pages counted once, in bytes. */
+async function takenByPools(groups: readonly ProcessGroup[]): Promise<Map<string, number>> {
+  const taken = new Map<string, number>()
+  for (const { processes, settings } of groups) {
+    if (settings.limits.memoryBytes === undefined) continue
+    for (const { pid, residentBytes } of processes) {
+      const bytes = pid === undefined ? 0 : ((await readPss(pid)) ?? residentBytes)
+      taken.set(settings.pool, (taken.get(settings.pool) ?? 0) + bytes)
+    }
   }
-  return total
+  return taken
 }

@@ -1,5 +1,7 @@
 /** A pool that grows by a process under load gives it back after a calm time, while its sites are visited. */
 import assert from 'node:assert/strict'
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Box } from '../helpers/box.ts'
@@ -54,4 +56,32 @@ test('a process that a busy time added ends after a calm time, and no request fa
     /"why":"the others have room for 1 threads, and 1 are wanted","msg":"process is one too many and ends"/,
   )
   assert.doesNotMatch(box.output, /thread ended|worker process ended/)
+})
+
+test('what the processes of single sites take counts for the memory of their pool', async (t) => {
+  const big = `const kept = Buffer.alloc(160 * 1024 ** 2, 1)
+module.exports = (req, res) => res.end(String(kept.length))`
+  const sites = {
+    busy: { files: { 'app.cjs': WORK } },
+    big: { files: { 'app.cjs': big }, more: 'isolation = process\n' },
+  }
+  const config = '[pool]\nprocesses = 1\nthreads = 1..2\nmemory = 256MB\nthread_memory = 512MB'
+  const box = await startBox(t, sites, { config })
+  assert.equal((await box.ask('big')).status, 200)
+  let answered = 0
+  let isOver = false
+  const visitors = [1, 2, 3, 4].map(async () => {
+    for (; !isOver; answered++) assert.equal((await box.ask('busy', '/40')).status, 200)
+  })
+  const sizeOf = async (): Promise<number | undefined> =>
+    (await box.status()).pool.groups.find(({ name }) => name === 'default')?.size
+
+  // It looks twice a second, and grows after two looks.
+  await box.waitFor('a while in which it might grow', () => answered > 120)
+  assert.equal(await sizeOf(), 1)
+  rmSync(join(box.dir, 'sites-enabled/big.ini'))
+  await box.waitFor('a thread more once there is room', async () => (await sizeOf()) === 2)
+
+  isOver = true
+  await Promise.all(visitors)
 })
