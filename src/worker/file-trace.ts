@@ -21,6 +21,7 @@ import { fileURLToPath } from 'node:url'
 import type { LoadOrder } from '../protocol/frames.ts'
 import { markOf, withMark, withoutMarks } from './graph-mark.ts'
 import { currentSite } from './request-context.ts'
+import { keepsState, meetShared } from './shared-state.ts'
 
 /** Thrown through an `import()` of a site's entry that is CommonJS: it has to be loaded another way. */
 export class CommonJsEntry extends Error {}
@@ -119,8 +120,13 @@ type NextLoad = (url: string, context?: Partial<LoadHookContext>) => Module.Load
 
 function resolve(specifier: string, context: ResolveHookContext, next: NextResolve): Module.ResolveFnOutput {
   const resolved = next(specifier, context)
-  const files = currentSite()?.files
-  if (files === undefined || !resolved.url.startsWith('file:') || resolved.url.includes('?')) return resolved
+  const site = currentSite()
+  if (site === undefined || !resolved.url.startsWith('file:') || resolved.url.includes('?')) return resolved
+  const { files } = site
+  if (keepsState(specifier)) {
+    const path = fileURLToPath(resolved.url)
+    if (!isApart(files, path)) meetShared(site, specifier, path)
+  }
   // `require` knows files by their paths: it has a cache of its own instead.
   if (!context.conditions.includes('import')) return resolved
   const path = fileURLToPath(resolved.url)

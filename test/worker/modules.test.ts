@@ -154,6 +154,33 @@ test('packages in a folder above two sites are one for both', async (t) => {
 })
 
 for (const kind of ['mjs', 'cjs'] as const) {
+  test(`a site is told that it shares the state of a package with another one, once (${kind})`, async (t) => {
+    const take = kind === 'mjs' ? "import 'passport'\nexport default" : "require('passport')\nmodule.exports ="
+    const main = `${take} (req, res) => res.end()`
+    const folder = writeSite(t, {
+      [`one/main.${kind}`]: main,
+      [`two/main.${kind}`]: main,
+      [`own/main.${kind}`]: main,
+      'own/node_modules/passport/index.js': '',
+      'node_modules/passport/index.js': '',
+    })
+    const at = (site: string) => join(folder, site, `main.${kind}`)
+    const one = await load(at('one'))
+    const own = await load(at('own'))
+    const two = await load(at('two'))
+
+    const { level, text } = await thread.log(two, /shares passport/)
+
+    assert.equal(level, 'warn')
+    assert.match(
+      text,
+      new RegExp(`^shares passport with site 'site${one}' \\(${folder}/node_modules/passport/index.js\\)`),
+    )
+    assert.equal(thread.logs.filter((line) => [one, own, two].includes(line.generation)).length, 1)
+  })
+}
+
+for (const kind of ['mjs', 'cjs'] as const) {
   test(`the packages of a workspace are each site's own files (${kind})`, async (t) => {
     const main =
       kind === 'mjs'
