@@ -10,6 +10,7 @@ import { once } from 'node:events'
 import type { Stats } from 'node:fs'
 import { realpathSync, statSync } from 'node:fs'
 import Module from 'node:module'
+import { join, sep } from 'node:path'
 import { setImmediate as immediate } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { deniedText, isDenied } from '../core/denied.ts'
@@ -121,7 +122,15 @@ async function bringUp(site: Site): Promise<SiteApp> {
   site.isEvaluated = true
   // What listens is a whole site; what the module exports beside it is for its tests, as a rule.
   if (site.order.type === 'auto' && (await isListening(site))) return new ListenApp()
-  return appFor(site, findShape(exported, site.order.type))
+  return appFor(site, findShape(exported, isCommand(site) ? 'listen' : site.order.type))
+}
+
+/** What npm makes of the commands of packages. */
+const COMMANDS = join(sep, 'node_modules', '.bin', sep)
+
+/** Whether the module is a command of a package: that is a program, which listens; what it exports is for other programs. */
+function isCommand({ order }: Site): boolean {
+  return order.type === 'auto' && order.module.includes(COMMANDS)
 }
 
 async function appFor(site: Site, found: FoundShape): Promise<SiteApp> {

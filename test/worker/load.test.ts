@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict'
+import { mkdirSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import type { LoadOrder, LoadReport } from '../../src/protocol/frames.ts'
+import { writeSite } from '../helpers/site-files.ts'
 import type { DrivenRequest, DrivenThread } from '../helpers/thread-driver.ts'
 import { fixture, shareThread } from '../helpers/thread-driver.ts'
 
@@ -148,4 +151,20 @@ test('a said type wins over what the file looks like', async () => {
 
   assert.equal(report.shape, 'handler')
   assert.match(failed.failure?.message ?? '', /type = fastify is set/)
+})
+
+test('a command of a package is the program that it is, whatever it exports', async (t) => {
+  const folder = writeSite(t, {
+    'node_modules/tool/cli.cjs': `
+      module.exports = (files, options) => { throw new Error('called as a plugin') }
+      const server = require('node:http').createServer((req, res) => res.end('served'))
+      setTimeout(() => server.listen(3000), 50)`,
+  })
+  mkdirSync(join(folder, 'node_modules/.bin'))
+  symlinkSync('../tool/cli.cjs', join(folder, 'node_modules/.bin/tool'))
+
+  const { shape } = await thread.loadWell({ generation: ++generation, module: join(folder, 'node_modules/.bin/tool') })
+
+  assert.equal(shape, 'listen')
+  assert.equal((await thread.get(generation)).text, 'served')
 })
