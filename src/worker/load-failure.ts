@@ -10,7 +10,7 @@ import { cutText } from './cut-text.ts'
 import type { SiteFiles } from './file-trace.ts'
 import { isOwnFile } from './file-trace.ts'
 import { withoutMarks } from './graph-mark.ts'
-import { deniedHint, missingHint } from './load-hint.ts'
+import { deniedHint, missingHint, portHint } from './load-hint.ts'
 import { scriptPath } from './script-path.ts'
 import { showError } from './show-error.ts'
 
@@ -60,7 +60,7 @@ async function describe(error: unknown, files: SiteFiles): Promise<LoadFailure> 
   if (error.name === 'SyntaxError' && files.last !== undefined && !hasOwnFrame(stack, files)) {
     return { message, ...(await checkSyntax(files.last)), stack }
   }
-  return { message: message + deniedHint(error), ...placeOfFrame(stack, files), stack }
+  return { message: message + deniedHint(error) + portHint(error), ...placeOfFrame(stack, files), stack }
 }
 
 /** What is no error, or throws when it is looked at. */

@@ -1,6 +1,6 @@
 /**
  * What to do about an error that kept a site from being loaded, where Node's own words do not say it: packages that were not
- * installed, and files that the site's user may not read.
+ * installed, files that the site's user may not read, and a port that was to come from the environment.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -27,6 +27,13 @@ export function missingHint(file: string, wanted: string): string {
 export function deniedHint(error: Error): string {
   const { code, syscall } = error as NodeJS.ErrnoException
   return syscall !== undefined && isDenied(code) ? `; the site runs as user ${ownUser()}` : ''
+}
+
+/** What `listen(Number(process.env.PORT))` lacks; empty for other errors. */
+export function portHint(error: Error): string {
+  const { code, message } = error as NodeJS.ErrnoException
+  if (code !== 'ERR_SOCKET_BAD_PORT' || !message.includes('NaN')) return ''
+  return '; if it is PORT of the environment that is missing, write PORT = 8080 in [env]: any number, no port is opened'
 }
 
 /** The nearest first. */

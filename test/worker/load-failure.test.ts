@@ -201,6 +201,12 @@ const faults: Fault[] = [
     place: ['main.cjs', 2, 31],
   },
   {
+    name: 'a port from an environment that has none',
+    files: { 'main.cjs': "require('http').createServer().listen(Number(process.env.PORT))\n" },
+    message: /Received type number \(NaN\)\.; if it is PORT .* write PORT = 8080 in \[env\]/,
+    place: ['main.cjs', 1, 32],
+  },
+  {
     name: 'a function that could be two things',
     files: { 'main.mjs': 'export default (a, b) => {}\n' },
     message: /type = handler, or type = fastify/,
