@@ -12,7 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { Box, DEADLINE_MS } from '../helpers/box.ts'
-import { buildNext, buildSvelteKit, copyApp } from './builds.ts'
+import { buildNext, buildNitro, buildSvelteKit, copyApp } from './builds.ts'
 
 const box = new Box(mkdtempSync(join(tmpdir(), 'vh-builds-')))
 
@@ -22,8 +22,10 @@ before(
     box.write('vhostel.ini', '[server]\nlisten = 127.0.0.1:0\n[pool]\nprocesses = 1\nthreads = 2\n')
     const next = buildNext(join(box.dir, 'next'))
     const kit = buildSvelteKit(join(box.dir, 'kit'))
+    const nitro = buildNitro(join(box.dir, 'nitro'))
     site('next', next, 'server.js', 'GREETING = bonjour')
     site('kit', kit, 'index.js', 'GREETING = salut')
+    site('nitro', nitro, 'index.mjs', 'GREETING = ciao')
     site('files', copyApp('http-server', box.dir), '../../node_modules/http-server/bin/http-server', 'PORT = 8080')
     site('rest', copyApp('json-server', box.dir), 'start.cjs')
     // Who is there it keeps in memory.
@@ -139,6 +141,44 @@ test('a SvelteKit build takes a form, and keeps its own limit of a body', async 
   assert.equal(form.headers.location, '/form?name=ada')
   assert.deepEqual(JSON.parse(echo.text), { bytes: bytes.byteLength })
   assert.equal(tooLarge.status, 413)
+})
+
+test('a Nitro build renders a page, and serves its public files', async () => {
+  const page = await box.ask('nitro')
+  const robots = await box.ask('nitro', '/robots.txt')
+
+  assert.match(page.text, /Rendered for nitro\.test, ciao/)
+  assert.equal(robots.text, 'User-agent: *\n')
+})
+
+test('a Nitro build takes an upload', async () => {
+  const form = new FormData()
+  form.set('title', 'é')
+  form.set('file', new Blob([new Uint8Array(300_000)]), 'a.bin')
+  const upload = new Request('http://nitro.test/', { method: 'POST', body: form })
+  const headers = { 'content-type': String(upload.headers.get('content-type')) }
+
+  const reply = await box.ask('nitro', '/api/upload', {
+    method: 'POST',
+    headers,
+    body: Buffer.from(await upload.arrayBuffer()),
+  })
+
+  assert.deepEqual(JSON.parse(reply.text), [
+    ['title', 'é'],
+    ['file', 300_000],
+  ])
+})
+
+test('a Nitro build streams, and answers errors and unknown paths by itself', async () => {
+  const chunks = await chunksOf('nitro', '/api/stream')
+  const failed = await box.ask('nitro', '/api/fail')
+  const missing = await box.ask('nitro', '/nowhere')
+
+  assert.deepEqual(chunks, ['data: first\n\n', 'data: second\n\n'])
+  assert.equal(failed.status, 500)
+  assert.doesNotMatch(failed.text, /thrown by a route/)
+  assert.equal(missing.status, 404)
 })
 
 test('http-server, as its command starts it, serves files from its own folder', async () => {

@@ -40,6 +40,14 @@ export function buildSvelteKit(target: string): string {
   return target
 }
 
+/** Builds the Nitro application. @returns the folder with `index.mjs` */
+export function buildNitro(target: string): string {
+  const dir = appDir('nitro')
+  build('nitro', ['build'], dir)
+  cpSync(join(dir, '.output'), target, { recursive: true })
+  return join(target, 'server')
+}
+
 /** A copy of an application that needs no build, with what is installed for it. */
 export function copyApp(name: string, target: string): string {
   cpSync(appDir(name), join(target, 'apps', name), { recursive: true })
