@@ -1,10 +1,11 @@
 /**
- * A site in a thread that it shares may close only descriptors of files that sites of the thread have opened. Any other
- * number is a neighbour's in another thread, or the event loop's: sites have sockets and pipes as objects, never as numbers.
+ * A site in a thread that it shares may close only descriptors of files that it has opened itself. Any other number is a
+ * neighbour's, or the event loop's: sites have sockets and pipes as objects, never as numbers.
  *
  * What the kernel says of a number (`/proc/self/fd`) was not enough: one that is free, or a file, at the look can be another
- * thread's socket at the close. Limits: a file that a neighbour in the same thread has open by its number can be closed still;
- * so can anything by native code. Invariant: vhostel's own code closes what it likes.
+ * thread's socket at the close. Limits: a number that a site's socket or thread has closed for it counts as the site's until it
+ * is opened anew by number; native code can close anything. A package that sites share closes what it opened for the same site
+ * only. Invariant: vhostel's own code closes what it likes.
  */
 import fs from 'node:fs'
 import { currentSite } from './request-context.ts'
@@ -13,8 +14,11 @@ type AnyFunction = (...args: unknown[]) => unknown
 
 /** `EBADF`: what close(2) says of a number that is not open. */
 const BAD_DESCRIPTOR = -9
-/** What sites have opened by number, and not closed. */
-const opened = new Set<number>()
+/**
+ * Which site, by name, has opened a number and not closed it: what one generation has opened, a package that it shares with the
+ * next may close there. As many as there can be open descriptors, at most.
+ */
+const owners = new Map<number, string>()
 
 /** Once a thread, before any site is loaded; `syncBuiltinESMExports` afterwards. */
 export function installSiteDescriptors(): void {
@@ -38,7 +42,8 @@ export function installSiteDescriptors(): void {
 function noteOpened(): void {
   const { open, openSync } = fs
   const noteIt = (fd: unknown): void => {
-    if (currentSite() !== undefined && typeof fd === 'number') opened.add(fd)
+    const site = currentSite()
+    if (site !== undefined && typeof fd === 'number') owners.set(fd, site.name)
   }
   const notingSync: AnyFunction = (...args) => {
     const fd = (openSync as AnyFunction)(...args)
@@ -80,10 +85,13 @@ function replace(name: 'close' | 'closeSync' | 'open' | 'openSync', original: ob
   Object.defineProperty(fs, name, { value: replacement, configurable: true, writable: true, enumerable: true })
 }
 
-/** Whether a site asks for a number that it cannot have by itself. What is no number, Node refuses. */
+/** Whether a site asks for a number that it has not opened; it is about to be closed if not. What is no number, Node refuses. */
 function isForeign(fd: unknown): boolean {
-  if (currentSite() === undefined || typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0) return false
-  return !opened.delete(fd)
+  const site = currentSite()
+  if (site === undefined || typeof fd !== 'number' || !Number.isInteger(fd) || fd < 0) return false
+  if (owners.get(fd) !== site.name) return true
+  owners.delete(fd)
+  return false
 }
 
 function badDescriptor(syscall: string): Error {

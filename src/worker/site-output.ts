@@ -41,6 +41,22 @@ function routeStream(name: StreamName): void {
     return true
   }
   Object.defineProperty(stream, 'write', { value: routed, configurable: true, writable: true })
+  keepOpen(stream, routed)
+}
+
+/** A site ends what it writes, not the stream, which is all sites' of the thread. */
+function keepOpen(stream: NodeJS.WriteStream, write: AnyFunction): void {
+  const { end, destroy } = stream as unknown as Record<'end' | 'destroy', AnyFunction>
+  const ended: AnyFunction = (chunk, encoding, callback) => {
+    if (currentSite() === undefined) return end.call(stream, chunk, encoding, callback)
+    if (typeof chunk !== 'function' && chunk !== undefined && chunk !== null) write(chunk, encoding)
+    const done = [chunk, encoding, callback].find((one) => typeof one === 'function') as AnyFunction | undefined
+    if (done !== undefined) process.nextTick(done)
+    return stream
+  }
+  const destroyed: AnyFunction = (error) => (currentSite() === undefined ? destroy.call(stream, error) : stream)
+  Object.defineProperty(stream, 'end', { value: ended, configurable: true, writable: true })
+  Object.defineProperty(stream, 'destroy', { value: destroyed, configurable: true, writable: true })
 }
 
 /** What `write` was called with, as text or as bytes of UTF-8. */

@@ -130,6 +130,91 @@ test('a site may close the files it has opened, and no other descriptor', async 
   assert.equal((await thread.get(1)).text, 'calm')
 })
 
+test('standard output that a site has ended or destroyed is open to its neighbours', async (t) => {
+  const thread = await startThread(t)
+  const seen = 'JSON.stringify([process.stdout.writable, process.stdout.destroyed, process.stderr.writable])'
+  await site(t, thread, 1, `module.exports = (req, res) => { console.log('still here'); res.end(${seen}) }`)
+  const text = `module.exports = (req, res) => {
+    process.stderr.destroy()
+    process.stdout.end('the last\\n', () => res.end())
+  }`
+  await site(t, thread, 2, text)
+
+  await thread.get(2)
+
+  await thread.log(2, /^the last$/)
+  assert.deepEqual((await thread.get(1)).json, [true, false, true])
+  await thread.log(1, /^still here$/)
+})
+
+test('a site cannot close a file of its neighbour, which a second close of its own would hit', async (t) => {
+  const thread = await startThread(t)
+  const keeper = `
+    const fs = require('fs')
+    const { once } = require('events')
+    let sync, later, stream
+    module.exports = async (req, res) => {
+      if (req.url === '/open') {
+        sync = fs.openSync(__filename)
+        later = await new Promise((resolve) => fs.open(__filename, (error, fd) => resolve(fd)))
+        stream = fs.createReadStream(__filename)
+        await once(stream, 'open')
+        return res.end(JSON.stringify([sync, later, stream.fd]))
+      }
+      const read = (fd) => fs.readSync(fd, Buffer.alloc(3), 0, 3, 0)
+      const seen = [read(sync), read(later), read(stream.fd)]
+      stream.resume()
+      await once(stream, 'close')
+      fs.closeSync(sync)
+      await new Promise((resolve, reject) => fs.close(later, (error) => (error ? reject(error) : resolve())))
+      res.end(JSON.stringify(seen))
+    }`
+  await site(t, thread, 1, keeper)
+  const text = `
+    const fs = require('fs')
+    const own = []
+    const attempt = (fd) => { try { fs.closeSync(fd); return 'closed' } catch (error) { return error.code } }
+    module.exports = (req, res) => {
+      if (req.url === '/open') {
+        while (own.length < 3) own.push(fs.openSync(__filename))
+        const numbers = own.slice()
+        for (const fd of own) fs.closeSync(fd)
+        return res.end(JSON.stringify(numbers))
+      }
+      const answers = JSON.parse(req.headers.numbers).map((fd) => attempt(fd))
+      fs.close(JSON.parse(req.headers.numbers)[1], (error) => res.end(JSON.stringify([...answers, error.code])))
+    }`
+  await site(t, thread, 2, text)
+  // The same numbers for both, as the kernel gives the lowest that is free.
+  const before = (await thread.get(2, '/open')).json as number[]
+  const numbers = (await thread.get(1, '/open')).text
+  assert.ok(before.includes((JSON.parse(numbers) as number[])[0] ?? -1))
+
+  const reply = await thread.get(2, '/', { headers: ['Host', 'test.example', 'numbers', numbers] })
+
+  assert.deepEqual(reply.json, ['EBADF', 'EBADF', 'EBADF', 'EBADF'])
+  assert.deepEqual((await thread.get(1)).json, [3, 3, 3])
+})
+
+test('what one generation of a site has opened, the next may close', async (t) => {
+  const thread = await startThread(t)
+  const text = `
+    const fs = require('fs')
+    module.exports = (req, res) => {
+      const { fd } = req.headers
+      if (fd === undefined) return res.end(String(fs.openSync(__filename)))
+      fs.closeSync(Number(fd))
+      res.end('closed')
+    }`
+  const folder = realpathSync(writeSite(t, { 'main.cjs': text }))
+  for (const generation of [1, 2])
+    await thread.loadWell({ generation, site: 'one', module: join(folder, 'main.cjs'), root: folder })
+
+  const fd = (await thread.get(1)).text
+
+  assert.equal((await thread.get(2, '/', { headers: ['Host', 'test.example', 'fd', fd] })).text, 'closed')
+})
+
 test('in a process of its own a site has the real working directory and mask', async (t) => {
   const worker = await WorkerDriver.start(t)
   const thread = await worker.startThread({ alone: true })
