@@ -100,6 +100,12 @@ export function isApart(files: SiteFiles, path: string): boolean {
   return files.hasOwnPackages && files.packageFolders.some((folder) => path.startsWith(folder))
 }
 
+/** Whether code at this path is for all sites that load it: Node's, vhostel's, and packages in folders above the site's. */
+export function isSharedCode(files: SiteFiles, path: string): boolean {
+  if (path.startsWith('node:') || path.startsWith(OWN_CODE)) return true
+  return path.includes(PACKAGES) && !files.packageFolders.some((folder) => path.startsWith(folder))
+}
+
 /** The site is about to load this file. */
 export function claim(files: SiteFiles, path: string): void {
   if (!loaders.has(path) && isOwnFile(files, path))

@@ -30,6 +30,7 @@ import { Site } from './site.ts'
 import { installSiteChildren } from './site-children.ts'
 import { installSiteCluster } from './site-cluster.ts'
 import { installSiteDescriptors } from './site-descriptors.ts'
+import { installSiteGlobals } from './site-globals.ts'
 import { installSiteHooks } from './site-hooks.ts'
 import { closeSite, loadSite } from './site-loader.ts'
 import { SiteLog } from './site-log.ts'
@@ -106,6 +107,7 @@ function installGlobals(guard: GlobalsGuard | undefined): void {
   installSiteStacks()
   if (!options.alone) {
     installSiteDescriptors()
+    installSiteGlobals()
     installSitePaths(folderOf)
   }
   installSiteNatives(options.alone ? () => undefined : folderOf)
