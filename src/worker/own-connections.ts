@@ -7,7 +7,7 @@
  * site that waits for itself does not wait for a free place.
  *
  * Limits: only connections from the thread in which the server was opened. One request of HTTP for each connection:
- * clients that all sites of a thread share (`http.globalAgent`, `fetch`) keep connections by host and port, and what is
+ * a client that all sites of a thread share (`fetch`) keeps connections by host and port, and what is
  * `localhost:3000` to one site is another server to its neighbour. Invariant: nobody but the site's own code in this thread gets in.
  */
 import type { Server as HttpServer } from 'node:http'

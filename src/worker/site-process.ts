@@ -107,8 +107,12 @@ function ownProperty<T extends object>(
   })
 }
 
-/** Does everything to the object that is right at that moment. */
-function lookingUp<T extends object>(own: T, target: () => T): T {
+/**
+ * Does everything to the object that is right at that moment.
+ *
+ * @param own has what cannot be hidden or changed of the others
+ */
+export function lookingUp<T extends object>(own: T, target: () => T): T {
   const proxy: T = new Proxy(own, {
     get: (_, name) => Reflect.get(target(), name),
     set: (_, name, value, receiver) => {

@@ -27,6 +27,7 @@ import { currentContext, currentSite } from './request-context.ts'
 import { Requests } from './requests.ts'
 import { showError } from './show-error.ts'
 import { Site } from './site.ts'
+import { installSiteAgents } from './site-agents.ts'
 import { installSiteChildren } from './site-children.ts'
 import { installSiteCluster } from './site-cluster.ts'
 import { installSiteDescriptors } from './site-descriptors.ts'
@@ -106,6 +107,7 @@ function installGlobals(guard: GlobalsGuard | undefined): void {
   installSiteProcess(options.alone)
   installSiteStacks()
   if (!options.alone) {
+    installSiteAgents()
     installSiteDescriptors()
     installSiteGlobals()
     installSitePaths(folderOf)
