@@ -22,6 +22,9 @@ export interface Context {
 }
 
 const storage = new AsyncLocalStorage<Context>()
+// Its own: a site that patches the class is not to change what is asked of this one at every request.
+const { run, exit, getStore, enterWith, disable } = storage
+Object.assign(storage, { run, exit, getStore, enterWith, disable })
 
 /** Runs `work` as code of `context`; what it starts stays in that context. */
 export function runIn<A extends unknown[], R>(context: Context, work: (...args: A) => R, ...args: A): R {

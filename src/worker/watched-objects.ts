@@ -3,7 +3,9 @@
  * time. Only what is loaded anyway: no name here makes Node load one of its lazy parts. Node's own `domain` changes every
  * emitter as soon as it is loaded, and is treated as any other that does.
  */
+import asyncHooks from 'node:async_hooks'
 import childProcess from 'node:child_process'
+import crypto from 'node:crypto'
 import events from 'node:events'
 import fs from 'node:fs'
 import http from 'node:http'
@@ -12,8 +14,13 @@ import Module from 'node:module'
 import net from 'node:net'
 import path from 'node:path'
 import process from 'node:process'
+import querystring from 'node:querystring'
 import stream from 'node:stream'
 import timers from 'node:timers'
+import tls from 'node:tls'
+import url from 'node:url'
+import util from 'node:util'
+import zlib from 'node:zlib'
 
 export interface WatchedObject {
   name: string
@@ -70,6 +77,22 @@ const GLOBAL_FUNCTIONS = [
   ...['JSON', 'Math', 'Reflect', 'Atomics', 'Proxy', 'WeakRef', 'FinalizationRegistry', 'console', 'process'],
 ]
 
+/** Only the names: what they stand for is changed by nobody, or is big. */
+const GLOBAL_NAMES = [
+  ...['FormData', 'Blob', 'File', 'ReadableStream', 'WritableStream', 'WebSocket', 'CustomEvent'],
+  ...[
+    'TypeError',
+    'RangeError',
+    'SyntaxError',
+    'ReferenceError',
+    'AggregateError',
+    'DataView',
+    'Int32Array',
+    'Float64Array',
+  ],
+  ...['MessageChannel', 'Intl', 'atob', 'btoa', 'global', 'globalThis'],
+] as const
+
 /** What `fetch` sends requests by: `setGlobalDispatcher` of undici changes it, for a proxy or for a mock. */
 const FETCH_DISPATCHER = Symbol.for('undici.globalDispatcher.1')
 
@@ -93,7 +116,7 @@ function languageObjects(): WatchedObject[] {
   return [
     // @hono/node-server puts lighter ones there, and takes Node's own as well.
     watched('globalThis', globalThis, {
-      only: [...names, ...GLOBAL_FUNCTIONS, FETCH_DISPATCHER],
+      only: [...names, ...GLOBAL_FUNCTIONS, ...GLOBAL_NAMES, FETCH_DISPATCHER],
       isQuiet: (key) => key === 'Request' || key === 'Response',
     }),
     ...names.flatMap((name) => classObjects(name, globalThis[name])).map(withQuietMembers),
@@ -141,6 +164,8 @@ function nodeClasses(): WatchedObject[] {
     ...classObjects('stream.Transform', stream.Transform),
     ...classObjects('ChildProcess', childProcess.ChildProcess),
     ...classObjects('Module', Module),
+    ...classObjects('AsyncLocalStorage', asyncHooks.AsyncLocalStorage),
+    ...classObjects('AsyncResource', asyncHooks.AsyncResource),
   ]
 }
 
@@ -150,6 +175,13 @@ function nodeModules(): WatchedObject[] {
     watched('http', http),
     watched('https', https),
     watched('net', net),
+    watched('tls', tls),
+    // Old names, which Node defines anew where they are first read.
+    watched('crypto', crypto, { isQuiet: (key) => key === 'prng' || key === 'rng' || key === 'pseudoRandomBytes' }),
+    watched('zlib', zlib),
+    watched('util', util),
+    watched('url', url),
+    watched('querystring', querystring),
     watched('stream', stream),
     watched('timers', timers),
     watched('path', path),

@@ -91,6 +91,11 @@ const RARE: [code: string, told: RegExp][] = [
   ['require("net").Server.prototype.once = () => {}', /^patched net\.Server\.prototype\.once$/],
   ['require("module").prototype.require = () => ({})', /^patched Module\.prototype\.require$/],
   ['console.log = () => {}', /^patched console\.log$/],
+  ['require("crypto").createHash = () => {}', /^patched crypto\.createHash$/],
+  ['require("tls").createSecureContext = () => {}', /^patched tls\.createSecureContext$/],
+  ['require("util").promisify = () => {}', /^patched util\.promisify$/],
+  ['globalThis.FormData = class {}', /^patched globalThis\.FormData$/],
+  ['globalThis.TypeError = class {}', /^patched globalThis\.TypeError$/],
   ['process.stdout.write = () => {}', /^patched process\.stdout\.write$/],
   ['globalThis.process = {}', /^patched globalThis\.process$/],
   [
@@ -116,6 +121,22 @@ test('a change made at load is undone before the site serves, and told of', asyn
     assert.deepEqual((await thread.get(1)).json, WELL, code)
   }
   assert.equal(thread.offences.length, RARE.length)
+})
+
+test('a site that patches the storage of contexts takes nothing from its neighbours', async (t) => {
+  const thread = await startThread(t)
+  await site(t, thread, 1, NEIGHBOUR)
+  const text = `module.exports = (req, res) => {
+    const { AsyncLocalStorage } = require('async_hooks')
+    for (const name of ['run', 'exit', 'getStore', 'enterWith']) AsyncLocalStorage.prototype[name] = () => { throw new Error('patched') }
+    res.end()
+  }`
+  await site(t, thread, 2, text)
+
+  thread.request(2)
+
+  assert.deepEqual((await thread.get(1)).json, WELL)
+  await offence(thread, 2, /patched AsyncLocalStorage\.prototype\.run/)
 })
 
 test('a change from a timer is put on the site that has the function, not on the one that was called next', async (t) => {
@@ -303,6 +324,8 @@ test('frameworks and well-known packages are nothing to tell of', async (t) => {
     for (const name of require('module').builtinModules)
       if (!/^(_|sys$|punycode$|domain$|repl$|trace_events$|wasi$)/.test(name)) require(name)
     for (const name of Object.getOwnPropertyNames(globalThis)) globalThis[name]
+    for (const name of ['crypto', 'tls', 'zlib', 'util', 'url', 'querystring', 'async_hooks', 'http', 'https', 'net', 'stream', 'fs'])
+      for (const member of Object.getOwnPropertyNames(require(name))) { try { require(name)[member] } catch {} }
     module.exports = (req, res) => res.end()`
   await site(t, thread, ++generation, text)
   for (let of = 1; of <= generation; of++) await thread.get(of)
