@@ -32,3 +32,16 @@ interface WithLines {
 export function giveHeaders(message: IncomingMessage, rawHeaders: string[]): void {
   ;(message as unknown as WithLines)._addHeaderLines(rawHeaders, rawHeaders.length)
 }
+
+/** What `ServerResponse` has beside what is declared. */
+interface WithSend {
+  _send(data: string, encoding: BufferEncoding): boolean
+}
+
+/**
+ * Sends a head that was written, ahead of any body, in latin1 as with a body. Node's own `flushHeaders` sends it as UTF-8,
+ * which makes two letters of each byte above 127 that somebody else's head brought.
+ */
+export function flushHead(response: ServerResponse): void {
+  ;(response as unknown as WithSend)._send('', 'latin1')
+}

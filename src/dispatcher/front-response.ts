@@ -10,7 +10,7 @@ import type { Socket } from 'node:net'
 import type { ErrorPages } from '../config/error-pages.ts'
 import type { SiteLimits } from '../config/site-schema.ts'
 import type { Log } from '../core/log.ts'
-import { ServerResponse } from '../core/node-http.ts'
+import { flushHead, ServerResponse } from '../core/node-http.ts'
 import type { AccessRecord } from './access-record.ts'
 import { connectionOf } from './connection.ts'
 import { fieldNames } from './header-fields.ts'
@@ -126,6 +126,11 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     this.sendHead(head.status, head.reason, head.headers)
     for (const filter of filters.reverse()) this.#sink = filter(this.#sink ?? this.#toClient())
     return this
+  }
+
+  override flushHeaders(): void {
+    if (!this.headersSent) this.writeHead(this.statusCode)
+    flushHead(this)
   }
 
   override write(chunk: string | Uint8Array, encoding?: BufferEncoding | Written, written?: Written): boolean {

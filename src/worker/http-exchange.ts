@@ -295,7 +295,9 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
   #noteFirst(first: WrittenChunk): boolean {
     if (this.#isUtf8Head !== undefined) return true
     if (!this.#response?._header) return false
-    this.#isUtf8Head = !this.#isChunked && typeof first.chunk === 'string' && first.encoding === 'utf8'
+    // A part that is chunked has its length before it, in latin1; an empty one is `flushHeaders`.
+    const isJoined = !this.#isChunked || first.chunk.length === 0
+    this.#isUtf8Head = isJoined && typeof first.chunk === 'string' && first.encoding === 'utf8'
     return true
   }
 

@@ -16,7 +16,7 @@ const CARRIAGE_RETURN = 13
  *
  * @param text status line, headers and the empty line, as `ServerResponse.prototype._storeHeader` leaves them
  * @param isUtf8 whether Node would send this text as UTF-8: it does when a body that is not chunked begins with a UTF-8
- *   string, because it sends both in one write. A header with other letters than ASCII then has other bytes.
+ *   string, because it sends both in one write, and with `flushHeaders`, an empty one. A header with other letters than ASCII then has other bytes.
  * @throws Error for a text that Node has not written: a site may set the private field that it comes from
  */
 export function parseResponseHead(text: string, isUtf8: boolean): ResponseHead {

@@ -78,6 +78,19 @@ test('bytes are counted and not letters, in whichever encoding a text is written
   assert.equal(seen.response?.bodyBytes, Buffer.byteLength(text))
 })
 
+test('a head that leaves before its body has the bytes that it came with', async (t) => {
+  for (const headers of [{}, { 'content-length': '4' }]) {
+    const name = Buffer.from('für.txt').toString('latin1')
+    const { response, text } = await ask(t, [], (res) => {
+      res.writeHead(200, { ...headers, 'x-name': name })
+      res.flushHeaders()
+      setImmediate(() => res.end('body'))
+    })
+
+    assert.deepEqual([response.headers.get('x-name'), text], [name, 'body'])
+  }
+})
+
 test('filters see the head in their order, with what was set before, and the last is nearest to the client', async (t) => {
   const heads: AnswerHead[] = []
   const filters = [bracket('(', ')', heads), bracket('[', ']', heads)]
