@@ -11,6 +11,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Exchange, ExchangeListener } from '../pool/exchange.ts'
 import type { ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
+import type { ReadMemory } from '../protocol/read-memory.ts'
 import { AnswerInvalid, answerFraming } from './answer-framing.ts'
 import type { FrontResponse } from './front-response.ts'
 import type { HeldBody } from './held-bodies.ts'
@@ -136,13 +137,13 @@ export class ClientExchange implements ExchangeListener, SlowClient {
     else res.flushHeaders()
   }
 
-  onBody(chunk: Uint8Array): void {
+  onBody(chunk: Uint8Array, memory?: ReadMemory): void {
     if (this.res.destroyed || this.res.isEnded) return
     const part = this.#fit(chunk)
     this.#owed += chunk.byteLength
     // Its 'close' lets the site know that nobody takes the rest.
     if (part.byteLength < chunk.byteLength) this.res.end(part)
-    else this.#write(part)
+    else this.#write(part, memory)
   }
 
   onEnd(trailers: string[]): void {
@@ -178,8 +179,8 @@ export class ClientExchange implements ExchangeListener, SlowClient {
     else this.res.end((part as Buffer).toString('latin1'), 'latin1')
   }
 
-  #write(chunk: Uint8Array): void {
-    if (!this.res.write(chunk)) {
+  #write(chunk: Uint8Array, memory: ReadMemory | undefined): void {
+    if (!this.res.write(chunk, memory?.onWritten)) {
       if (this.#blocked) return
       this.#blocked = true
       if (this.exchange !== undefined) this.#handlers.slow.blocked(this.exchange, this)

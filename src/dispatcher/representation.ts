@@ -25,7 +25,7 @@ export interface Representation {
   varies: boolean
 }
 
-/** A descriptor and who closes it: whoever opened it, or a stream, which then takes it out of here. */
+/** A descriptor, once there is one. Whoever made this closes it. */
 export interface OpenFile {
   fd: number | undefined
 }

@@ -3,10 +3,10 @@
  *
  * Invariant: a client gets as many bytes as the head announced, or its connection is ended.
  */
-import { createReadStream, read } from 'node:fs'
+import { read } from 'node:fs'
 import type { ServerResponse } from 'node:http'
-import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
+import { ReadMemory } from '../protocol/read-memory.ts'
 import type { ByteRange, Multipart } from './byte-ranges.ts'
 import { multipart } from './byte-ranges.ts'
 import { FileRefused } from './open-inside.ts'
@@ -16,7 +16,7 @@ const readBytes = promisify(read)
 
 /** Up to so many bytes are read whole and sent with the head in one write; more are streamed. */
 const MAX_WHOLE_BYTES = 64 * 1024
-/** Of several ranges, so much is held at a time. */
+/** Of what is streamed, so much is held at a time, and as much waits in the client's socket. */
 const CHUNK_BYTES = 64 * 1024
 
 /** Sends the body that belongs to a head, which is a 200, 206 or 304. @returns when it has been handed to the system */
@@ -41,7 +41,7 @@ export async function sendFile(
     res.end(bytes)
   } else {
     res.writeHead(status, headers)
-    await stream(res, file, first)
+    await copy(res, file, first)
     res.end()
   }
 }
@@ -68,12 +68,12 @@ async function sendParts(res: ServerResponse, body: Multipart, { headers }: File
   res.end(body.tail)
 }
 
-/** As `stream`, and the descriptor stays open: a stream would close it whatever it is told. */
+/** One chunk after the other, as the client takes them. A stream of Node's would leave all of them to the garbage collector. */
 async function copy(res: ServerResponse, file: OpenFile, { start, end }: ByteRange): Promise<void> {
   for (let at = start; at <= end; at += CHUNK_BYTES) {
     const bytes = await readWhole(file, at, Math.min(CHUNK_BYTES, end + 1 - at))
     if (res.destroyed) throw new FileRefused(503) // the client is gone
-    if (!res.write(bytes)) await drained(res)
+    if (!res.write(bytes, new ReadMemory(bytes).onWritten)) await drained(res)
   }
 }
 
@@ -86,17 +86,6 @@ function drained(res: ServerResponse): Promise<void> {
     }
     res.on('drain', done).on('close', done)
   })
-}
-
-async function stream(res: ServerResponse, file: OpenFile, { start, end }: ByteRange): Promise<void> {
-  const source = createReadStream('', { fd: fdOf(file), start, end })
-  file.fd = undefined // the stream closes it, whichever way it ends
-  try {
-    await pipeline(source, res, { end: false })
-  } finally {
-    source.destroy() // pipeline leaves the source open where the response was already closed (Node 24.21)
-  }
-  if (source.bytesRead !== end - start + 1) throw new FileRefused(503) // truncated: the client waits in vain
 }
 
 /** The library says that it found a file only after it has been opened. */

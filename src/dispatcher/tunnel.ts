@@ -10,6 +10,7 @@ import type { Duplex } from 'node:stream'
 import type { Exchange, ExchangeListener } from '../pool/exchange.ts'
 import type { ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
+import type { ReadMemory } from '../protocol/read-memory.ts'
 import type { ClientExchange, ClientExchangeHandlers } from './client-exchange.ts'
 import { FrontResponse } from './front-response.ts'
 import { linger } from './linger.ts'
@@ -66,12 +67,12 @@ export class TunnelExchange implements ExchangeListener {
     if (socket.destroyed) this.#gone()
   }
 
-  onBody(chunk: Uint8Array): void {
-    if (!this.#open) return this.#plain.onBody(chunk)
+  onBody(chunk: Uint8Array, memory?: ReadMemory): void {
+    if (!this.#open) return this.#plain.onBody(chunk, memory)
     if (this.#socket.destroyed) return
     this.#owed += chunk.byteLength
     this.#plain.res.bodyBytes += chunk.byteLength
-    if (this.#socket.write(chunk)) {
+    if (this.#socket.write(chunk, memory?.onWritten)) {
       if (this.#owed > CREDIT_PORTION_BYTES) this.#pay()
     } else if (this.#socket.listenerCount('drain', this.#pay) === 0) {
       this.#socket.once('drain', this.#pay)

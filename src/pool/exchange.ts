@@ -9,13 +9,14 @@ import type { RecordedFlow } from '../core/pool-recorder.ts'
 import type { RequestHead, ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
 import { REPEATABLE_METHODS, SAFE_METHODS } from '../protocol/methods.ts'
+import type { ReadMemory } from '../protocol/read-memory.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { PoolThread } from './pool-thread.ts'
 import type { Slot } from './scheduler.ts'
 import { lendPlace, reclaimPlace } from './scheduler.ts'
 import type { ThreadLink } from './thread-link.ts'
 
-/** The front's side of an exchange. Body bytes given to it are its to keep. */
+/** The front's side of an exchange. Body bytes given to it are its to keep, or to give back with their memory. */
 export interface ExchangeListener {
   /** The request is with a thread: its body is wanted now, by `sendBody` and `endBody`. */
   onBodyWanted(): void
@@ -24,7 +25,7 @@ export interface ExchangeListener {
   onInformational(head: ResponseHead): void
   /** @param last whether the answer is complete with this */
   onResponse(head: ResponseHead, body: Uint8Array, last: boolean): void
-  onBody(chunk: Uint8Array): void
+  onBody(chunk: Uint8Array, memory?: ReadMemory): void
   onEnd(trailers: string[]): void
   /** From here on `onBody` and `sendBody` carry bytes of the client's own connection. */
   onTunnel(): void

@@ -200,7 +200,7 @@ export class ThreadLink {
       case 'response':
         return this.#response(frame, handlers)
       case 'body':
-        return this.open.get(frame.id)?.listener.onBody(frame.chunk)
+        return this.open.get(frame.id)?.listener.onBody(frame.chunk, frame.memory)
       case 'end':
         return this.#end(frame.id, frame.trailers, handlers)
       case 'credit':

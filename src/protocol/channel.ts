@@ -101,7 +101,7 @@ export function openChannel(socket: Socket, handlers: ChannelHandlers): Channel 
 
   socket.on('data', (chunk: Buffer) => {
     try {
-      decoder.push(chunk)
+      decoder.push(chunk, true)
     } catch (error) {
       destroy(error instanceof Error ? error : new Error(String(error)))
     }

@@ -11,6 +11,7 @@
 import { FrameInvalid, FrameTooLarge } from '../core/errors.ts'
 import type { Frame, FrameType, LoadOrder, LoadReport, LogLevel, RequestHead, ResponseHead } from './frames.ts'
 import { assertNever, FRAME_CODES, MAX_FRAME_BYTES } from './frames.ts'
+import { LARGE_READ_BYTES, ReadMemory } from './read-memory.ts'
 
 /** Bytes before each payload. */
 const HEADER_BYTES = 9
@@ -186,6 +187,8 @@ export class FrameDecoder {
   /** The request of a body frame that is handed on as it comes, and its bytes that are to come. */
   #bodyId = 0
   #bodyLeft = 0
+  /** What is being decoded, where it is large. */
+  #memory: ReadMemory | undefined
 
   /** @param onFrame called for each whole frame, in order, from within `push` */
   constructor(onFrame: (frame: Frame) => void) {
@@ -200,10 +203,20 @@ export class FrameDecoder {
   /**
    * Takes bytes as read from the socket. Bodies in frames are views of `chunk`: it must not be written to afterwards.
    *
+   * @param isOwn whether nobody else has anything of the chunk's memory: it is given back when the receivers are done with it
    * @throws VHOSTEL_FRAME_TOO_LARGE a length above MAX_FRAME_BYTES was announced; the caller ends the socket
    * @throws VHOSTEL_FRAME_INVALID the bytes are no frame; the caller ends the socket
    */
-  push(chunk: Uint8Array): void {
+  push(chunk: Uint8Array, isOwn = false): void {
+    if (!isOwn || chunk.byteLength < LARGE_READ_BYTES) return this.#take(chunk)
+    const memory = new ReadMemory(chunk)
+    this.#memory = memory
+    this.#take(chunk)
+    this.#memory = undefined
+    memory.release()
+  }
+
+  #take(chunk: Uint8Array): void {
     if (this.#bodyLeft > 0) {
       const rest = chunk.subarray(this.#bodyPart(chunk))
       if (rest.byteLength === 0) return
@@ -213,7 +226,10 @@ export class FrameDecoder {
       this.#hold(chunk)
       return
     }
-    const bytes = this.#heldBytes === 0 ? asBuffer(chunk) : Buffer.concat([...this.#held, chunk])
+    const isJoined = this.#heldBytes > 0
+    const bytes = isJoined ? Buffer.concat([...this.#held, chunk]) : asBuffer(chunk)
+    // What is joined is a copy, which is left to the garbage collector.
+    if (isJoined) this.#memory = undefined
     this.#held = []
     this.#heldBytes = 0
     const used = this.#decodeAll(bytes)
@@ -224,12 +240,14 @@ export class FrameDecoder {
   #bodyPart(bytes: Uint8Array): number {
     const part = bytes.subarray(0, this.#bodyLeft)
     this.#bodyLeft -= part.byteLength
-    this.#onFrame({ type: 'body', id: this.#bodyId, chunk: part })
+    this.#memory?.hold()
+    this.#onFrame({ type: 'body', id: this.#bodyId, chunk: part, memory: this.#memory })
     return part.byteLength
   }
 
   #hold(chunk: Uint8Array): void {
     if (chunk.byteLength === 0) return
+    this.#memory?.keep()
     this.#held.push(chunk)
     this.#heldBytes += chunk.byteLength
   }
@@ -254,9 +272,18 @@ export class FrameDecoder {
       }
       const frame = decode(bytes[at + 4] as number, bytes.readUInt32LE(at + 5), bytes, at + HEADER_BYTES, end)
       at = end
+      if (this.#memory !== undefined) share(frame, this.#memory)
       this.#onFrame(frame)
     }
   }
+}
+
+/** A body in a frame is a part of what was read. */
+function share(frame: Frame, memory: ReadMemory): void {
+  if (frame.type === 'body') {
+    memory.hold()
+    frame.memory = memory
+  } else if ((frame.type === 'response' || frame.type === 'request') && frame.body.byteLength > 0) memory.keep()
 }
 
 const TYPE_OF_CODE = new Map<number, FrameType>(

@@ -5,6 +5,8 @@
  * Invariant: every frame that can be sent is a member of `Frame`; a `switch` over it ends in `assertNever`.
  */
 
+import type { ReadMemory } from './read-memory.ts'
+
 /** Largest payload of one frame, in bytes. A `load` frame (a site's environment and options) is the largest in use. */
 export const MAX_FRAME_BYTES = 4 * 1024 * 1024
 
@@ -110,8 +112,8 @@ export type Frame =
   | { type: 'response'; id: number; head: ResponseHead; body: Uint8Array; last: boolean }
   // thread → dispatcher: from here on, body frames are bytes of the client's own connection, both ways
   | { type: 'tunnel'; id: number }
-  // both ways
-  | { type: 'body'; id: number; chunk: Uint8Array }
+  // both ways. `memory` is what the chunk is a part of: whoever is done with it may say so
+  | { type: 'body'; id: number; chunk: Uint8Array; memory?: ReadMemory | undefined }
   | { type: 'end'; id: number; trailers: string[] }
   | { type: 'credit'; id: number; bytes: number }
   // to the thread: the client is gone; to the dispatcher: the site destroyed its socket

@@ -12,6 +12,11 @@ import { BODY_WINDOW_BYTES, MAX_CHUNK_BYTES } from '../protocol/frames.ts'
 const CREDIT_PORTION_BYTES = BODY_WINDOW_BYTES / 4
 /** From this size on `FrameBatch` keeps a reference to a body instead of a copy. */
 const BORROWED_BYTES = 8 * 1024
+/**
+ * From this size on what a site writes goes to the kernel at once and as it is: the write costs less than the copy, and the
+ * collections of the heap that so many large copies cause.
+ */
+const DIRECT_BYTES = 32 * 1024
 
 export type WriteCallback = (error?: Error | null) => void
 
@@ -23,6 +28,7 @@ export class SendFlow {
   #window = BODY_WINDOW_BYTES
   #held: Uint8Array | undefined
   #callback: WriteCallback | undefined
+  #isDirect = false
 
   constructor(channel: Channel, id: number) {
     this.#channel = channel
@@ -50,8 +56,9 @@ export class SendFlow {
    * @param bytes the caller's again once the callback was called
    */
   send(bytes: Uint8Array, callback: WriteCallback): void {
+    this.#isDirect = isDirect(bytes)
     const sent = this.#sendSome(bytes)
-    if (sent === bytes.byteLength) return callback()
+    if (sent === bytes.byteLength) return this.#left(callback)
     this.#held = bytes.subarray(sent)
     this.#callback = callback
   }
@@ -79,9 +86,7 @@ export class SendFlow {
     while (at < bytes.byteLength && this.#window > 0) {
       const end = Math.min(bytes.byteLength, at + MAX_CHUNK_BYTES, at + this.#window)
       const chunk = bytes.subarray(at, end)
-      // What is more than a window before the end has arrived by the time of the callback: it need not be copied.
-      const isKept = bytes.byteLength - end >= BODY_WINDOW_BYTES
-      this.#channel.send({ type: 'body', id: this.#id, chunk: isKept ? chunk : ownBytes(chunk) })
+      this.#channel.send({ type: 'body', id: this.#id, chunk: this.#isDirect ? chunk : ownBytes(chunk) })
       this.#window -= end - at
       at = end
     }
@@ -92,8 +97,21 @@ export class SendFlow {
     const callback = this.#callback
     this.#held = undefined
     this.#callback = undefined
-    callback?.(error)
+    if (callback === undefined) return
+    if (error === undefined) this.#left(callback)
+    else callback(error)
   }
+
+  /** All of it is on its way, or was copied. */
+  #left(callback: WriteCallback): void {
+    if (this.#isDirect) this.#channel.flush(callback)
+    else callback()
+  }
+}
+
+/** Whether bytes are sent as they are, so that they have to stay so until they were called back. */
+export function isDirect(bytes: Uint8Array): boolean {
+  return bytes.byteLength >= DIRECT_BYTES
 }
 
 /**

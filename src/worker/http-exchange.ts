@@ -12,7 +12,7 @@ import diagnostics from 'node:diagnostics_channel'
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { MAX_CHUNK_BYTES } from '../protocol/frames.ts'
 import type { WriteCallback } from './body-flow.ts'
-import { ownBytes, ReceiveFlow, SendFlow } from './body-flow.ts'
+import { isDirect, ownBytes, ReceiveFlow, SendFlow } from './body-flow.ts'
 import { reportCrash } from './crash.ts'
 import type { Exchange, Gathering, RequestFrame, Wire } from './exchange.ts'
 import { closeReason } from './exchange.ts'
@@ -181,7 +181,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     if (!this.#noteFirst(chunks[0] as WrittenChunk)) return this.#writeBeforeHead(bytes, callback)
     if (this.#socket !== undefined) this.#socket.bytesDispatched += bytes.byteLength
     const room = Math.min(MAX_CHUNK_BYTES, this.#sending?.window ?? MAX_CHUNK_BYTES) - this.#partBytes
-    if (bytes.byteLength <= room) {
+    if (bytes.byteLength <= room && !(this.#isHeadSent && isDirect(bytes))) {
       this.#parts.push(bytes)
       this.#partBytes += bytes.byteLength
       this.#gather()
