@@ -91,6 +91,7 @@ export class StreamRequest extends IncomingMessage {
     giveHeaders(this, head.rawHeaders)
     stream.on('close', () => this.#closed())
     if (isWhole) this.#ended()
+    else this.#awaitEnd()
   }
 
   /** Whether the client has something left to send that somebody waits for. */
@@ -107,12 +108,17 @@ export class StreamRequest extends IncomingMessage {
   #begin(): void {
     this.#isRead = true
     const stream = this.#stream
-    stream.on('trailers', (_headers: unknown, _flags: unknown, raw?: string[]) => {
-      if (raw !== undefined) this.rawTrailers = raw
-    })
     stream.on('data', (chunk: Buffer) => {
       this.received += chunk.byteLength
       if (!this.push(chunk)) stream.pause()
+    })
+  }
+
+  /** From the beginning: a body that turns out to be empty ends without having been read (Node 24.21). */
+  #awaitEnd(): void {
+    const stream = this.#stream
+    stream.on('trailers', (_headers: unknown, _flags: unknown, raw?: string[]) => {
+      if (raw !== undefined) this.rawTrailers = raw
     })
     stream.on('end', () => {
       // Node ends a stream that was reset as one that is whole.
