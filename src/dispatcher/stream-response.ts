@@ -189,6 +189,8 @@ export class StreamResponse extends FrontResponse<StreamRequest> implements Uplo
   #finished(): void {
     this.emit('finish')
     if (this.req.complete) return
+    // It has ended and was not read yet: a reset would overtake a head that still waits in the session (Node 24.21).
+    if (this.#stream.state.remoteClose === 1) return void this.req.resume()
     this.req.abandon()
     this.#stream.close(H2.noError)
   }
