@@ -14,6 +14,7 @@ const FOR_SERVER = 'start vhostel itself with it'
 const CURES: readonly [name: string, cure: string][] = [
   ['NODE_OPTIONS', 'import what it names in the first line of the module'],
   ['NODE_EXTRA_CA_CERTS', FOR_SERVER],
+  ['NODE_USE_ENV_PROXY', FOR_SERVER],
   ['UV_THREADPOOL_SIZE', FOR_SERVER],
 ]
 

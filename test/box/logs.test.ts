@@ -282,12 +282,14 @@ test('a head of HTTP/2 that is refused at once has a line as well', async (t) =>
     t,
     {
       files: {
-        files: { 'index.html': 'x', 'pair.pem': pair.cert, 'pair.key': pair.key },
-        ini: `[site]\ndomains = files.test\nroot = ../sites/files\ncertificate = ../sites/files/pair.pem\nkey = ../sites/files/pair.key\n`,
+        files: { 'index.html': 'x' },
+        ini: `[site]\ndomains = files.test\nroot = ../sites/files\ncertificate = ../tls/pair.pem\nkey = ../tls/pair.key\n`,
       },
     },
     { server: 'listen_tls = 127.0.0.1:0' },
   )
+  box.write('tls/pair.pem', pair.cert)
+  box.write('tls/pair.key', pair.key)
   box.write('logging.ini', '[access]\nfile = log/all.json\nformat = json\n')
   await box.start()
   const { listen } = await box.status()
