@@ -117,7 +117,8 @@ export class Recorder implements PoolRecorder {
     const serviceMs = nowMs - startedMs
     tally.service.record(serviceMs)
     if (wasCold) tally.cold ??= new Histogram()
-    ;((wasCold ? tally.cold : undefined) ?? tally.wait).record(startedMs - arrivedMs)
+    const waits = wasCold ? tally.cold : tally.wait
+    waits?.record(startedMs - arrivedMs)
     this.#stretches.record(flow, nowMs, arrivedMs, serviceMs)
   }
 

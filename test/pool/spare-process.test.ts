@@ -307,7 +307,7 @@ test('a thread from which a site cannot be moved does not keep the others from b
 
   group.resize(1)
   renewal.shrink(group)
-  await grounds.until('a thread less', () => group.ready === 1)
+  await grounds.until('a thread less', () => [...group.threads].length === 1)
 
   assert.deepEqual([...group.threads], [least])
   for (const site of grounds.sites) await grounds.ask(site)
