@@ -9,6 +9,7 @@
  * of it stands in the way of the next request.
  */
 import type { IncomingMessage } from 'node:http'
+import { isContinue } from '../core/expectation.ts'
 import { IdTable } from '../core/id-table.ts'
 import { attempt } from './attempt.ts'
 import type { FrontResponse } from './front-response.ts'
@@ -137,12 +138,9 @@ export class HeldBodies {
   }
 }
 
-/** As Node finds it, also in a list. */
-const CONTINUE = /(?:^|\W)100-continue(?:$|\W)/i
-
 /** Whether a client waits to be told to go on with its body; HTTP/1.0 knows no such question (RFC 9110 §10.1.1). */
 export function asksToGoOn({ headers, httpVersionMinor }: IncomingMessage): boolean {
-  return httpVersionMinor > 0 && headers.expect !== undefined && CONTINUE.test(headers.expect)
+  return httpVersionMinor > 0 && isContinue(headers.expect)
 }
 
 /**

@@ -6,12 +6,12 @@
  */
 import { STATUS_CODES } from 'node:http'
 import { inspect } from 'node:util'
+import { expectationOf, isContinue } from '../core/expectation.ts'
 import type { ResponseHead } from '../protocol/frames.ts'
 import { MAX_CHUNK_BYTES } from '../protocol/frames.ts'
 import { ownBytes, ReceiveFlow, SendFlow } from './body-flow.ts'
 import { reportCrash } from './crash.ts'
 import type { Exchange, RequestFrame, Wire } from './exchange.ts'
-import { expectationOf, isContinue } from './expectation.ts'
 import { IncomingBody } from './fetch-body.ts'
 import { httpDate } from './http-date.ts'
 import { LightRequest } from './light-request.ts'
