@@ -4,7 +4,8 @@
  * A change of a site is a transaction: its new settings and its new generation come into force together, once the
  * generation is loaded, or not at all. No site waits for another's.
  *
- * Invariant: `context.hosts` always is the table of exactly the `config`s in `#sites`.
+ * Invariant: `context.hosts` always is the table of exactly the `config`s in `#sites`, and of the domains that wait for the
+ * next ones (host-claims.ts).
  */
 import type { SiteStatus } from '../admin/reports.ts'
 import type { ErrorPages } from '../config/error-pages.ts'
@@ -20,6 +21,8 @@ import { isSameCode } from '../pool/pool-site.ts'
 import type { Renewal } from '../pool/renewal.ts'
 import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
 import type { RequestContext } from './handle-request.ts'
+import { hostClaims } from './host-claims.ts'
+import type { HostClaim } from './host-table.ts'
 import { buildHostTable } from './host-table.ts'
 import { residencyOf, siteLimits } from './pool-settings.ts'
 import type { FrontPorts, Site } from './site.ts'
@@ -65,6 +68,8 @@ export class Hosting {
   /** Those that could not be put in service, through a fault of the machine or of ours. */
   readonly #unserved = new Map<string, { config: SiteConfig; why: string }>()
   readonly #bySite = new Map<PoolSite, Site>()
+  /** Of `context.hosts`. */
+  #claims: readonly HostClaim<Site>[] = []
   readonly #context: RequestContext
   readonly #pool: Pool
   readonly #renewal: Renewal
@@ -153,6 +158,8 @@ export class Hosting {
     this.#defaultSite = defaultSite
     for (const name of changes.removed) this.#remove(name)
     const changed = changes.changed.filter(({ name }) => this.#sites.has(name))
+    // Before any is put in force: a domain that one gives up may be another's that has to load first.
+    for (const config of changed) this.#want(config)
     // A site that could not be put in service before is tried again with each reading of the files.
     const missing = new Map(this.#unserved)
     for (const name of changes.removed) missing.delete(name)
@@ -182,7 +189,9 @@ export class Hosting {
   async reloadCode(name: string): Promise<void> {
     const site = this.#sites.get(name)
     if (site?.pooled === undefined) return site?.service.backend?.reload()
-    await this.#inTurn(site, (pooled) => this.#renew(site, pooled, site.wanted))
+    // One that has not begun yet will load what is there by then: another after it would do the same.
+    site.reload ??= this.#reloadInTurn(site)
+    await site.reload
   }
 
   /** As `reloadCode`, for callers that do not wait. */
@@ -239,6 +248,7 @@ export class Hosting {
       config,
       wanted: config,
       turn: Promise.resolve(),
+      reload: undefined,
       pooled: undefined,
       iniProblems: [],
       codeFault: undefined,
@@ -279,11 +289,16 @@ export class Hosting {
     site.codeFault = undefined
   }
 
+  #want(config: SiteConfig): void {
+    const site = this.#sites.get(config.name)
+    if (site !== undefined) site.wanted = config
+  }
+
+  /** Puts what is wanted of a site in force, now or when its code is loaded. */
   async #change(config: SiteConfig, prove: boolean): Promise<void> {
     const site = this.#sites.get(config.name)
     if (site === undefined) return
     const { pooled } = site
-    site.wanted = config
     if (pooled === undefined || config.kind !== 'module') {
       if (site.config.kind !== config.kind) this.#leave(site)
       if (pooled === undefined) this.#enter(site, config)
@@ -301,6 +316,17 @@ export class Hosting {
     )
     site.turn = done.catch(() => {})
     return done
+  }
+
+  #reloadInTurn(site: Site): Promise<void> {
+    const begin = (pooled: PoolSite): Promise<void> => {
+      site.reload = undefined
+      return this.#renew(site, pooled, site.wanted)
+    }
+    const reload = this.#inTurn(site, begin).finally(() => {
+      if (site.reload === reload) site.reload = undefined
+    })
+    return reload
   }
 
   #changeCode(site: Site, pooled: PoolSite, config: SiteConfig, prove: boolean): Promise<void> | undefined {
@@ -349,12 +375,8 @@ export class Hosting {
   }
 
   #rebuild(): void {
-    const claims = [...this.#sites.values()].sort(byName).map((site) => ({
-      name: site.name,
-      site,
-      patterns: site.config.domains,
-    }))
-    this.#context.hosts = buildHostTable(claims, this.#defaultSite)
+    this.#claims = hostClaims([...this.#sites.values()].sort(byName), this.#claims)
+    this.#context.hosts = buildHostTable(this.#claims, this.#defaultSite)
     this.#onChange()
   }
 

@@ -20,6 +20,8 @@ export interface Site {
   wanted: SiteConfig
   /** Resolves when the changes of it that were begun are in force, or have failed: one follows the other. */
   turn: Promise<unknown>
+  /** A load of its present code that was asked for and has not begun. */
+  reload: Promise<void> | undefined
   /** Its place in the pool; undefined for sites that the dispatcher answers by itself. */
   pooled: PoolSite | undefined
   /** One line each, `file:line: …`. */

@@ -88,3 +88,72 @@ test('settings whose code cannot be loaded are forgotten with their problem when
   assert.equal((await box.site('app'))?.state, 'live')
   assert.equal((await box.ask('app')).text, 'one')
 })
+
+/** Two sites, of which the second takes `host.test` from the first with settings for which its code has to be loaded. */
+const moving = (): Record<string, SiteFixture> => ({
+  giver: { domains: 'giver.test host.test', files: { 'app.mjs': "export default () => new Response('giver')\n" } },
+  app: { ini: named('one'), files: { 'app.mjs': GATED + NAMING } },
+})
+
+const GIVES_UP = '[site]\ndomains = giver.test\nroot = ../sites/giver\nmodule = app.mjs\n'
+
+async function move(box: Box): Promise<void> {
+  assert.equal((await box.ask('host.test')).text, 'giver')
+  assert.equal((await box.ask('app')).text, 'one')
+  // The taker first: it is refused until the giver's file is read, in whichever order they are.
+  box.write('sites-available/app.ini', named('two').replace('app.test', 'app.test host.test'))
+  box.write('sites-available/giver.ini', GIVES_UP)
+  await box.waitFor('the load of the site that takes it', () => existsSync(join(box.dir, 'sites/app/begun')))
+}
+
+test('a host that moves stays with the site that had it until the code of the other is loaded', async (t) => {
+  const box = await startBox(t, moving())
+  await move(box)
+  // Both files were read by then.
+  const between = await box.ask('host.test')
+  box.addSite('later', { files: { 'app.mjs': NAMING } })
+  await box.waitFor('another change to be in force', async () => (await box.ask('later')).status === 200)
+  const later = await box.ask('host.test')
+  box.write('sites/app/gate', '')
+  await box.waitFor('the host to be the other’s', async () => (await box.ask('host.test')).text !== 'giver')
+
+  assert.deepEqual([between.text, later.text], ['giver', 'giver'])
+  assert.equal((await box.ask('host.test')).text, 'two')
+  assert.equal((await box.ask('giver')).text, 'giver')
+})
+
+test('a host that moves to a site whose code cannot be loaded stays where it was', async (t) => {
+  const box = await startBox(t, moving())
+  assert.equal((await box.ask('host.test')).text, 'giver')
+  box.write('sites/app/broken.mjs', 'export default (\n')
+  box.write(
+    'sites-available/app.ini',
+    named('two').replace('app.test', 'app.test host.test').replace('app.mjs', 'broken.mjs'),
+  )
+  box.write('sites-available/giver.ini', GIVES_UP)
+  await box.reload('app')
+  const broken = await box.site('app')
+
+  assert.equal(broken?.state, 'previous')
+  assert.equal((await box.ask('host.test')).text, 'giver')
+  box.write('sites/app/broken.mjs', NAMING)
+  await box.reload('app')
+  assert.equal((await box.ask('host.test')).text, 'two')
+})
+
+test('reloads that are asked for during one are one more together', async (t) => {
+  const box = await startBox(t, app(GATED + NAMING))
+  assert.equal((await box.ask('app')).text, 'one')
+  box.write('sites-available/app.ini', named('two'))
+  await box.waitFor('the load of the edit', () => existsSync(join(box.dir, 'sites/app/begun')))
+
+  const before = (await box.site('app'))?.generation ?? 0
+  const asked = Array.from({ length: 20 }, () => box.reload('app'))
+  await box.status()
+  box.write('sites/app/gate', '')
+  await Promise.all(asked)
+
+  const after = (await box.site('app'))?.generation ?? 0
+  assert.ok(after - before < 10, `${after - before} generations for one edit and 20 reloads`)
+  assert.equal((await box.ask('app')).text, 'two')
+})

@@ -89,6 +89,6 @@ function siteOf(name: string, one: FrontSite, certificates: Certificates, secure
   const answer = one.answer ?? (({ res }) => void res.end(name))
   const steps = tls.httpsOnly ? [httpsOnly(config, certificates, secure)] : []
   const service = { answer: through(steps, answer), cache: undefined, backend: undefined, close: () => {} }
-  const state = { pooled: undefined, iniProblems: [], codeFault: undefined, requests: 0 }
+  const state = { pooled: undefined, reload: undefined, iniProblems: [], codeFault: undefined, requests: 0 }
   return { name, config, wanted: config, turn: Promise.resolve(), service, ...state }
 }
