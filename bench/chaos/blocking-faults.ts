@@ -92,4 +92,16 @@ export const BLOCKING_FAULTS: readonly Fault[] = [
     log: /./,
     lastsMs: 5_000,
   },
+  {
+    name: 'hashing',
+    what: 'more passwords to hash than the helper threads of its process can (`crypto.pbkdf2`)',
+    code: `import { pbkdf2 } from 'node:crypto'
+    export default (request, response) =>
+      pbkdf2('password', 'salt', 200_000, 64, 'sha512', () => response.end('hashed'))`,
+    visits: Array.from({ length: 24 }, () => '/'),
+    mayAnswer: [200, ...TROUBLE],
+    mustAnswer: [200],
+    log: /kept the helper threads of its process/,
+    lastsMs: 5_000,
+  },
 ]

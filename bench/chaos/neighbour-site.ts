@@ -2,7 +2,7 @@
  * The sites beside the one that goes wrong. Each answers the same four kinds of request, and uses what all sites of a
  * thread share: its environment, its working directory, a file, timers, an array, the `http` module.
  *
- * `GET /get/ID` answers at once, `/wait/ID` after 20 ms, `/stream/ID` in five parts over 100 ms; `POST /post/ID` reads its
+ * `GET /get/ID` answers at once, `/wait/ID` after 20 ms and a file that a helper thread reads, `/stream/ID` in five parts over 100 ms; `POST /post/ID` reads its
  * body. What must not run twice is written to the journal as it begins: `ran ID PROCESS/THREAD`.
  */
 
@@ -62,7 +62,7 @@ export default async (fastify) => {
 `
 
 function handler(name: string): string {
-  return `import { appendFileSync, readFileSync } from 'node:fs'
+  return `import { appendFileSync, readFile, readFileSync } from 'node:fs'
 import { threadId } from 'node:worker_threads'
 
 const place = process.pid + '/' + threadId
@@ -77,7 +77,7 @@ export default function handle(request, response) {
   response.setHeader('x-place', place)
   const answer = (more) => response.end(['${name}', id, page, more].join(' '))
   if (kind === 'get') return answer('')
-  if (kind === 'wait') return void setTimeout(answer, ${WAIT_MS}, '')
+  if (kind === 'wait') return void setTimeout(() => readFile('page.txt', () => answer('')), ${WAIT_MS})
   ran(id)
   if (kind === 'stream') return stream(response, id)
   let bytes = 0

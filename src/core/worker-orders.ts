@@ -61,6 +61,16 @@ export interface ThreadLook {
   forRequest: boolean
 }
 
+/** What one site had for the helper threads of its process while it was counted; see worker/helper-use.ts. */
+export interface HelperUse {
+  thread: number
+  generation: number
+  /** What its jobs cost, as far as their kind says it, in ms. */
+  costMs: number
+  /** Jobs of native addons. */
+  natives: number
+}
+
 /** From a supervisor to the dispatcher. */
 export type SupervisorReport =
   /** `version`: of the program that the process runs. */
@@ -78,3 +88,8 @@ export type SupervisorReport =
   | { type: 'look'; thread: number; question: number; look: ThreadLook | undefined }
   /** The event loop of this thread has not come round for so long, in ms, though nothing may wait for it. */
   | { type: 'stuck'; thread: number; forMs: number; running: Running }
+  /**
+   * The helper threads of the process do not come to what they have to do: a small job waits, or has waited, for `lateMs`.
+   * `ranMs`: their processor time in the `countedMs` in which it was counted whose jobs there are.
+   */
+  | { type: 'helpers'; lateMs: number; ranMs: number; countedMs: number; uses: HelperUse[] }

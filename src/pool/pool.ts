@@ -15,6 +15,8 @@ import type { ThreadLook } from '../core/worker-orders.ts'
 import type { LoadOrder, LoadReport, LogLevel } from '../protocol/frames.ts'
 import { endedByItself } from './ended-by-itself.ts'
 import type { Exchange } from './exchange.ts'
+import type { HelperHandlers } from './helper-threads.ts'
+import { HelperThreads } from './helper-threads.ts'
 import { Homes } from './homes.ts'
 import { loadError, reasonOf } from './load-error.ts'
 import type { LossHandlers } from './losses.ts'
@@ -27,6 +29,7 @@ import type { ProcessGroup } from './process-group.ts'
 import { DEFAULT_GROUP } from './process-group.ts'
 import type { Offence } from './quarantine.ts'
 import { Recording } from './recording.ts'
+import { replaceProcess } from './replace-process.ts'
 import type { RerouteHandlers } from './reroute.ts'
 import { Reroute } from './reroute.ts'
 import type { Lane, Slot } from './scheduler.ts'
@@ -80,6 +83,7 @@ export class Pool {
   readonly #watch: Watch
   readonly #reroute: Reroute
   readonly #losses: Losses
+  readonly #helperThreads: HelperThreads
   readonly #recording: Recording
   #closing = false
   #hadTraffic = false
@@ -91,6 +95,7 @@ export class Pool {
     this.#recording = new Recording(settings.recorder, settings.concurrency)
     this.#losses = new Losses(this.#lossHandlers(), this.memorySuspects, log)
     this.workforce = new Workforce(settings, this.scheduler, this.#workforceHandlers(), log)
+    this.#helperThreads = new HelperThreads(this.workforce.threads, this.#helperHandlers(), log)
     this.homes = new Homes(this.workforce, this.#sites, (site) => this.#handlers.onHomeless(site))
     this.#reroute = new Reroute(this.scheduler, this.workforce, this.#rerouteHandlers())
     this.#watch = new Watch(this.#reroute, log)
@@ -410,6 +415,7 @@ export class Pool {
       onReady: (thread) => this.#ready(thread),
       onGone: (thread) => this.#threadGone(thread),
       onReport: (thread, report) => this.#watch.report(thread, report),
+      onHelpers: (process, report) => this.#helperThreads.report(process, report),
       onSampled: (thread, busyMs) => this.#recording.sampled(thread, busyMs),
       onProcessLost: (group, end, threads) => this.#processLost(group, end, threads),
     }
@@ -422,6 +428,10 @@ export class Pool {
       onOffence: (site, offence) => this.#handlers.onOffence(site, offence),
       onSuspects: (sites, offence) => this.#handlers.onSuspects(sites, offence),
     }
+  }
+
+  #helperHandlers(): HelperHandlers {
+    return { ...this.#lossHandlers(), replace: (process) => replaceProcess(this.#reroute, process) }
   }
 
   #rerouteHandlers(): RerouteHandlers {

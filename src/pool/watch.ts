@@ -19,6 +19,7 @@ import type { PoolSite } from './pool-site.ts'
 import type { Lateness, PoolThread } from './pool-thread.ts'
 import { newLateness, ownMs, starvedMs } from './pool-thread.ts'
 import type { Offence } from './quarantine.ts'
+import { replaceProcess } from './replace-process.ts'
 import type { Scheduler, Slot } from './scheduler.ts'
 import { ThreadQuestions } from './thread-questions.ts'
 import type { Step } from './watch-steps.ts'
@@ -63,9 +64,6 @@ const AVOID_MS = 10_000
 const SEEK_EVERY_MS = 50
 /** A thread that was late for so long without counting that it had no processor is late by its own doing. */
 const OWN_MS = 200
-/** How long the threads that take over from a process that is to be killed may take to start, and its other requests to end. */
-const START_GRACE_MS = 1_000
-const MOVE_GRACE_MS = 3_000
 
 export class Watch {
   readonly #pool: WatchedPool
@@ -382,20 +380,8 @@ export class Watch {
   }
 
   async #kill(thread: PoolThread, lateMs: number): Promise<void> {
-    const { process } = thread
     this.#log.error(this.#evidence(thread, lateMs), 'worker process is replaced: a thread of it cannot be ended')
-    const { workforce } = this.#pool
-    const others = [...workforce.threads.values()].filter((one) => one.process === process && one !== thread)
-    process.isDoomed = true
-    // Before they go, their sites have to be in other threads, which have to be there first.
-    await Promise.race([
-      Promise.all(others.map(() => workforce.startThread(thread.group))),
-      delay(START_GRACE_MS, undefined, { ref: false }),
-    ])
-    await this.#pool.loadElsewhere(others, MOVE_GRACE_MS)
-    await Promise.all(others.map((other) => workforce.retire(other, MOVE_GRACE_MS)))
-    process.isDoomed = false
-    if (thread.state !== 'ended') process.kill()
+    await replaceProcess(this.#pool, thread.process, thread)
   }
 
   /** The supervisor runs no site's code: when it is silent, its process was stopped, or gets no processor. @returns whether it was killed */

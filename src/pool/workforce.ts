@@ -18,6 +18,7 @@ import type { Running } from '../core/thread-board.ts'
 import { installedVersion, VERSION } from '../core/version.ts'
 import type { SupervisorReport } from '../core/worker-orders.ts'
 import type { Exchange } from './exchange.ts'
+import type { HelpersReport } from './helper-threads.ts'
 import type { KernelMemory } from './kernel-memory.ts'
 import { admit } from './other-user.ts'
 import type { ThreadFate } from './pool-thread.ts'
@@ -50,6 +51,8 @@ export interface WorkforceHandlers {
   onGone(thread: PoolThread): void
   /** A supervisor told of a thread that is there. */
   onReport(thread: PoolThread, report: ThreadReport): void
+  /** The supervisor of a process has found that its helper threads are late. */
+  onHelpers(process: WorkerProcess, report: HelpersReport): void
   /** A thread was measured: its event loop was busy for so long since the last time. */
   onSampled(thread: PoolThread, busyMs: number): void
   /** A process ended by itself. @param threads those it had */
@@ -408,6 +411,8 @@ export class Workforce {
         return this.#reportedEnd(report)
       case 'sample':
         return this.#sampled(process, report)
+      case 'helpers':
+        return this.#handlers.onHelpers(process, report)
       case 'revoked':
       case 'delay':
       case 'look':

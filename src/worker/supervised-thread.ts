@@ -10,9 +10,9 @@ import { Worker } from 'node:worker_threads'
 import { entryUrl } from '../core/entry.ts'
 import type { Running } from '../core/thread-board.ts'
 import { boardMemory, ThreadBoard } from '../core/thread-board.ts'
-import type { SupervisorOrder, ThreadLook, ThreadSample } from '../core/worker-orders.ts'
+import type { HelperUse, SupervisorOrder, ThreadLook, ThreadSample } from '../core/worker-orders.ts'
 import { kernelTimes } from './kernel-thread.ts'
-import type { ProcessQuestion, ThreadMessage, ThreadOptions } from './thread-options.ts'
+import type { HelperCount, ProcessQuestion, ThreadMessage, ThreadOptions } from './thread-options.ts'
 
 /** How long a thread may take to tell its heap's size, in ms; one in native code may not answer at all. */
 const HEAP_TIMEOUT_MS = 250
@@ -34,6 +34,8 @@ type StartOrder = Extract<SupervisorOrder, { type: 'start' }>
 
 export class SupervisedThread {
   readonly number: number
+  /** Whether the process is one site's own. */
+  readonly isAlone: boolean
   readonly worker: Worker
   readonly #board: ThreadBoard
   #lastLoad: EventLoopUtilization
@@ -52,6 +54,9 @@ export class SupervisedThread {
   /** Set while a ping is on its way. */
   #pinged: { pulse: number; busySince: number } | undefined
 
+  /** Who waits for what is being counted. */
+  #counted: ((uses: HelperCount['uses']) => void) | undefined
+
   readonly #onFailure: (thread: SupervisedThread, why: string) => void
 
   /** @param onFailure is told before its supervisor ends it, why */
@@ -61,6 +66,7 @@ export class SupervisedThread {
     const board = boardMemory()
     const options: ThreadOptions = { thread, token, socket, compileCache, board, alone }
     this.number = thread
+    this.isAlone = alone
     this.#board = new ThreadBoard(board)
     this.#memoryBytes = memoryBytes
     this.worker = new Worker(entryUrl(import.meta, './thread'), {
@@ -76,7 +82,10 @@ export class SupervisedThread {
     this.#lastLoad = this.worker.performance.eventLoopUtilization()
     this.#lastTurn = this.#lastLoad
     this.worker.once('exit', () => clearInterval(this.#guard))
-    if (alone) this.worker.on('message', (question: ProcessQuestion | null) => question !== null && answer(question))
+    this.worker.on('message', (message: ProcessQuestion | HelperCount | null) => {
+      if (message?.type === 'helpers') this.#counted?.(message.uses)
+      else if (alone && message !== null) answer(message)
+    })
   }
 
   /** How long it was ready to run and got no processor, in ms. */
@@ -111,6 +120,18 @@ export class SupervisedThread {
     this.#looks = Promise.all([this.#looks, looking]).then(() => {})
     const found = await looking
     return found && { stack: found.text, generation: found.generation, forRequest: found.forRequest }
+  }
+
+  /** Has it count for so long, in ms, which of its sites have jobs for the helper threads. @returns none where it does not answer */
+  async countHelperUse(forMs: number): Promise<HelperUse[]> {
+    const { promise, resolve } = Promise.withResolvers<HelperCount['uses']>()
+    const timer = setTimeout(resolve, forMs * 2, [])
+    this.#counted = resolve
+    this.#post({ type: 'helpers', forMs })
+    const uses = await promise
+    clearTimeout(timer)
+    this.#counted = undefined
+    return uses.map((use) => ({ thread: this.number, ...use }))
   }
 
   /** Ends it at once; only after the looks at it, in which the order would be lost. */

@@ -9,6 +9,7 @@
 import { trimHeap } from '../core/trim-heap.ts'
 import { VERSION } from '../core/version.ts'
 import type { SupervisorOrder, SupervisorReport } from '../core/worker-orders.ts'
+import { HelperWatch } from './helper-watch.ts'
 import { SupervisedThread } from './supervised-thread.ts'
 
 /**
@@ -22,6 +23,8 @@ const LOOK_TIMEOUT_MS = 900
 const threads = new Map<number, SupervisedThread>()
 /** Those that were reported as stuck and have not come round since. */
 const stuck = new Set<SupervisedThread>()
+
+const helpers = new HelperWatch(() => [...threads.values()].filter(({ isAlone }) => !isAlone), report)
 
 function report(message: SupervisorReport): void {
   // The callback takes the error of a channel that has just closed; 'disconnect' follows.
@@ -74,6 +77,7 @@ function start(order: Extract<SupervisorOrder, { type: 'start' }>): void {
 }
 
 async function sample(): Promise<void> {
+  helpers.look()
   const samples = await Promise.all([...threads.values()].map((thread) => thread.sample()))
   report({ type: 'sample', threads: samples, rssBytes: process.memoryUsage.rss() })
 }

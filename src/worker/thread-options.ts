@@ -1,6 +1,7 @@
 /**
- * What a supervisor hands to a thread that it starts, and what it calls there. Types, and one name.
+ * What a supervisor hands to a thread that it starts, and what they say to each other. Types, and one name.
  */
+import type { HelperUse } from '../core/worker-orders.ts'
 
 /** The function of a thread's global object that tells what runs there (look.ts, thread-stack.ts). */
 export const LOOK_FUNCTION = '__vhostelLook'
@@ -28,6 +29,12 @@ export interface ProcessQuestion {
   answer: SharedArrayBuffer
 }
 
+/** From a thread to its supervisor: what was counted. */
+export interface HelperCount {
+  type: 'helpers'
+  uses: Omit<HelperUse, 'thread'>[]
+}
+
 /** From the supervisor to a thread. */
 export type ThreadMessage =
   /** Close your sites and leave, within so many ms. */
@@ -36,3 +43,5 @@ export type ThreadMessage =
   | { type: 'ping' }
   /** Give back memory that you hold and do not need. */
   | { type: 'trim' }
+  /** Count for so long, in ms, which sites have jobs for the helper threads, and tell. */
+  | { type: 'helpers'; forMs: number }

@@ -16,6 +16,7 @@ import { reportRejection, reportUncaught } from './crash.ts'
 import { installFetchClasses } from './fetch-classes.ts'
 import { installFileTrace } from './file-trace.ts'
 import { GlobalsGuard } from './globals-guard.ts'
+import { countHelperUse } from './helper-use.ts'
 import { kernelThreadId } from './kernel-thread.ts'
 import { installListenCapture } from './listen-adapter.ts'
 import { LoadTurns } from './load-turns.ts'
@@ -44,7 +45,7 @@ import type { Home } from './site-workers.ts'
 import { installSiteWorkers } from './site-workers.ts'
 import { takeStartVariables } from './start-variables.ts'
 import { hideSupervisor, supervisorPort, threadOptions } from './supervisor-port.ts'
-import type { ThreadMessage } from './thread-options.ts'
+import type { HelperCount, ThreadMessage } from './thread-options.ts'
 
 const options = threadOptions
 
@@ -190,10 +191,16 @@ async function unload(generation: number, channel: Channel): Promise<void> {
   channel.send({ type: 'unloaded', id: generation })
 }
 
+async function tellHelperUse(forMs: number): Promise<void> {
+  const uses = await countHelperUse(forMs)
+  supervisorPort?.postMessage({ type: 'helpers', uses } satisfies HelperCount)
+}
+
 function obeySupervisor(board: ThreadBoard): void {
   supervisorPort?.on('message', (message: ThreadMessage) => {
     if (message.type === 'ping') return board.beat()
     if (message.type === 'trim') return void trimHeap()
+    if (message.type === 'helpers') return void tellHelperUse(message.forMs)
     setTimeout(exitThread, message.graceMs, 0)
     void Promise.all([...sites.values()].map(closeSite)).then(() => exitThread(0))
   })
