@@ -70,6 +70,20 @@ export const BLOCKING_FAULTS: readonly Fault[] = [
     mustAnswer: [200],
   },
   {
+    name: 'short-burn',
+    what: '60 ms of synchronous work at every request',
+    code: `export default (request, response) => {
+      const until = performance.now() + 60
+      while (performance.now() < until);
+      response.end('burnt')
+    }`,
+    visits: ['/', '/', '/', '/'],
+    mayAnswer: [200, 503],
+    mustAnswer: [200],
+    log: /kept its thread most of the time/,
+    lastsMs: 6_000,
+  },
+  {
     name: 'exec-sync',
     what: "`execSync('sleep')`: a native wait that `terminate()` cannot end",
     code: `import { execSync } from 'node:child_process'

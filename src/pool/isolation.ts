@@ -61,6 +61,7 @@ export class Isolation {
     const before = this.#residencies.get(site)
     const wasAlone = this.isAlone(site)
     this.#residencies.set(site, residency)
+    if (residency.isolation === 'process') this.#quarantine.release(site)
     this.#place(site)
     // As whom a process runs is said once, at its start.
     const isOther = before !== undefined && !isSameProcess(before, residency)
@@ -77,6 +78,7 @@ export class Isolation {
   /** A site did something that it may not, and is known to be the one. One that is gone has no place that it could lose. */
   offence(site: PoolSite, offence: Offence): void {
     if (site.removed) return
+    if (this.#residencies.get(site)?.isolation === 'process') return this.#ownMatter(site, offence)
     const terms = { offences: site.limits.offences, timeMs: site.limits.quarantineMs }
     const verdict = this.#quarantine.offence(site, offence, terms, performance.now())
     const { kind, text } = offence
@@ -93,6 +95,11 @@ export class Isolation {
     this.#place(site)
     if (verdict === 'convicted' && offence.goesOn) this.#onGoingOn()
     this.#arm()
+  }
+
+  /** What a site does in a process that its settings give it harms nobody else, and there is no other place for it. */
+  #ownMatter(site: PoolSite, { kind, text, severe }: Offence): void {
+    this.#log[severe ? 'warn' : 'debug']({ site: site.name, offence: kind, why: text }, 'site harms itself')
   }
 
   /** One of these sites did it: each gets a process of its own until it is known which. @param offence what it did */

@@ -21,6 +21,7 @@ import { newLateness, ownMs, starvedMs } from './pool-thread.ts'
 import type { Offence } from './quarantine.ts'
 import { replaceProcess } from './replace-process.ts'
 import type { Scheduler, Slot } from './scheduler.ts'
+import { ShortTurns } from './short-turns.ts'
 import { ThreadQuestions } from './thread-questions.ts'
 import type { Step } from './watch-steps.ts'
 import { dueMs, FIRST_GRAVE_STEP, STALLED_MS, STEPS, TERMINATE_GRACE_MS, USUAL_LIMITS } from './watch-steps.ts'
@@ -73,6 +74,11 @@ export class Watch {
   #lookedAt = 0
   readonly #questions = new ThreadQuestions()
   readonly #culprits: Culprits
+  readonly #shortTurns = new ShortTurns({
+    lookAt: (thread) => this.#questions.look(thread),
+    onKept: (thread, site) =>
+      this.#offend(thread.late, site, 'kept its thread most of the time, in short turns', false),
+  })
 
   constructor(pool: WatchedPool, log: Log) {
     this.#pool = pool
@@ -210,9 +216,7 @@ export class Watch {
     // What a load keeps a thread for is not what a request does.
     if (culprit !== undefined && !late.isLoad) this.#pool.blocked(culprit, forMs)
     if (late.taken > FIRST_GRAVE_STEP) this.#log.warn({ ...about(thread, culprit), forMs }, 'thread goes on')
-    else if (culprit !== undefined && forMs >= STALLED_MS && !late.isLoad) {
-      void this.#offendIfBusy(thread, late, culprit, forMs)
-    }
+    else if (!late.isLoad && thread.loading.size === 0) void this.#weigh(thread, late, forMs)
     if (thread.state === 'ready' && !thread.standsBack) return this.#pool.drain(thread)
     if (thread.state === 'ready') void this.#pool.workforce.startThread(thread.group)
     this.#pool.workforce.retire(thread, culprit?.limits.stopTimeoutMs ?? TERMINATE_GRACE_MS).catch(() => {})
@@ -353,7 +357,7 @@ export class Watch {
     const { culprit } = late
     // To load modules takes time, once: it counts only when it takes as long as `soft_limit`.
     if (culprit !== undefined && !thread.loading.has(culprit) && !this.#pool.workforce.isFull(thread)) {
-      this.#offend(late, culprit, lateMs, true)
+      this.#offend(late, culprit, kept(lateMs), true)
     }
   }
 
@@ -375,7 +379,7 @@ export class Watch {
       void this.#pool.workforce.startThread(thread.group)
     }
     const culprit = thread.late?.culprit
-    if (culprit !== undefined && thread.loading.has(culprit)) this.#offend(thread.late, culprit, lateMs, true)
+    if (culprit !== undefined && thread.loading.has(culprit)) this.#offend(thread.late, culprit, kept(lateMs), true)
     this.#pool.moveStarted(thread, culprit)
   }
 
@@ -396,14 +400,23 @@ export class Watch {
     return true
   }
 
-  /** A short block is an offence, unless the thread had no processor. */
-  async #offendIfBusy(thread: PoolThread, late: Lateness, site: PoolSite, forMs: number): Promise<void> {
+  /** A short block is an offence of whoever did it, unless the thread had no processor; those that are shorter still add up. */
+  async #weigh(thread: PoolThread, late: Lateness, forMs: number): Promise<void> {
+    const { culprit } = late
+    if (culprit === undefined && !this.#hurts(thread)) return
     const keptMs = forMs - starvedMs(late, await this.#questions.delayMs(thread))
-    if (keptMs >= STALLED_MS && !thread.warmsUp(site)) this.#offend(late, site, keptMs, false)
+    if (keptMs < STALLED_MS) {
+      if (keptMs > 0 && this.#hurts(thread)) this.#shortTurns.add(thread, keptMs, performance.now())
+    } else if (culprit !== undefined && !thread.warmsUp(culprit)) this.#offend(late, culprit, kept(keptMs), false)
   }
 
-  #offend(late: Lateness | undefined, site: PoolSite, forMs: number, severe: boolean): void {
-    const text = `kept its thread for ${Math.round(forMs)} ms`
+  /** Whether somebody is kept waiting there by another, or was and the one who did it has to show that it behaves. */
+  #hurts(thread: PoolThread): boolean {
+    const { workforce } = this.#pool
+    return workforce.isOwn(thread) || (thread.sites().size > 1 && !workforce.isFull(thread))
+  }
+
+  #offend(late: Lateness | undefined, site: PoolSite, text: string, severe: boolean): void {
     this.#pool.offence(site, { kind: 'blocked', text, severe, goesOn: late?.exchange === undefined })
   }
 
@@ -419,6 +432,10 @@ export class Watch {
           }
     return { ...about(thread, culprit), ...request, forMs: Math.round(lateMs) }
   }
+}
+
+function kept(forMs: number): string {
+  return `kept its thread for ${Math.round(forMs)} ms`
 }
 
 /** For a while the other sites of a thread go elsewhere where they can: what kept it will do so again. */

@@ -254,3 +254,18 @@ test('a site with a process of its own that is disabled and enabled again does n
   assert.equal(answer.destroyed, false)
   open.destroy()
 })
+
+test('a site that has a process of its own by its settings is never quarantined', async (t) => {
+  const code = `export default (req, res) => {
+    const until = performance.now() + 250
+    while (performance.now() < until);
+    res.end('burnt')
+  }`
+  const box = await startBox(t, { own: { files: { 'app.mjs': code }, more: 'isolation = process' } })
+
+  for (let turn = 0; turn < 6; turn++) assert.equal((await box.ask('own')).text, 'burnt')
+
+  const { state, residency } = (await box.site('own')) ?? {}
+  assert.deepEqual([state, residency?.quarantinedSince], ['live', undefined])
+  assert.doesNotMatch(box.output, /quarantined|did harm/)
+})
