@@ -3,7 +3,7 @@
  * again when somebody takes it away: what cleans up folders (tmpreaper, `rsync --delete`, `git clean`) knows nothing of servers.
  *
  * Limits: that it is gone is noticed within `LOOK_EVERY_MS`; when the server is closed, connections that came over a socket that was
- * made again are not waited for. Invariant: a socket on which somebody answers is never taken away.
+ * made again are not waited for. Invariant: what is no socket, and a socket on which somebody answers, is never taken away.
  */
 import { chmodSync, lstatSync, mkdirSync, statSync, unlinkSync } from 'node:fs'
 import type { Server } from 'node:net'
@@ -37,12 +37,18 @@ export async function listenUnix(server: Server, path: string, options: UnixOpti
     await listen(server, path)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
-    if ((await probe({ path }, PROBE_TIMEOUT_MS)) !== 'refused') throw new AddressInUse(`unix:${path}`)
+    if (!(await isLeftOver(path))) throw new AddressInUse(`unix:${path}`)
     unlinkSync(path)
     await listen(server, path)
   }
   chmodSync(path, options.mode ?? 0o600)
   new KeptSocket(server, path, options.onRestored).watch()
+}
+
+/** Whether a socket is there and nobody answers on it. To connect to another file, which may be somebody's data, is refused too. */
+async function isLeftOver(path: string): Promise<boolean> {
+  if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() !== true) return false
+  return (await probe({ path }, PROBE_TIMEOUT_MS)) === 'refused'
 }
 
 /** Permissions of the socket and of its folder, which may have been changed since they were made. */

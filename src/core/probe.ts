@@ -4,8 +4,14 @@
 import type { NetConnectOpts } from 'node:net'
 import { connect } from 'node:net'
 
-/** `silent`: neither accepted nor refused in time, as by a process that is stopped. */
+/**
+ * `silent`: neither accepted nor refused, as by a process that is stopped or has not taken those who came before (EAGAIN), or
+ * whose socket is not for us (EACCES).
+ */
 export type ProbeOutcome = 'accepted' | 'refused' | 'silent'
+
+/** What the kernel says where nobody listens. */
+const REFUSALS = new Set(['ECONNREFUSED', 'ENOENT'])
 
 /** Opens a connection and ends it at once. Never rejects. */
 export function probe(address: NetConnectOpts, timeoutMs: number): Promise<ProbeOutcome> {
@@ -17,6 +23,6 @@ export function probe(address: NetConnectOpts, timeoutMs: number): Promise<Probe
     }
     socket.setTimeout(timeoutMs, () => done('silent'))
     socket.once('connect', () => done('accepted'))
-    socket.once('error', () => done('refused'))
+    socket.once('error', ({ code = '' }: NodeJS.ErrnoException) => done(REFUSALS.has(code) ? 'refused' : 'silent'))
   })
 }

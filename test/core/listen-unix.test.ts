@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -61,4 +62,48 @@ test('a socket that was taken away with its folder is made again, with the permi
   await once(server, 'close')
   while (existsSync(path)) await turn()
   assert.equal(await greeting(path), '')
+})
+
+/** Listens, has room for a connection or two that it has not taken, and takes none. */
+const BUSY = `
+const [, path] = process.argv
+require('node:net').createServer().listen({ path, backlog: 1 }, () => {
+  require('node:fs').writeSync(1, 'up')
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+})`
+
+test('what is no socket, and the socket of a server that is too busy to answer, is left alone', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'vh-'))
+  const server = createServer()
+  t.after(() => {
+    server.close()
+    rmSync(folder, { recursive: true, force: true })
+  })
+  const data = join(folder, 'data')
+  writeFileSync(data, 'of somebody')
+  await assert.rejects(listenUnix(server, data), { code: 'VHOSTEL_ADDRESS_IN_USE' })
+  assert.equal(readFileSync(data, 'utf8'), 'of somebody')
+
+  const path = join(folder, 'a.sock')
+  const busy = spawn(process.execPath, ['-e', BUSY, path], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => busy.kill('SIGKILL'))
+  await once(busy.stdout, 'data')
+  const isFull = async (): Promise<boolean> => {
+    const waiting = connect(path)
+    // When the busy one ends, it is reset.
+    waiting.on('error', () => {})
+    t.after(() => waiting.destroy())
+    return await once(waiting, 'connect').then(
+      () => false,
+      ({ code }) => code === 'EAGAIN',
+    )
+  }
+  while (!(await isFull()));
+  await assert.rejects(listenUnix(server, path), { code: 'VHOSTEL_ADDRESS_IN_USE' })
+  assert.ok(existsSync(path))
+
+  // Nobody answers on it any more.
+  busy.kill('SIGKILL')
+  await once(busy, 'exit')
+  await listenUnix(server, path)
 })
