@@ -18,12 +18,13 @@ export interface Verdict {
 /**
  * Decides about one request. Pure.
  *
- * @param until what was kept of the request before; undefined for none
+ * @param until what was kept of the request before, perhaps of another rate; undefined for none
  * @param now in ms, from any clock that never goes back
  */
 export function judge(until: number | undefined, now: number, { count, perMs, burst }: Rate): Verdict {
   const intervalMs = perMs / count
-  const from = Math.max(until ?? now, now)
+  // A slower rate that was there before holds nobody up longer than this one can.
+  const from = Math.min(Math.max(until ?? now, now), now + burst * intervalMs)
   const waitMs = from - now - (burst - 1) * intervalMs
   // A thousandth of a millisecond: what rounding adds up to must not refuse a client that comes exactly in time.
   return waitMs > 0.001 ? { until: from, waitMs } : { until: from + intervalMs, waitMs: 0 }

@@ -68,6 +68,18 @@ test('addresses and sites are counted apart', () => {
   assert.equal(limiter.take('a', '192.0.2.1', rate, 1_000), 0)
 })
 
+test('a rate that was raised holds for those too whom the one before held up', () => {
+  const limiter = new RateLimiter()
+  const daily = { count: 1, perMs: 86_400_000, burst: 5 }
+  const fast = { count: 10, perMs: 1_000, burst: 1 }
+  for (let at = 0; at < 6; at++) limiter.take('a', '192.0.2.1', daily, 0)
+
+  const waitMs = limiter.take('a', '192.0.2.1', fast, 0)
+
+  assert.ok(waitMs <= 100, String(waitMs))
+  assert.equal(limiter.take('a', '192.0.2.1', fast, waitMs), 0)
+})
+
 test('addresses of IPv6 are counted by their /64 network, mapped ones as IPv4', () => {
   for (const [address, key] of [
     ['192.0.2.1', '192.0.2.1'],
