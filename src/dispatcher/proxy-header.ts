@@ -8,7 +8,7 @@
 import type { Socket } from 'node:net'
 import { isIP, SocketAddress } from 'node:net'
 import type { ProxyAddress } from 'proxy-protocol-js'
-import { Command, IPv4ProxyAddress, IPv6ProxyAddress, V1ProxyProtocol, V2ProxyProtocol } from 'proxy-protocol-js'
+import { IPv4ProxyAddress, IPv6ProxyAddress, V1ProxyProtocol, V2ProxyProtocol } from 'proxy-protocol-js'
 
 /** Whom a connection is for. */
 export interface ProxiedPeer {
@@ -25,6 +25,8 @@ const V2_START = Buffer.from('0d0a0d0a000d0a515549540a', 'hex')
 const MAX_V1_BYTES = 107
 /** Of version 2 before its addresses. */
 const V2_FIXED_BYTES = 16
+/** Version 2, and the command LOCAL. */
+const V2_LOCAL = 0x20
 /** Addresses of unix sockets have 216 bytes; the rest is for what balancers add. */
 const MAX_HEADER_BYTES = 4096
 
@@ -66,8 +68,9 @@ function parseV2(bytes: Buffer): ProxyHeader | undefined {
   if (length > MAX_HEADER_BYTES) throw new Error('a PROXY protocol header that is too long')
   if (bytes.length < length) return undefined
   const rest = bytes.subarray(length)
-  const { command, proxyAddress } = V2ProxyProtocol.parse(bytes.subarray(0, length))
-  if (command === Command.LOCAL) return { peer: undefined, rest }
+  // Whatever stands behind that command, also as the family, has to be passed over (§2.2).
+  if (bytes[V2_START.length] === V2_LOCAL) return { peer: undefined, rest }
+  const { proxyAddress } = V2ProxyProtocol.parse(bytes.subarray(0, length))
   const peer = peerOf(proxyAddress)
   return { peer: peer && checked(peer), rest }
 }

@@ -22,6 +22,10 @@ const HEADERS: [Buffer, { address: string; port: number } | undefined][] = [
   [v2(1, 0x11, [...FOUR, 0x04, 0, 3, 1, 2, 3]), { address: '192.0.2.1', port: 0x1234 }],
   [v2(0, 0x00, []), undefined],
   [v2(0, 0x11, FOUR), undefined],
+  // A balancer that speaks for itself need not say what is true of addresses.
+  [v2(0, 0x11, []), undefined],
+  [v2(0, 0x21, FOUR), undefined],
+  [v2(0, 0x5f, [1, 2, 3]), undefined],
   [v2(1, 0x31, Array(216).fill(65)), undefined],
 ]
 
