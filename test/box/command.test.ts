@@ -202,6 +202,7 @@ test('a program that ends is started again, more and more slowly, and visitors a
       gone: command('no-such-program', { x: '' }),
       closed: command('./start.sh', { 'start.sh': '' }),
       shebang: command('./start.sh', { 'start.sh': '#!/no/such/shell' }),
+      daemon: command("sh -c 'sleep 1000 &'", { x: '' }),
     }),
   )
   chmodSync(join(box.dir, 'sites/shebang/start.sh'), 0o755)
@@ -220,7 +221,7 @@ test('a program that ends is started again, more and more slowly, and visitors a
   await box.waitFor('it to be back by itself', async () => (await box.site('app'))?.program?.state === 'running')
   assert.equal((await box.ask('app')).text, 'node ')
 
-  const asked = ['broken', 'broken', 'mute', 'gone', 'closed', 'shebang']
+  const asked = ['broken', 'broken', 'mute', 'gone', 'closed', 'shebang', 'daemon']
   const failed = await Promise.all(asked.map((site) => box.ask(site)))
   assert.deepEqual(
     failed.map(({ status }) => status),
@@ -240,6 +241,9 @@ test('a program that ends is started again, more and more slowly, and visitors a
     (await box.site('shebang'))?.problems[0] ?? '',
     /start\.sh: the program in its first line \(#!\) is not there/,
   )
+  assert.deepEqual((await box.site('daemon'))?.problems, [
+    'its command ended before it listened (exit code 0); it has to stay in the foreground',
+  ])
   await box.waitFor('what it prints', () => box.output.includes('"site":"broken","msg":"cannot start: it is broken"'))
   assert.equal((await box.ask('broken')).status, 503)
 })
@@ -370,6 +374,48 @@ test('of two reloads at once both tell of a program that runs', async (t) => {
     reports.map(({ sites: [app] }) => app?.program?.state),
     ['running', 'running'],
   )
+})
+
+test('when the socket of a program is taken away, who comes waits for a fresh one', async (t) => {
+  const code = `const fs = require('node:fs')
+const wait = setInterval(() => { if (fs.existsSync('open')) { clearInterval(wait); start() } }, 5)
+function start() { ${NODE.replaceAll('const ', 'var ')} }`
+  const files = { 'app.cjs': code, open: '' }
+  const box = await startBox(t, named({ app: command(`${process.execPath} app.cjs $SOCKET`, files) }))
+  const takeAway = async (): Promise<void> => {
+    const { SOCKET } = JSON.parse((await box.ask('app', '/env')).text) as Record<string, string>
+    rmSync(SOCKET ?? '')
+  }
+  const first = await pidOf(box, 'app')
+  await takeAway()
+  // It has the one connection that is open.
+  const held = box.ask('app', '/held')
+  await box.waitFor('it to be held', async () => (await box.site('app'))?.inFlight === 1)
+  rmSync(join(box.dir, 'sites/app/open'))
+
+  let isAnswered = false
+  const late = box.ask('app', '/pid').finally(() => {
+    isAnswered = true
+  })
+  await box.waitFor('it to wait', async () => isAnswered || (await box.site('app'))?.waiting === 1)
+  box.write('sites/app/open', '')
+  assert.match((await late).text, /^\d+$/)
+  assert.notEqual(Number((await late).text), first)
+  box.write('sites/app/gate', '')
+  assert.equal((await held).text, 'was held')
+  await box.waitFor('the first to end', () => !isAlive(first))
+
+  // One that does not come up: who waits is told, and who has a connection to the one before is served.
+  const second = await pidOf(box, 'app')
+  await takeAway()
+  rmSync(join(box.dir, 'sites/app/gate'))
+  box.write('sites/app/broken', '')
+  const heldToo = box.ask('app', '/held')
+  await box.waitFor('it to be held', async () => (await box.site('app'))?.inFlight === 1)
+  assert.equal((await box.ask('app')).status, 502)
+  box.write('sites/app/gate', '')
+  assert.equal((await heldToo).text, 'was held')
+  assert.equal(await pidOf(box, 'app'), second)
 })
 
 test('a program runs as the user of its site', { skip: process.getuid?.() === 0 ? false : 'needs root' }, async (t) => {

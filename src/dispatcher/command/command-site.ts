@@ -96,10 +96,14 @@ export class CommandSite implements StartedAgain {
     return program === undefined ? performance.now() >= this.#throttledUntil : this.#brake.isFree(program.livedMs)
   }
 
-  /** Somebody took the socket of the program away, which runs on and hears of nobody: a fresh one takes its place. */
+  /**
+   * Somebody took the socket of the program away, which runs on and hears of nobody new: a fresh one takes its place, and those who
+   * come wait for it.
+   */
   placeIsGone(target: Target): void {
     if (this.#serving?.target !== target || this.#start !== undefined) return
     this.#parts.log.warn({ site: this.#config.name, socket: target.label }, 'the socket of the command is gone')
+    this.#group.targets = []
     void this.#begin()
   }
 
@@ -248,9 +252,12 @@ export class CommandSite implements StartedAgain {
     if (this.#isClosed) return this.#group.failWaiting(new CommandFailed(name, 'was stopped'))
     this.#problem = `its command ${why}`
     this.#parts.log.error({ site: name, why }, 'command did not come up')
-    if (this.#serving !== undefined) return
-    this.#brakeOn(false, program?.livedMs ?? 0)
+    const { target } = this.#serving ?? {}
+    if (target !== undefined && this.#group.targets.includes(target)) return
+    if (target === undefined) this.#brakeOn(false, program?.livedMs ?? 0)
     this.#group.failWaiting(new CommandFailed(name, why))
+    // Its socket is gone: those who have a connection reach it still.
+    if (target !== undefined) this.#group.targets = [target]
   }
 
   // ---- ends ----------------------------------------------------------------------------------------------------------

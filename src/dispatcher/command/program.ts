@@ -37,6 +37,10 @@ const LOOK_TIMEOUT_MS = 1_000
 /** How long outputs may be held open by processes that left the group. */
 const OUTPUT_GRACE_MS = 1_000
 
+const DONE = 'exit code 0'
+/** Each start would leave one more behind, which nobody ends. */
+const DAEMON_HINT = '; it has to stay in the foreground'
+
 export class Program {
   readonly startedAt = Date.now()
   readonly #began = performance.now()
@@ -80,7 +84,7 @@ export class Program {
   /** Resolves when it accepts connections. @returns why it does not, in words; undefined when it does */
   async ready(timeoutMs: number): Promise<string | undefined> {
     const late = new AbortController()
-    const ended = this.ended.then((why) => `ended before it listened (${why})`)
+    const ended = this.ended.then((why) => `ended before it listened (${why})${why === DONE ? DAEMON_HINT : ''}`)
     const looks = this.#look(timeoutMs, late.signal)
     try {
       return await Promise.race([ended, looks])
