@@ -3,7 +3,7 @@
  * stay open while the server is restarted, so clients that connect meanwhile wait in the kernel's queue and none is refused.
  *
  * A socket takes the place of the `listen` that names its address. Limits: TCP and unix stream sockets on Linux, whose
- * addresses stand in /proc/net. Invariant: each descriptor is used by one listener at the most, or closed.
+ * addresses stand in /proc/net. Invariant: each listening socket is used by one listener at the most, or closed.
  */
 import { closeSync, fstatSync, readFileSync } from 'node:fs'
 import type { Server } from 'node:net'
@@ -21,13 +21,19 @@ export interface InheritedSocket {
   readonly fd: number
   /** As `[server] listen` would say it; what is wrong with the descriptor where that cannot be told. */
   readonly address: string
+  /** It is no listening socket; with a wrong count it may be a descriptor of the server's own. */
+  readonly isOther?: true
 }
 
 export class InheritedSockets {
   readonly #free: Map<string, InheritedSocket>
 
   constructor(sockets: readonly InheritedSocket[]) {
-    this.#free = new Map(sockets.map((socket) => [socket.address, socket]))
+    this.#free = new Map()
+    for (const { fd, address, ...rest } of sockets) {
+      const name = this.#free.has(address) ? `${address}, once more (descriptor ${fd})` : address
+      this.#free.set(name, { fd, address: name, ...rest })
+    }
   }
 
   /**
@@ -41,7 +47,7 @@ export class InheritedSockets {
     if (Number(pid) !== process.pid) return new InheritedSockets([])
     const names = listeningSockets()
     const fds = Array.from({ length: Math.min(MAX_SOCKETS, Number(count) || 0) }, (_, index) => FIRST_FD + index)
-    return new InheritedSockets(fds.map((fd) => ({ fd, address: addressOf(fd, names) })))
+    return new InheritedSockets(fds.map((fd) => socketAt(fd, names)))
   }
 
   /**
@@ -58,13 +64,13 @@ export class InheritedSockets {
     return true
   }
 
-  /** Closes all but those that these addresses name. @returns what was closed */
+  /** Closes all but those that these addresses name, and what is no listening socket. @returns what is not used */
   closeOthers(addresses: readonly ListenAddress[]): InheritedSocket[] {
     const named = new Set(addresses.map((address) => this.#socketOf(address)))
     const others = [...this.#free.values()].filter((socket) => !named.has(socket))
-    for (const { fd, address } of others) {
+    for (const { fd, address, isOther } of others) {
       this.#free.delete(address)
-      closeQuietly(fd)
+      if (isOther === undefined) closeQuietly(fd)
     }
     return others
   }
@@ -96,11 +102,14 @@ function readTable(file: string): string[] {
   }
 }
 
-function addressOf(fd: number, names: ReadonlyMap<string, string>): string {
+function socketAt(fd: number, names: ReadonlyMap<string, string>): InheritedSocket {
   try {
-    return names.get(String(fstatSync(fd).ino)) ?? `descriptor ${fd}, which is no listening socket`
+    const address = names.get(String(fstatSync(fd).ino))
+    if (address !== undefined) return { fd, address }
+    return { fd, address: `descriptor ${fd}, which is no listening socket`, isOther: true }
   } catch (error) {
-    return `descriptor ${fd}, which is not open (${(error as NodeJS.ErrnoException).code})`
+    const { code } = error as NodeJS.ErrnoException
+    return { fd, address: `descriptor ${fd}, which is not open (${code})`, isOther: true }
   }
 }
 

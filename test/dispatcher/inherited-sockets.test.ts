@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { closeSync, openSync } from 'node:fs'
+import { closeSync, fstatSync, openSync } from 'node:fs'
 import { endianness } from 'node:os'
 import { test } from 'node:test'
 import { InheritedSockets, tcpListener, unixListener } from '../../src/dispatcher/inherited-sockets.ts'
@@ -61,6 +61,32 @@ test('what no listen names, however it writes an address, is closed', () => {
   assert.deepEqual(closed, [{ fd: unused, address: '0.0.0.0:80' }])
   assert.throws(() => closeSync(unused), { code: 'EBADF' })
   closeSync(used)
+})
+
+test('of two sockets of one address the second is closed: who comes over it would wait for good', () => {
+  const [used, second] = [openSync('/dev/null', 'r'), openSync('/dev/null', 'r')]
+  const sockets = new InheritedSockets([
+    { fd: used, address: '127.0.0.1:80' },
+    { fd: second, address: '127.0.0.1:80' },
+  ])
+
+  const closed = sockets.closeOthers([{ kind: 'tcp', host: '127.0.0.1', port: 80 }])
+
+  assert.deepEqual(closed, [{ fd: second, address: `127.0.0.1:80, once more (descriptor ${second})` }])
+  assert.throws(() => closeSync(second), { code: 'EBADF' })
+  closeSync(used)
+})
+
+test('what is no listening socket is told and left alone: it may be one of the own descriptors', () => {
+  const own = fstatSync(3)
+
+  const sockets = InheritedSockets.take({ LISTEN_PID: String(process.pid), LISTEN_FDS: '1' })
+
+  assert.deepEqual(
+    sockets.closeOthers([]).map(({ address }) => address),
+    ['descriptor 3, which is no listening socket'],
+  )
+  assert.equal(fstatSync(3).ino, own.ino)
 })
 
 test('where the kernel has no IPv6, the socket of all interfaces is that of IPv4', () => {
