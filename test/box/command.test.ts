@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { chmodSync, chownSync, existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { Agent } from 'node:http'
+import { connect } from 'node:net'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Box, SiteFixture } from '../helpers/box.ts'
@@ -431,6 +432,39 @@ test('a program runs as the user of its site', { skip: process.getuid?.() === 0 
   assert.notEqual(env.HOME, process.env.HOME)
   assert.ok(existsSync(String(env.SOCKET)))
   assert.equal(statSync(join(box.dir, 'run/admin.sock')).mode & 0o777, 0o600)
+})
+
+test('a program of another user cannot lead the server to a socket that is not its own', {
+  skip: process.getuid?.() === 0 ? false : 'needs root',
+}, async (t) => {
+  const link = `require('node:fs').symlinkSync(process.argv[3], process.argv[2]); setInterval(() => {}, 1000)`
+  const upgrades = `const server = require('node:http').createServer((req, res) => res.end('mine'))
+server.on('upgrade', (req, socket) => socket.end('HTTP/1.1 101 Fine\\r\\nConnection: Upgrade\\r\\nUpgrade: x\\r\\n\\r\\nhello'))
+server.listen(process.env.SOCKET)`
+  const run = `${process.execPath} app.cjs $SOCKET`
+  const box = makeBox(
+    t,
+    named({
+      link: command(`${run} ../../run/admin.sock`, { 'app.cjs': link }, 'user = nobody\n'),
+      own: command(run, { 'app.cjs': upgrades }, 'user = nobody\n'),
+    }),
+  )
+  spawnSync('chmod', ['711', box.dir])
+  // A link is read from where it is.
+  const ini = readFileSync(join(box.dir, 'sites-available/link.ini'), 'utf8')
+  box.write('sites-available/link.ini', ini.replace('../../run', join(box.dir, 'run')))
+  await box.start()
+  const upgrade = { connection: 'Upgrade', upgrade: 'x' }
+
+  assert.equal((await box.ask('own')).text, 'mine')
+  const head = Object.entries({ host: 'own.test', ...upgrade }).map(([name, value]) => `${name}: ${value}\r\n`)
+  const socket = connect(box.port, '127.0.0.1').setEncoding('utf8')
+  socket.write(`GET / HTTP/1.1\r\n${head.join('')}\r\n`)
+  assert.match((await socket.toArray()).join(''), /^HTTP\/1\.1 101 [\s\S]*\r\n\r\nhello$/)
+
+  assert.equal((await box.ask('link', '/status')).status, 502)
+  assert.equal((await box.ask('link', '/status', { headers: upgrade })).status, 502)
+  assert.match(box.output, /is no socket of the user 65534/)
 })
 
 test('where the server has no descriptor left programs do not start, and it does not end', async (t) => {

@@ -235,7 +235,7 @@ export class CommandSite implements StartedAgain {
     const { name, backend } = this.#config
     if (backend === undefined) return
     const before = this.#serving
-    const target = new Target(program.upstream, backend.proxy)
+    const target = new Target(program.upstream, backend.proxy, program.owner)
     this.#serving = { program, target }
     this.#problem = undefined
     this.#throttledUntil = 0

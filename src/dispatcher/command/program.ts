@@ -50,9 +50,14 @@ export class Program {
   readonly ended: Promise<string>
   #hasEnded = false
 
+  /** The user that it runs as, where that is not the server's, and it can be seen to that a socket is his. */
+  readonly owner: number | undefined
+
   /** Starts it; where that cannot be done, it has `ended` at once. */
   constructor(order: ProgramOrder, place: ListenPlace, watch: GroupWatch, output: OutputSink) {
     this.#place = place
+    const { uid } = order.identity ?? {}
+    this.owner = uid === process.geteuid?.() || process.platform !== 'linux' ? undefined : uid
     const [file = '', ...args] = fillCommand(order.command, place.env)
     const own = order.command.place
     this.#child = spawn(file, args, {

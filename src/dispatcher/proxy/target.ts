@@ -5,12 +5,12 @@
  * Invariant: what is under way when it is retired goes on; its connections are closed after that.
  */
 import { createRequire } from 'node:module'
-import type { Socket } from 'node:net'
-import { connect } from 'node:net'
+import { connect, Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import type { buildConnector, Dispatcher, Pool } from 'undici'
 import type { ProxySettings, Upstream } from '../../config/site-backend.ts'
 import { authorityOf, formatUpstream } from '../../config/site-backend.ts'
+import { toSocketOf } from './own-socket.ts'
 import { lookAhead, lookupUpstream } from './upstream-lookup.ts'
 import type { TlsOptions } from './upstream-tls.ts'
 import { tlsOptions } from './upstream-tls.ts'
@@ -24,7 +24,7 @@ type BuildConnector = (options: buildConnector.BuildOptions) => buildConnector.c
 type TcpUpstream = Extract<Upstream, { kind: 'tcp' }>
 
 let poolClass: PoolClass | undefined
-let buildTls: BuildConnector | undefined
+let buildConnect: BuildConnector | undefined
 
 function loadFrom(path: string): unknown {
   return createRequire(import.meta.url)(`undici/lib/${path}`)
@@ -50,10 +50,13 @@ export class Target {
   readonly #makePool: () => Pool
   /** Of one request each, until it has ended. */
   readonly #apart = new Set<Pool>()
+  readonly #owner: number | undefined
   #onIdle: (() => void) | undefined
 
-  constructor(upstream: Upstream, settings: ProxySettings) {
+  /** @param owner the user whose unix socket it has to be; undefined: whosever it is */
+  constructor(upstream: Upstream, settings: ProxySettings, owner?: number) {
     this.upstream = upstream
+    this.#owner = owner
     this.label = formatUpstream(upstream)
     const isTcp = upstream.kind === 'tcp'
     const origin = isTcp ? this.label : 'http://localhost'
@@ -75,6 +78,7 @@ export class Target {
           ? { timeout, ...place }
           : tlsConnector({ timeout, ...place, ...this.tls, allowH2: false }),
     }
+    if (!isTcp && owner !== undefined) options.connect = ownConnector(owner, upstream.path, timeout)
     this.#makePool = () => new Pool(origin, options)
     this.#pool = this.#makePool()
   }
@@ -82,7 +86,7 @@ export class Target {
   /** Opens a connection beside the pool's. Where there is TLS, it is there with `secureConnect`. */
   connect(): Socket {
     const { upstream, tls } = this
-    if (upstream.kind === 'unix') return connect(upstream.path)
+    if (upstream.kind === 'unix') return this.#connectTo(upstream.path)
     const { host, port } = upstream
     const place = { host, port, lookup: lookupUpstream }
     return tls === undefined ? connect(place) : connectTls({ ...tls, ...place, ALPNProtocols: ['http/1.1'] })
@@ -127,6 +131,15 @@ export class Target {
     for (const pool of [this.#pool, ...this.#apart]) pool.destroy().catch(ignoreClosed)
   }
 
+  #connectTo(path: string): Socket {
+    if (this.#owner === undefined) return connect(path)
+    try {
+      return toSocketOf(this.#owner, path, connect)
+    } catch (error) {
+      return new Socket().destroy(error as Error)
+    }
+  }
+
   #dispatchTo(pool: Pool, options: Dispatcher.DispatchOptions, handler: Dispatcher.DispatchHandler): void {
     pool.dispatch(this.tls === undefined ? options : { ...options, ...OF_ONE_NAME }, handler)
   }
@@ -142,9 +155,22 @@ function ownHost(upstream: TcpUpstream): string {
  * a connection would be closed when a request for another host comes.
  */
 function tlsConnector(options: buildConnector.BuildOptions & TlsOptions): buildConnector.connector {
-  buildTls ??= loadFrom('core/connect.js') as BuildConnector
-  const connectTo = buildTls(options)
+  buildConnect ??= loadFrom('core/connect.js') as BuildConnector
+  const connectTo = buildConnect(options)
   return (wanted, done) => connectTo({ ...wanted, servername: options.servername }, done)
+}
+
+/** Connects to a socket of this user's and to no other. */
+function ownConnector(owner: number, path: string, timeout: number): buildConnector.connector {
+  return (wanted, done) => {
+    buildConnect ??= loadFrom('core/connect.js') as BuildConnector
+    const build = buildConnect
+    try {
+      toSocketOf(owner, path, (socketPath) => build({ timeout, socketPath })(wanted, done))
+    } catch (error) {
+      process.nextTick(done, error, null)
+    }
+  }
 }
 
 /** The name by which undici tells connections apart; not declared, but taken. */
