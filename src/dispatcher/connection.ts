@@ -53,6 +53,7 @@ export class Connection {
 
   #isLast = false
   #hasAsked = false
+  #patienceMs = 0
   /** What had been read of the socket when it came. */
   #bytesBefore = 0
 
@@ -89,7 +90,12 @@ export class Connection {
 
   /** Whether no request ever came on it: as on those that browsers open ahead. On HTTP/2 none is counted. */
   get isUnused(): boolean {
-    return !this.#hasAsked && (this.socket as Socket & { alpnProtocol?: unknown }).alpnProtocol !== 'h2'
+    return !this.#hasAsked && !this.isShared
+  }
+
+  /** Whether it speaks HTTP/2: then many requests have it at once. */
+  get isShared(): boolean {
+    return (this.socket as Socket & { alpnProtocol?: unknown }).alpnProtocol === 'h2'
   }
 
   /** Whether the client has not even begun to say something. */
@@ -103,6 +109,12 @@ export class Connection {
     this.req = req
     this.res = res
     this.#hasAsked = true
+  }
+
+  /** One of those that share it is held to this by its site; the most patient site counts. */
+  holdSharedTo(sendTimeoutMs: number): void {
+    this.#patienceMs = Math.max(this.#patienceMs, sendTimeoutMs)
+    this.sendTimeoutMs = this.#patienceMs
   }
 
   /** The next request is the last that is answered. */

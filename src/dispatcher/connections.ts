@@ -11,24 +11,31 @@ import type { Socket } from 'node:net'
 import { isIPv6 } from 'node:net'
 import { BodyPace } from './body-pace.ts'
 import type { Connection } from './connection.ts'
+import { carrierOf } from './connection.ts'
 import type { FrontResponse } from './front-response.ts'
 import { sendError } from './send-error.ts'
 
 const SWEEP_MS = 1_000
 
-/** What was seen of a connection that may be held up. */
-interface Progress {
+/** What was seen of what waits for a client. */
+interface Taking {
+  taken: number
+  queued: number
+  /** Since when the client took no byte of it. */
+  takenAt: number
+}
+
+/** What was seen of a request that may be held up. */
+interface Progress extends Taking {
   req: IncomingMessage
   /** Of its body. */
   pace: BodyPace
-  taken: number
-  queued: number
-  /** Since when the client took no byte of what waits for it. */
-  takenAt: number
 }
 
 export class Connections {
   readonly #open = new Map<Connection, Progress | undefined>()
+  /** Those of HTTP/2, on which requests are not looked at one by one. */
+  readonly #shared = new WeakMap<Connection, Taking>()
   readonly #counts = new Map<string, number>()
   /** What had been read of those that were idle when the front began to close, or at its last look. */
   readonly #idle = new WeakMap<Connection, number | undefined>()
@@ -94,6 +101,7 @@ export class Connections {
   sweep(now: number): void {
     for (const [connection, progress] of this.#open) {
       const { req, res } = connection
+      if (connection.isShared) this.#lookAtShared(connection, now)
       if (req === undefined || res === undefined) continue
       if (res.writableFinished) {
         // An idle connection keeps nothing of its last request.
@@ -105,15 +113,20 @@ export class Connections {
     }
   }
 
+  /** A stream has no timeout any more once all of it is with its session, nor has a session that is over (Node 24.21). */
+  #lookAtShared(connection: Connection, now: number): void {
+    const { socket, sendTimeoutMs } = connection
+    const taking = this.#shared.get(connection) ?? firstTaking(socket, now)
+    this.#shared.set(connection, taking)
+    lookAtTaking(taking, socket, now)
+    if (now - taking.takenAt >= sendTimeoutMs) socket.destroy()
+  }
+
   #look(connection: Connection, req: IncomingMessage, res: FrontResponse, progress: Progress, now: number): void {
     const { socket, bodyTimeoutMs, bodyRate, sendTimeoutMs } = connection
     const { pace } = progress
     pace.look(socket.bytesRead, isReadFrom(req), now)
-    const queued = queuedBytes(socket)
-    const taken = takenBytes(socket)
-    if (socket.writableLength === 0 || taken !== progress.taken || queued < progress.queued) progress.takenAt = now
-    progress.taken = taken
-    progress.queued = queued
+    lookAtTaking(progress, socket, now)
     if (now - progress.takenAt >= sendTimeoutMs) socket.destroy()
     else if (pace.hasStopped(bodyTimeoutMs)) endLateBody(socket, req, res)
     // A site that answers before the body is whole talks with its client, who may take its time.
@@ -122,7 +135,21 @@ export class Connections {
 }
 
 function firstSeen(socket: Socket, req: IncomingMessage, now: number): Progress {
-  return { req, pace: new BodyPace(socket.bytesRead, now), taken: takenBytes(socket), queued: 0, takenAt: now }
+  return { req, pace: new BodyPace(socket.bytesRead, now), ...firstTaking(socket, now) }
+}
+
+function firstTaking(socket: Socket, now: number): Taking {
+  return { taken: takenBytes(socket), queued: 0, takenAt: now }
+}
+
+function lookAtTaking(taking: Taking, socket: Socket, now: number): void {
+  const queued = queuedBytes(socket)
+  const taken = takenBytes(socket)
+  // HTTP/2 writes past the socket, which then has nothing that waits.
+  const isAll = socket.writableLength === 0 && queued === 0
+  if (isAll || taken !== taking.taken || queued < taking.queued) taking.takenAt = now
+  taking.taken = taken
+  taking.queued = queued
 }
 
 /** Whether somebody waits for the next part of a body, and not the client for somebody to take it. */
@@ -140,9 +167,13 @@ function takenBytes(socket: Socket): number {
   return socket.bytesWritten - socket.writableLength
 }
 
-/** Bytes of the write under way that the kernel has not taken, where Node tells: a large one may take minutes. */
+/**
+ * Bytes of the write under way that the kernel has not taken, where Node tells: a large one may take minutes. Under TLS it is the
+ * connection below that knows: TLS counts what it was given until the last of it has left.
+ */
 function queuedBytes(socket: Socket): number {
-  return (socket as Socket & { _handle?: { writeQueueSize?: number } | null })._handle?.writeQueueSize ?? 0
+  const below = carrierOf(socket) ?? socket
+  return (below as Socket & { _handle?: { writeQueueSize?: number } | null })._handle?.writeQueueSize ?? 0
 }
 
 /** What addresses are counted by: of IPv6 the network of a household or server, its first 64 bits. */

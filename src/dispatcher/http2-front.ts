@@ -14,6 +14,7 @@ import type { FrontSettings } from '../config/server-front.ts'
 import { IdTable } from '../core/id-table.ts'
 import { connectionOf } from './connection.ts'
 import { guardFloods } from './flood-guard.ts'
+import { LINGER_MS } from './linger.ts'
 import { StreamRequest, streamHead } from './stream-request.ts'
 import { StreamResponse } from './stream-response.ts'
 import { H2, StreamSocket } from './stream-socket.ts'
@@ -101,6 +102,8 @@ export class Http2Front {
       // A session that ends with an error leaves its socket to whoever made it.
       socket.destroySoon()
     })
+    // Everything is on its way. A client that is gone without a word would never end its side, and a session waits for that.
+    socket.once('finish', () => socket.setTimeout(LINGER_MS, () => socket.destroy()))
     const { idleTimeoutMs } = this.#limits
     session.setTimeout(idleTimeoutMs)
     session.on('timeout', () => {

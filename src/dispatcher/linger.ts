@@ -9,7 +9,7 @@ import type { Socket } from 'node:net'
 import { connectionOf } from './connection.ts'
 
 /** How long a client that still sends is listened to. */
-const LINGER_MS = 5_000
+export const LINGER_MS = 5_000
 
 /** Sends what waits, then drops what the client sends until it ends, or its time is up. */
 export function linger(socket: Socket): void {

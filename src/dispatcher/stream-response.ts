@@ -9,6 +9,7 @@ import type { OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
 import type { SiteLimits } from '../config/site-schema.ts'
 import { validateHeaderName, validateHeaderValue } from '../core/node-http.ts'
+import { connectionOf } from './connection.ts'
 import type { Headers, Written } from './front-response.ts'
 import { FrontResponse } from './front-response.ts'
 import { namedByConnection } from './header-fields.ts'
@@ -60,6 +61,7 @@ export class StreamResponse extends FrontResponse<StreamRequest> implements Uplo
   override holdTo(limits: SiteLimits): void {
     this.#isHeld = true
     this.#sendStallMs = Math.max(1, Math.floor(limits.sendTimeoutMs / SEND_LOOKS))
+    connectionOf(this.req.socket)?.holdSharedTo(limits.sendTimeoutMs)
     if (!this.req.complete) this.#uploads.add(this, limits)
   }
 

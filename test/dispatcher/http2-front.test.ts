@@ -449,3 +449,17 @@ test('what is still open when the time is over is ended', async (t) => {
 
   await client.ended()
 })
+
+test('at the end nobody waits for a client that has fallen silent', async (t) => {
+  const { port, close } = await serve(t)
+  const client = await FrameClient.open(t, port, 'a.test')
+  client.write(frame(TYPE.headers, FLAG.endHeaders | FLAG.endStream, 1, block(pseudo('a.test', '/'))))
+  assert.equal(await client.status(1), 200)
+
+  // As one whose machine sleeps: it never learns that the connection ends.
+  client.socket.pause()
+  const toldAt = performance.now()
+  await close(60_000)
+
+  assert.ok(performance.now() - toldAt < 30_000)
+})

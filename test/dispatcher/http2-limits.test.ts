@@ -5,8 +5,11 @@ import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2'
 import { connect } from 'node:http2'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
+import type { TLSSocket } from 'node:tls'
+import type { StreamSocket } from '../../src/dispatcher/stream-socket.ts'
 import type { Answerer } from '../../src/dispatcher/visit.ts'
 import { makePair } from '../helpers/certificates.ts'
+import { block, FLAG, FrameClient, frame, PREFACE, pseudo, TYPE } from '../helpers/frames.ts'
 import type { FrontChanges } from '../helpers/tls-front.ts'
 import { startFront } from '../helpers/tls-front.ts'
 
@@ -56,3 +59,31 @@ test('the head of a request may be as large as the server says, not as it usuall
   const [head] = (await once(refused, 'response').catch(() => [{ ':status': 'reset' }])) as [Record<string, unknown>]
   assert.ok([431, 'reset'].includes(head[':status'] as string | number), String(head[':status']))
 })
+
+for (const [what, bytes] of [
+  ['of an answer that is with its session as a whole', 64 * 1024 * 1024],
+  ['of what is left when its session is over', 3 * 1024 * 1024],
+] as const) {
+  test(`a client that lets the server send without an end, and takes nothing ${what}, loses its connection`, async (t) => {
+    const asked = Promise.withResolvers<TLSSocket>()
+    const answer: Answerer = ({ req, res }) => {
+      asked.resolve((req.socket as unknown as StreamSocket).connection)
+      res.end(Buffer.alloc(bytes))
+    }
+    const site = { domains: 'a.test', certificate: PAIR, answer, sendTimeoutMs: 1000 }
+    const { securePort } = await startFront(t, { a: site }, undefined, { settings: { idleTimeoutMs: 100 } })
+    const client = await FrameClient.open(t, securePort, 'a.test', false)
+    // SETTINGS_INITIAL_WINDOW_SIZE, and as much for all streams.
+    const settings = frame(TYPE.settings, 0, 0, Buffer.from([0, 4, 0x7f, 0xff, 0xff, 0xff]))
+    const window = frame(TYPE.window, 0, 0, Buffer.from([0x7f, 0, 0, 0]))
+    const request = frame(TYPE.headers, FLAG.endHeaders | FLAG.endStream, 1, block(pseudo('a.test', '/')))
+    client.write(PREFACE, settings, window, request)
+    await client.status(1)
+    client.socket.pause()
+
+    const connection = await asked.promise
+    await once(connection, 'close', { signal: AbortSignal.timeout(20_000) })
+
+    assert.equal(connection.destroyed, true)
+  })
+}

@@ -27,6 +27,8 @@ export interface FrontSite {
   certificate?: KeyPair
   /** `https_only`. */
   only?: boolean
+  /** `send_timeout`; a minute when left out. */
+  sendTimeoutMs?: number
   /** Says the site's name when left out. */
   answer?: Answerer
 }
@@ -84,7 +86,7 @@ function siteOf(name: string, one: FrontSite, certificates: Certificates, secure
   const { patterns } = readDomains([{ text: one.domains, quoted: false, line: 1 }])
   const tls = { httpsOnly: one.only === true, hstsSeconds: 100 }
   // What is before the pool looks at no other setting.
-  const limits = { bodyTimeoutMs: 60_000, sendTimeoutMs: 60_000 }
+  const limits = { bodyTimeoutMs: 60_000, sendTimeoutMs: one.sendTimeoutMs ?? 60_000 }
   const config = { name, domains: patterns, certificate: one.certificate, tls, limits } as unknown as SiteConfig
   const answer = one.answer ?? (({ res }) => void res.end(name))
   const steps = tls.httpsOnly ? [httpsOnly(config, certificates, secure)] : []
