@@ -26,6 +26,18 @@ export function covers({ names }: Certificate, wanted: readonly string[]): boole
   return wanted.every((name) => names.includes(name))
 }
 
+/** What an ACME server issued for these names, as it can be used; or why it cannot, in words. */
+export function usable(pair: KeyPair, names: readonly string[], nowMs: number): Certificate | string {
+  try {
+    const certificate = readCertificate(pair)
+    if (!covers(certificate, names)) return 'the ACME server issued a certificate without some of the names'
+    if (certificate.notAfter > nowMs) return certificate
+    return 'the ACME server issued a certificate whose time is over: is the clock of this machine right?'
+  } catch (error) {
+    return `the ACME server issued something that cannot be used: ${(error as Error).message}`
+  }
+}
+
 /** Of `DNS:example.com, DNS:www.example.com`. */
 function dnsNames(subjectAltName: string | undefined): string[] {
   const entries = subjectAltName?.split(', ') ?? []

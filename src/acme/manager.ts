@@ -13,12 +13,12 @@ import type { CertificateStatus } from '../core/certificate-status.ts'
 import type { KeyPair } from '../core/key-pair.ts'
 import type { Log } from '../core/log.ts'
 import type { Certificate } from './certificate.ts'
-import { covers, readCertificate } from './certificate.ts'
+import { usable } from './certificate.ts'
 import type { ChallengePlace, Orderer } from './order-host.ts'
 import { OrderHost } from './order-host.ts'
 import type { Outcome } from './orderer.ts'
 import { Outage } from './outage.ts'
-import { challengeFor, RATE_LIMIT_MS } from './schedule.ts'
+import { challengeFor, RATE_LIMIT_MS, restUntil } from './schedule.ts'
 import type { WantedCertificate } from './site-certificate.ts'
 import { INTERRUPTED, SiteCertificate, sane } from './site-certificate.ts'
 import type { Attempts } from './state-folder.ts'
@@ -46,6 +46,7 @@ const MAX_ORDERS = 8
 /** The clock is looked at so often at least: it may be set, and a machine may sleep. */
 const LONGEST_SLEEP_MS = 10 * 60_000
 const UNSAVED = 'the certificate is in use, but it cannot be saved, and would be gone after a restart'
+const DUE_ALREADY = 'the certificate that was issued is due for renewal already: is the clock of this machine right?'
 /** How an attempt ended; `given up`: nothing is known of the order. */
 type Ending = 'issued' | 'failed' | 'given up'
 
@@ -160,20 +161,25 @@ export class CertificateManager {
 
   async #openFolder(): Promise<StateFolder> {
     const folder = await StateFolder.open(this.#config.state, this.#config.directory, this.#log)
+    folder.onRemade = () => this.#saveAnew()
     this.#outage.restore(sane(await folder.attempts(undefined), this.#clock.now()))
     return folder
   }
 
   async #load(site: SiteCertificate): Promise<void> {
     try {
-      const folder = await this.#open()
-      const [certificate, attempts] = [await folder.certificate(site.site), await folder.attempts(site.site)]
-      site.attempts = sane(attempts, this.#clock.now())
-      if (certificate !== undefined) this.#use(site, certificate)
+      await this.#read(await this.#open(), site)
     } catch (error) {
       this.#failInside(site, 'the state of ACME cannot be read', error)
     }
     site.plan(this.#clock.random())
+  }
+
+  async #read(folder: StateFolder, site: SiteCertificate): Promise<void> {
+    const [certificate, attempts] = [await folder.certificate(site.site), await folder.attempts(site.site)]
+    site.attempts = sane(attempts, this.#clock.now())
+    site.isRead = true
+    if (certificate !== undefined) this.#use(site, certificate)
   }
 
   /** Puts a certificate in use. */
@@ -191,6 +197,15 @@ export class CertificateManager {
       await (await this.#open()).prune((site) => this.#sites.has(site), this.#clock.now())
     } catch (error) {
       this.#log.warn({ err: error }, 'old certificates could not be taken away')
+    }
+  }
+
+  /** What is in use is not on the disk any more. */
+  #saveAnew(): void {
+    for (const site of this.#sites.values()) {
+      if (site.isAsking || site.inUse === undefined) continue
+      site.unsaved = site.inUse.pair
+      site.plan(this.#clock.random())
     }
   }
 
@@ -249,21 +264,34 @@ export class CertificateManager {
     site.isAsking = true
     const run = this.#attempt(site, names)
       .catch((error: unknown) => this.#failInside(site, 'a certificate could not be asked for', error))
-      .then((outcome) => {
-        for (const name of names) this.#asked.delete(name)
+      .then(async (outcome) => {
         site.isAsking = false
+        // The clock may have been set back meanwhile.
+        site.attempts = sane(site.attempts, this.#clock.now())
         site.plan(this.#clock.random())
-        this.#running.delete(run)
         this.#tell(site, outcome)
+        await this.#passOn(site)
+        for (const name of names) this.#asked.delete(name)
+        this.#running.delete(run)
         this.#pump()
       })
     this.#running.add(run)
+  }
+
+  /** The site went and came back while it was asked for: what came of it is on the disk. */
+  async #passOn(before: SiteCertificate): Promise<void> {
+    const now = this.#sites.get(before.site)
+    if (now !== undefined && now !== before && !now.isAsking) await this.#load(now)
   }
 
   async #attempt(site: SiteCertificate, names: readonly string[]): Promise<Ending> {
     const before = site.attempts
     const startedAt = this.#clock.now()
     const folder = await this.#open()
+    if (!site.isRead) {
+      await this.#read(folder, site)
+      return 'given up'
+    }
     if (site.unsaved !== undefined) return this.#save(folder, site, site.unsaved)
     const account = await folder.account(this.#config.email)
     const failed = { failures: before.failures + 1, lastAt: startedAt, notBefore: 0, reasons: [INTERRUPTED], names }
@@ -298,7 +326,9 @@ export class CertificateManager {
       return 'failed'
     }
     this.#use(site, certificate)
-    site.attempts = { ...site.attempts, lastAt: now, names }
+    const notBefore = restUntil(certificate, now)
+    if (notBefore > 0) this.#log.warn({ site: site.site }, DUE_ALREADY)
+    site.attempts = { ...site.attempts, lastAt: now, notBefore, names }
     return this.#save(folder, site, pair)
   }
 
@@ -311,8 +341,7 @@ export class CertificateManager {
       return this.#failInside(site, UNSAVED, error)
     }
     site.unsaved = undefined
-    const { lastAt, names } = site.attempts
-    await this.#note(folder, site, { failures: 0, lastAt, notBefore: 0, reasons: [], names })
+    await this.#note(folder, site, { ...site.attempts, failures: 0, reasons: [] })
     return 'issued'
   }
 
@@ -362,17 +391,5 @@ export class CertificateManager {
     const counted = site.attempts.reasons[0] === INTERRUPTED ? failures : failures + 1
     site.attempts = { ...site.attempts, failures: counted, lastAt: this.#clock.now(), reasons: [reason] }
     return 'failed'
-  }
-}
-
-/** What was issued as it can be used, or why it cannot. */
-function usable(pair: KeyPair, names: readonly string[], nowMs: number): Certificate | string {
-  try {
-    const certificate = readCertificate(pair)
-    if (!covers(certificate, names)) return 'the ACME server issued a certificate without some of the names'
-    if (certificate.notAfter > nowMs) return certificate
-    return 'the ACME server issued a certificate whose time is over: is the clock of this machine right?'
-  } catch (error) {
-    return `the ACME server issued something that cannot be used: ${(error as Error).message}`
   }
 }

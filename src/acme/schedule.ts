@@ -18,7 +18,7 @@ export interface Setbacks {
   readonly failures: number
   /** When the last order was placed, Unix time in ms; 0: never. */
   readonly lastAt: number
-  /** The server asked not to be asked before, Unix time in ms; 0: it did not. */
+  /** The server asked not to be asked before, or we had better not, Unix time in ms; 0: at any time. */
   readonly notBefore: number
 }
 
@@ -57,6 +57,18 @@ export function renewAt({ notBefore, notAfter }: Lifetime, random: number): numb
 }
 
 /**
+ * How long a site rests once a certificate was issued to it: until that is renewed. But one that is due for renewal when it
+ * comes (the clock of this machine is ahead) would be asked for again and again: then it is left alone for a quarter of the time
+ * that it has left, from 1 h to 24 h.
+ *
+ * @returns Unix time in ms, for `notBefore`; 0: nothing is wrong
+ */
+export function restUntil(issued: Lifetime, nowMs: number): number {
+  if (renewAt(issued, 1) > nowMs) return 0
+  return nowMs + Math.min(Math.max((issued.notAfter - nowMs) * LEFT_PART, HOUR_MS), DAY_MS)
+}
+
+/**
  * When to try again after failures: 1 min after the first, each time twice as long, 24 h at most, up to 20 % more by
  * chance; sooner while a certificate in use runs out, but not within 1 h then; never before the server said.
  *
@@ -91,7 +103,8 @@ export function outageOverAt(setbacks: Setbacks, random: number): number {
 export function dueAt(setbacks: Setbacks, inUse: Lifetime | undefined, isComplete: boolean, random: number): number {
   const earliest = setbacks.lastAt === 0 ? 0 : setbacks.lastAt + LEAST_INTERVAL_MS
   const wanted = inUse !== undefined && isComplete ? renewAt(inUse, random) : 0
-  const retry = setbacks.failures === 0 ? 0 : retryAt(setbacks, inUse, random)
+  const rest = Math.min(setbacks.notBefore, setbacks.lastAt + LONGEST_RETRY_AFTER_MS)
+  const retry = setbacks.failures === 0 ? rest : retryAt(setbacks, inUse, random)
   return Math.max(earliest, wanted, retry)
 }
 

@@ -28,6 +28,8 @@ export class SiteCertificate {
   /** When the next order is due, Unix time in ms; Infinity until what is on the disk is known. */
   dueAt = Number.POSITIVE_INFINITY
   isAsking = false
+  /** Whether what the disk has of it is known. */
+  isRead = false
 
   constructor(wanted: WantedCertificate) {
     this.wanted = wanted

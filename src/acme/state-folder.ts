@@ -43,6 +43,7 @@ export const NO_ATTEMPTS: Attempts = Object.freeze({
   names: [],
 })
 
+const KEY_FILE = 'account.pem'
 const MAX_FILE_BYTES = 1024 ** 2
 const MAX_TEXTS = 100
 /** No write takes so long. */
@@ -51,12 +52,16 @@ const TEMPORARY_MS = 60_000
 export class StateFolder {
   /** Absolute. */
   readonly dir: string
+  /** Told when the folder was gone, and has been made once more: nothing of what was saved is in it. */
+  onRemade: () => void = () => {}
+  readonly #state: string
   readonly #log: Log
   #lastTemporary = 0
   #key: Promise<string> | undefined
 
-  private constructor(dir: string, log: Log) {
-    this.dir = dir
+  private constructor(state: string, directory: string, log: Log) {
+    this.#state = state
+    this.dir = join(state, 'acme', folderName(directory))
     this.#log = log
   }
 
@@ -67,13 +72,27 @@ export class StateFolder {
    * @throws what the system says
    */
   static async open(state: string, directory: string, log: Log): Promise<StateFolder> {
-    const folder = new StateFolder(join(state, 'acme', folderName(directory)), log)
-    await mkdir(join(folder.dir, 'sites'), { recursive: true, mode: 0o700 })
-    for (const dir of [state, dirname(folder.dir), folder.dir, join(folder.dir, 'sites')]) await chmod(dir, 0o700)
+    const folder = new StateFolder(state, directory, log)
+    await folder.#make()
     for (const dir of [folder.dir, join(folder.dir, 'sites')]) {
       for (const name of await readdir(dir)) if (name.endsWith('.tmp')) await removeOld(join(dir, name))
     }
     return folder
+  }
+
+  async #make(): Promise<void> {
+    const sites = join(this.dir, 'sites')
+    await mkdir(sites, { recursive: true, mode: 0o700 })
+    for (const dir of [this.#state, dirname(this.dir), this.dir, sites]) await chmod(dir, 0o700)
+  }
+
+  /** Somebody took the folder away: it is made once more, with the account that is in use. */
+  async #makeAnew(): Promise<void> {
+    this.#log.warn({ dir: this.dir }, 'the folder of the ACME state was gone, and is made anew')
+    await this.#make()
+    const key = await this.#key
+    if (key !== undefined) await this.#replace(KEY_FILE, key)
+    this.onRemade()
   }
 
   /** The account; its key is made at the first time. @param email with another one it has to be registered again */
@@ -125,11 +144,11 @@ export class StateFolder {
   }
 
   async #accountKey(): Promise<string> {
-    const found = await this.#read('account.pem', readPrivateKey)
+    const found = await this.#read(KEY_FILE, readPrivateKey)
     if (found !== undefined) return found
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     const key = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
-    await this.#write('account.pem', key)
+    await this.#write(KEY_FILE, key)
     return key
   }
 
@@ -149,6 +168,17 @@ export class StateFolder {
   }
 
   async #write(name: string, text: string): Promise<void> {
+    try {
+      await this.#replace(name, text)
+    } catch (error) {
+      // The key is being made, which nobody may wait for here.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || name === KEY_FILE) throw error
+      await this.#makeAnew()
+      await this.#replace(name, text)
+    }
+  }
+
+  async #replace(name: string, text: string): Promise<void> {
     const file = join(this.dir, name)
     const temporary = join(dirname(file), `.${basename(file)}.${process.pid}.${++this.#lastTemporary}.tmp`)
     try {

@@ -178,3 +178,22 @@ test('a server that never answers does not keep vhostel from stopping, and that 
   assert.equal(issuing.status('a').failures, 0)
   assert.deepEqual(issuing.lines, [])
 })
+
+test('a clock that is set back while a server is asked puts nothing off', async (t) => {
+  const asked = Promise.withResolvers<void>()
+  const setBack = Promise.withResolvers<void>()
+  const { base, caFile } = await startServer(t, (_req, res) => {
+    asked.resolve()
+    setBack.promise.then(() => res.writeHead(503).end(), assert.fail)
+  })
+  const issuing = startIssuing(t, { directory: `${base}/dir`, caFile, place: await Place.start(t) })
+  await issuing.forward(60 * 24 * HOUR)
+  await issuing.want({ a: ['a.test'] })
+  await asked.promise
+  await issuing.forward(-60 * 24 * HOUR)
+  setBack.resolve()
+
+  const { nextTryAt } = await outage(issuing)
+
+  assert.ok(nextTryAt < issuing.now + HOUR, String(nextTryAt - issuing.now))
+})

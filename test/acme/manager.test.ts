@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { before, test } from 'node:test'
@@ -134,6 +134,87 @@ test('a clock that is set back puts nothing off until it is as late again', asyn
   await issuing.until('site', isGood)
 
   assert.ok(planned > MINUTE / 2 && planned < 3 * MINUTE, String(planned))
+  assert.equal(pebble.orders - before, 1)
+})
+
+test('a clock that is far ahead makes no loop of renewals', async (t) => {
+  const issuing = start(t)
+  const before = pebble.orders
+  await issuing.forward(70 * DAY)
+  await issuing.want({ ahead: ['ahead.test'] })
+
+  const { nextTryAt } = await issuing.until('ahead', ({ state, failures }) => state === 'valid' && failures === 0)
+  const restMs = nextTryAt - issuing.now
+  await issuing.forward(-70 * DAY)
+  const rightly = issuing.status('ahead').nextTryAt - issuing.now
+
+  assert.ok(restMs > 20 * 60 * MINUTE && restMs <= DAY, String(restMs))
+  assert.ok(rightly > 55 * DAY - MINUTE, String(rightly))
+  const told = 'the certificate that was issued is due for renewal already: is the clock of this machine right?'
+  assert.equal(issuing.said(told).length, 1)
+  assert.equal(pebble.orders - before, 1)
+})
+
+test('a site that goes and comes back while it is asked for gets what was issued meanwhile', async (t) => {
+  const issuing = start(t)
+  const before = pebble.orders
+  await issuing.want({ back: ['back.test'] })
+  const { state } = issuing.status('back')
+  await issuing.want({})
+  await issuing.want({ back: ['back.test'] })
+
+  await issuing.until('back', isGood)
+
+  assert.equal(state, 'asking')
+  assert.equal(place.certificates.has('back'), true)
+  assert.equal(pebble.orders - before, 1)
+})
+
+test('a state folder that is taken away is made anew, with all that is in use', async (t) => {
+  const issuing = start(t)
+  const before = pebble.orders
+  await issuing.want({ one: ['one.test'], two: ['two.test'] })
+  await issuing.until('one', isGood)
+  await issuing.until('two', isGood)
+  const { key } = await (await openFolder(issuing)).account(undefined)
+  rmSync(issuing.state, { recursive: true })
+
+  await issuing.want({ one: ['one.test'], two: ['two.test'], three: ['three.test'] })
+  await issuing.until('three', isGood)
+  await issuing.forward(2 * MINUTE)
+  const folder = await openFolder(issuing)
+  const deadline = Date.now() + 20_000
+  const saved = async (): Promise<boolean> => {
+    const all = await Promise.all(['one', 'two', 'three'].map((site) => folder.certificate(site)))
+    return all.every((one) => one !== undefined)
+  }
+  while (!(await saved()) && Date.now() < deadline) await delay(5)
+
+  assert.equal(await saved(), true)
+  assert.equal((await folder.account(undefined)).key, key)
+  assert.equal(pebble.orders - before, 3)
+})
+
+test('what could not be read is read before anything is asked for', async (t) => {
+  const issuing = start(t)
+  const before = pebble.orders
+  await issuing.want({ blog: ['blog.test'] })
+  await issuing.until('blog', isGood)
+  const away = `${issuing.state}.away`
+  await issuing.manager.close()
+  renameSync(issuing.state, away)
+  writeFileSync(issuing.state, 'a file in its place')
+
+  const again = start(t, { state: issuing.state })
+  await again.want({ blog: ['blog.test'] })
+  const failed = await again.until('blog', hasFailed)
+  rmSync(issuing.state)
+  renameSync(away, issuing.state)
+  await again.forward(2 * MINUTE)
+  const read = await again.until('blog', isGood)
+
+  assert.match(failed.reasons[0] ?? '', /^the state of ACME cannot be read/)
+  assert.equal(read.failures, 0)
   assert.equal(pebble.orders - before, 1)
 })
 
