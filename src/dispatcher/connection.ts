@@ -103,6 +103,15 @@ export class Connection {
     return this.isUnused && this.socket.bytesRead === this.#bytesBefore
   }
 
+  /**
+   * Bytes of the write under way that the kernel has not taken, where Node tells: a large one may take minutes. Under TLS it is the
+   * connection below that knows: TLS counts what it was given until the last of it has left.
+   */
+  get queuedBytes(): number {
+    const below = carrierOf(this.socket) ?? this.socket
+    return (below as Socket & { _handle?: { writeQueueSize?: number } | null })._handle?.writeQueueSize ?? 0
+  }
+
   /** Takes note of a request whose turn it is. */
   begin(req: IncomingMessage, res: FrontResponse): void {
     if (this.#isLast) res.shouldKeepAlive = false

@@ -11,7 +11,6 @@ import type { Socket } from 'node:net'
 import { isIPv6 } from 'node:net'
 import { BodyPace } from './body-pace.ts'
 import type { Connection } from './connection.ts'
-import { carrierOf } from './connection.ts'
 import type { FrontResponse } from './front-response.ts'
 import { sendError } from './send-error.ts'
 
@@ -118,7 +117,7 @@ export class Connections {
     const { socket, sendTimeoutMs } = connection
     const taking = this.#shared.get(connection) ?? firstTaking(socket, now)
     this.#shared.set(connection, taking)
-    lookAtTaking(taking, socket, now)
+    lookAtTaking(taking, connection, now)
     if (now - taking.takenAt >= sendTimeoutMs) socket.destroy()
   }
 
@@ -126,7 +125,7 @@ export class Connections {
     const { socket, bodyTimeoutMs, bodyRate, sendTimeoutMs } = connection
     const { pace } = progress
     pace.look(socket.bytesRead, isReadFrom(req), now)
-    lookAtTaking(progress, socket, now)
+    lookAtTaking(progress, connection, now)
     if (now - progress.takenAt >= sendTimeoutMs) socket.destroy()
     else if (pace.hasStopped(bodyTimeoutMs)) endLateBody(socket, req, res)
     // A site that answers before the body is whole talks with its client, who may take its time.
@@ -142,8 +141,7 @@ function firstTaking(socket: Socket, now: number): Taking {
   return { taken: takenBytes(socket), queued: 0, takenAt: now }
 }
 
-function lookAtTaking(taking: Taking, socket: Socket, now: number): void {
-  const queued = queuedBytes(socket)
+function lookAtTaking(taking: Taking, { socket, queuedBytes: queued }: Connection, now: number): void {
   const taken = takenBytes(socket)
   // HTTP/2 writes past the socket, which then has nothing that waits.
   const isAll = socket.writableLength === 0 && queued === 0
@@ -165,15 +163,6 @@ function endLateBody(socket: Socket, req: IncomingMessage, res: FrontResponse): 
 /** Bytes of writes that are over. */
 function takenBytes(socket: Socket): number {
   return socket.bytesWritten - socket.writableLength
-}
-
-/**
- * Bytes of the write under way that the kernel has not taken, where Node tells: a large one may take minutes. Under TLS it is the
- * connection below that knows: TLS counts what it was given until the last of it has left.
- */
-function queuedBytes(socket: Socket): number {
-  const below = carrierOf(socket) ?? socket
-  return (below as Socket & { _handle?: { writeQueueSize?: number } | null })._handle?.writeQueueSize ?? 0
 }
 
 /** What addresses are counted by: of IPv6 the network of a household or server, its first 64 bits. */

@@ -200,8 +200,9 @@ export class StreamResponse extends FrontResponse<StreamRequest> implements Uplo
   #stalled(): void {
     const stream = this.#stream
     const isUntaken = stream.writableNeedDrain || (this.writableEnded && !stream.writableFinished)
-    const isStalled = isUntaken || (!this.#isHeld && this.req.isAwaited)
-    if (isStalled) this.destroy()
+    // What is before it on its connection may be taken slowly; whether it is taken at all, connections.ts sees.
+    if (isUntaken && (connectionOf(this.req.socket)?.queuedBytes ?? 0) > 0) stream.setTimeout(this.#sendStallMs)
+    else if (isUntaken || (!this.#isHeld && this.req.isAwaited)) this.destroy()
   }
 }
 

@@ -5,6 +5,7 @@ import type { ClientHttp2Session, ClientHttp2Stream } from 'node:http2'
 import { connect } from 'node:http2'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import type { StreamSocket } from '../../src/dispatcher/stream-socket.ts'
 import type { Answerer } from '../../src/dispatcher/visit.ts'
@@ -87,3 +88,37 @@ for (const [what, bytes] of [
     assert.equal(connection.destroyed, true)
   })
 }
+
+test('a stream is not cut while its client takes what is before it on the connection', async (t) => {
+  const sent = Promise.withResolvers<StreamSocket>()
+  const answer: Answerer = ({ req, res }) => {
+    sent.resolve(req.socket as unknown as StreamSocket)
+    res.end(Buffer.alloc(2 * MORE_THAN_SOCKETS_HOLD))
+  }
+  const site = { domains: 'a.test', certificate: PAIR, answer, sendTimeoutMs: 3000 }
+  const { securePort } = await startFront(t, { a: site })
+  const client = await FrameClient.open(t, securePort, 'a.test', false)
+  // Half of the answer may be on its way at once.
+  const size = Buffer.alloc(4)
+  size.writeUInt32BE(MORE_THAN_SOCKETS_HOLD)
+  client.write(
+    PREFACE,
+    frame(TYPE.settings, 0, 0, Buffer.concat([Buffer.from([0, 4]), size])),
+    frame(TYPE.window, 0, 0, size),
+  )
+  client.write(frame(TYPE.headers, FLAG.endHeaders | FLAG.endStream, 1, block(pseudo('a.test', '/'))))
+  await client.status(1)
+  const stream = await sent.promise
+
+  // A little at a time, for longer than the site's time.
+  client.socket.on('data', () => {
+    client.socket.pause()
+    setTimeout(() => client.socket.resume(), 25)
+  })
+  await Promise.race([once(stream, 'close'), delay(5000)])
+
+  assert.equal(stream.destroyed, false)
+})
+
+/** More than the kernel takes for a client that does not read. */
+const MORE_THAN_SOCKETS_HOLD = 32 * 1024 * 1024
