@@ -304,10 +304,14 @@ export class CertificateManager {
       if (this.#isStarted && outcome.kind === 'unavailable') await this.#away(folder, outcome, startedAt)
       return 'given up'
     }
-    const isLimited = outcome.kind === 'refused' && outcome.isRateLimit
-    const notBefore = outcome.kind === 'refused' ? this.#retryAfter(outcome) : 0
-    await this.#answered(folder, isLimited ? notBefore : 0)
-    if (outcome.kind === 'issued') return this.#take(folder, site, names, outcome.pair)
+    if (outcome.kind === 'issued') {
+      // First of all: nothing that goes wrong with the rest may lose it.
+      const ending = await this.#take(folder, site, names, outcome.pair)
+      await this.#answered(folder, 0)
+      return ending
+    }
+    const notBefore = this.#retryAfter(outcome)
+    await this.#answered(folder, outcome.isRateLimit ? notBefore : 0)
     await this.#note(folder, site, { ...failed, lastAt: this.#clock.now(), notBefore, reasons: outcome.reasons })
     return 'failed'
   }

@@ -38,8 +38,11 @@ export function keyPairFault({ cert, key }: KeyPair): KeyPairFault | undefined {
     return { half: 'key', reason: 'is encrypted: write it without a passphrase (openssl pkey -in … -out …)' }
   }
   try {
-    const matches = chain[0]?.checkPrivateKey(createPrivateKey(key))
-    if (matches !== true) return { half: 'key', reason: 'is not the key of the certificate' }
+    const secret = createPrivateKey(key)
+    const index = chain.findIndex((one) => one.checkPrivateKey(secret))
+    if (index < 0) return { half: 'key', reason: 'is not the key of the certificate' }
+    if (index > 0)
+      return { half: 'cert', reason: `is in the wrong order: put certificate ${index + 1} first, ${OTHERS}` }
   } catch {
     return { half: 'key', reason: 'has no private key in it (a PEM file with -----BEGIN PRIVATE KEY----- is expected)' }
   }
@@ -58,4 +61,5 @@ function handshakeFault(pair: KeyPair): KeyPairFault | undefined {
   }
 }
 
+const OTHERS = 'the one of the key, and behind it those that lead to its root'
 const EXPECTED_CERTIFICATE = '(a PEM file with -----BEGIN CERTIFICATE----- is expected)'

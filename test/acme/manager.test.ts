@@ -302,6 +302,24 @@ test('a certificate that cannot be saved is in use, and is saved as soon as that
   assert.equal(pebble.orders - before, 1)
 })
 
+test('a certificate is not lost where it cannot be written down that the server is back', async (t) => {
+  const issuing = start(t)
+  const before = pebble.orders
+  await pebble.stop()
+  await issuing.want({ blog: ['blog.test'] })
+  await issuing.until('blog', ({ reasons }) => reasons.length > 0)
+  const { dir } = await openFolder(issuing)
+  rmSync(join(dir, 'server.json'))
+  mkdirSync(join(dir, 'server.json'))
+  await pebble.start()
+
+  await issuing.forward(2 * MINUTE)
+  await issuing.until('blog', isGood)
+
+  assert.ok(readFileSync(join(dir, 'sites/blog.pem'), 'utf8').endsWith(serialOf('blog')))
+  assert.equal(pebble.orders - before, 1)
+})
+
 test('50 sites get their certificates within a minute, and one gets 100 names in one', async (t) => {
   const issuing = start(t)
   const before = pebble.orders

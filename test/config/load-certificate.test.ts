@@ -86,6 +86,12 @@ for (const [name, lines, files, problem] of [
     { 'tls/cert.pem': `${PAIR.cert}${PAIR.cert.replace(/\n.{20}/, '\nAAAA')}` },
     /certificate 2 in it/,
   ],
+  [
+    'wrong order',
+    BOTH,
+    { 'tls/cert.pem': `${OTHER.cert}${PAIR.cert}` },
+    /a\.ini:4: \[site\] certificate: "\.\.\/tls\/cert\.pem" is in the wrong order: put certificate 2 first/,
+  ],
   ['no key in it', BOTH, { 'tls/key.pem': PAIR.cert }, /a\.ini:5: \[site\] key: .* has no private key in it/],
   ['encrypted', BOTH, { 'tls/key.pem': '-----BEGIN ENCRYPTED PRIVATE KEY-----' }, /is encrypted: write it without/],
   ['key too short', BOTH, weakFiles(), /certificate: .* cannot be used \(ee key too small\): make a new one/],
