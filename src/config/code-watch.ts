@@ -3,6 +3,7 @@
  * else in their folders, so that a site may write beside its code.
  */
 import { stat } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { WatchLog } from './folder-watch.ts'
 import { FolderWatch, WATCH_TROUBLE } from './folder-watch.ts'
@@ -28,6 +29,8 @@ const CATCH_UP_MS = [0, 200, 1_000]
 interface WatchedSite {
   paths: WatchedPaths
   settler: Settler
+  /** When it began to load its files, Unix time in ms. */
+  loadedAt: number
 }
 
 export class CodeWatch implements AsyncDisposable {
@@ -52,6 +55,7 @@ export class CodeWatch implements AsyncDisposable {
     this.#log = log
     this.#folders = new FolderWatch({
       onEvent: (path) => this.#touch(path),
+      onWatchedLate: (folders) => this.#lookInto(folders),
       isWanted: (path) => this.#sitesByFile.has(path),
       maxFolders: options.maxFolders ?? MAX_FOLDERS,
       log,
@@ -76,7 +80,7 @@ export class CodeWatch implements AsyncDisposable {
       this.#touchedAt.delete(site)
     } else {
       const settler = before?.settler ?? createSettler(() => this.#onChange(site), this.#settle)
-      this.#remember(site, files, settler)
+      this.#remember(site, files, settler, loadedAt)
       const known = new Set(before?.paths.files)
       const fresh = [...(this.#sites.get(site)?.paths.files ?? [])].filter((file) => !known.has(file))
       this.#catchUp(site, fresh, settler, loadedAt).catch((error: unknown) => this.#warn(error))
@@ -109,8 +113,8 @@ export class CodeWatch implements AsyncDisposable {
     }
   }
 
-  #remember(name: string, files: readonly string[], settler: Settler): void {
-    const site: WatchedSite = { paths: realPlaces(files), settler }
+  #remember(name: string, files: readonly string[], settler: Settler, loadedAt: number): void {
+    const site: WatchedSite = { paths: realPlaces(files), settler, loadedAt }
     this.#sites.set(name, site)
     for (const file of site.paths.files) {
       const sites = this.#sitesByFile.get(file)
@@ -144,6 +148,15 @@ export class CodeWatch implements AsyncDisposable {
     }
   }
 
+  /** Finds what was written in these folders since the sites that have them were loaded. */
+  #lookInto(folders: readonly string[]): void {
+    const late = new Set(folders)
+    for (const [name, { paths, settler, loadedAt }] of this.#sites) {
+      const files = [...paths.files].filter((file) => late.has(dirname(file)))
+      this.#catchUp(name, files, settler, loadedAt).catch((error: unknown) => this.#warn(error))
+    }
+  }
+
   /** Once for all sites that were set in this turn of the event loop. */
   #update(): void {
     this.#isUpdateDue = false
@@ -164,10 +177,10 @@ export class CodeWatch implements AsyncDisposable {
   }
 }
 
-/** Unix time in ms; 0 for a file that is not there. */
+/** Unix time in ms; 0 for a file that is not there. Not the time of its content, which `rsync` and `mv` bring along. */
 async function writtenAt(file: string): Promise<number> {
   try {
-    return (await stat(file)).mtimeMs
+    return (await stat(file)).ctimeMs
   } catch {
     return 0
   }

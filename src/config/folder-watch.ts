@@ -16,12 +16,15 @@ import { createSettler } from './settle.ts'
 
 /** Where to say that something cannot be watched. */
 export interface WatchLog {
+  info(fields: object, message: string): void
   warn(fields: object, message: string): void
 }
 
 export interface FolderWatchOptions {
   /** @param path of the file, or of a watched folder or a folder above one */
   onEvent(path: string): void
+  /** Folders that could not be watched for a while are, and what changed in them meanwhile was not told. */
+  onWatchedLate(folders: readonly string[]): void
   /** Whether a file or a folder in a watched folder is of interest; asked often. */
   isWanted(path: string): boolean
   /** Most folders watched at a time: the kernel's watches are few on some machines. */
@@ -48,6 +51,7 @@ export const WATCH_TROUBLE =
   'watching files has a problem: changes of the configuration may be seen a minute late, of code only by vhostel reload'
 const NOT_WATCHED =
   'the kernel watches no more files: changes of the configuration are seen within a minute, of code by vhostel reload'
+const WATCHED_AGAIN = 'all folders are watched again'
 
 export class FolderWatch {
   readonly #options: FolderWatchOptions
@@ -59,17 +63,25 @@ export class FolderWatch {
   #watcher: FSWatcher | undefined
   #ready: Promise<void> = Promise.resolve()
   #saidTooMany = false
-  #saidExhausted = false
+  /** What was said of folders that are not watched: each try says it anew. */
+  readonly #said = new Set<string>()
   readonly #closed = new AbortController()
   readonly #moved = createSettler(() => this.#compare(), MOVED_FOLDERS)
   readonly #comparison: NodeJS.Timeout
   /** Folders in whose place others came a moment ago. */
   readonly #recent = new Set<string>()
   #again: NodeJS.Timeout | undefined
+  /** What could not be watched, for want of something of the kernel's or a right to it; tried again at each comparison. */
+  readonly #failed = new Set<string>()
+  #tried: NodeJS.Timeout | undefined
 
   constructor(options: FolderWatchOptions) {
     this.#options = options
-    this.#comparison = setInterval(() => this.#compare(), options.compareMs ?? COMPARE_MS).unref()
+    const look = (): void => {
+      this.#compare()
+      this.#tryAgain()
+    }
+    this.#comparison = setInterval(look, options.compareMs ?? COMPARE_MS).unref()
   }
 
   /** Resolves once the folders named first are watched, or it is closed: from then on no change is missed. */
@@ -102,6 +114,7 @@ export class FolderWatch {
     this.#closed.abort()
     clearInterval(this.#comparison)
     clearTimeout(this.#again)
+    clearTimeout(this.#tried)
     this.#moved.close()
     await this.#watcher?.close()
   }
@@ -184,6 +197,35 @@ export class FolderWatch {
     this.#recent.clear()
   }
 
+  /** What had run out may be there again: one folder is tried, and when that is watched, the others. */
+  #tryAgain(): void {
+    const [first, ...others] = [...this.#failed].filter((folder) => this.#folders.has(folder))
+    if (first === undefined) return
+    this.#failed.clear()
+    this.#watchAnew([first], () => {
+      if (others.length > 0 && this.#failed.size === 0) return this.#watchAnew(others, () => this.#sayWatched())
+      for (const folder of others) this.#failed.add(folder)
+      this.#sayWatched()
+    })
+  }
+
+  /** @param then called when it is known which of them failed once more */
+  #watchAnew(folders: string[], then: () => void): void {
+    this.#watcher?.unwatch(folders).add(folders)
+    clearTimeout(this.#tried)
+    this.#tried = setTimeout(() => {
+      const late = folders.filter((folder) => !this.#failed.has(folder))
+      if (late.length > 0) this.#options.onWatchedLate(late)
+      then()
+    }, WATCHED_AGAIN_MS).unref()
+  }
+
+  #sayWatched(): void {
+    if (this.#failed.size > 0) return
+    this.#said.clear()
+    this.#options.log.info({}, WATCHED_AGAIN)
+  }
+
   /** A folder can be of interest like a file: the root of a site that is not there yet. */
   #isIgnored(path: string): boolean {
     if (this.#folders.has(path) || this.#above.has(path)) return false
@@ -192,20 +234,22 @@ export class FolderWatch {
   }
 
   #warn(error: unknown): void {
-    const { code, message } = error as NodeJS.ErrnoException
+    const { code, message, path } = error as NodeJS.ErrnoException
     if (isDenied(code)) {
-      const fields = { reason: message, user: ownUser() }
-      this.#options.log.warn(fields, 'a folder may not be watched: changes in it are not seen at once')
-      return
+      const text = 'a folder may not be watched: changes in it are not seen at once'
+      return this.#notWatched(path, message, { reason: message, user: ownUser() }, text)
     }
     const cure = code === undefined ? undefined : EXHAUSTED[code]
-    if (cure !== undefined) {
-      // It says so for each folder that it tries.
-      if (!this.#saidExhausted) this.#options.log.warn({ reason: message }, `${NOT_WATCHED}; raise ${cure}`)
-      this.#saidExhausted = true
-      return
-    }
+    if (cure !== undefined) return this.#notWatched(path, cure, { reason: message }, `${NOT_WATCHED}; raise ${cure}`)
     this.#options.log.warn({ err: error }, WATCH_TROUBLE)
+  }
+
+  /** @param path of the folder, or of one above it where it is missing */
+  #notWatched(path: string | undefined, reason: string, fields: object, text: string): void {
+    for (const folder of this.#folders.keys())
+      if (folder === path || folder.startsWith(`${path}/`)) this.#failed.add(folder)
+    if (!this.#said.has(reason)) this.#options.log.warn(fields, text)
+    this.#said.add(reason)
   }
 }
 

@@ -17,7 +17,7 @@ import type { SiteLoad, SiteSurroundings } from './load-site.ts'
 import { loadSite } from './load-site.ts'
 import type { Problem } from './problems.ts'
 import { fileProblem } from './problems.ts'
-import { errorCode } from './text-file.ts'
+import { errorCode, missedReads, noteMissedRead } from './text-file.ts'
 import { isConfigFile } from './watched-paths.ts'
 
 /** Most files that are read in a sites folder. */
@@ -29,6 +29,8 @@ const SLICE_MS = 5
  * (the kernel's clock for them ticks every 4 to 10 ms), so it is read again the next time.
  */
 const FRESH_MS = 50
+/** No file's print is this. */
+const UNREAD = 'unread'
 
 /** One site's file as found, and what to recognise it by. */
 interface SiteReading extends SiteLoad {
@@ -67,6 +69,7 @@ export async function readSites(
   try {
     entries = await readdir(server.sites, { withFileTypes: true })
   } catch (error) {
+    noteMissedRead(errorCode(error))
     const reason = errorCode(error) === 'ENOENT' ? 'does not exist: make it' : `cannot be read (${errorCode(error)})`
     const problems = [fileProblem(server.sites, `the sites folder ${reason}`)]
     return { sites: before?.sites ?? new Map(), problems, surroundings: before?.surroundings ?? surroundings }
@@ -112,8 +115,10 @@ function readOne(file: string, entry: Dirent, { server, known, env, now }: ReadC
   // Looked at before it is read: a change in between then makes it different the next time, never unnoticed.
   const own = printOf(file, entry.isSymbolicLink(), now())
   if (before !== undefined && before.print === own + others(before.dependencies)) return before
+  const missed = missedReads()
   const load = loadSite(file, server, env)
-  return { ...load, print: own + others(load.dependencies) }
+  // What could not be read for now is read the next time, though nothing about the file will have changed.
+  return { ...load, print: missedReads() > missed ? UNREAD : own + others(load.dependencies) }
 }
 
 /** Changes whenever the file does. Never the same twice while the file is too fresh to tell. */

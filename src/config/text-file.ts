@@ -12,6 +12,24 @@ import { deniedText, isDenied } from '../core/denied.ts'
 /** Largest configuration file in bytes. */
 export const MAX_FILE_BYTES = 1024 * 1024
 
+/**
+ * Why a file cannot be read at this moment and can be at the next, as it is: the process or the machine lacks something, or a disk
+ * or the network does not answer.
+ */
+const PASSING = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EIO', 'ESTALE', 'ETIMEDOUT', 'EAGAIN', 'EBUSY'])
+
+let missed = 0
+
+/** How often something could not be read for a reason that passes. Where it grew during a reading, that one has to be repeated. */
+export function missedReads(): number {
+  return missed
+}
+
+/** Counts a failure to read, if it is of that sort. @param code of the system error */
+export function noteMissedRead(code: string): void {
+  if (PASSING.has(code)) missed++
+}
+
 /** `fault`: why the file cannot be used, for a person; `line` where it is known. */
 export type TextFile = { text: string } | { fault: string; line: number | undefined }
 
@@ -31,6 +49,7 @@ export function readTextFile(path: string): TextFile {
   try {
     return readOpenFile(descriptor)
   } catch (error) {
+    noteMissedRead(errorCode(error))
     return { fault: `cannot be read (${errorCode(error)})`, line: undefined }
   } finally {
     closeSync(descriptor)
@@ -79,6 +98,7 @@ function sizeFault(bytes: number): string {
 
 function openFault(path: string, code: string): string {
   if (isDenied(code)) return `cannot be read: ${deniedText(resolve(path))}`
+  noteMissedRead(code)
   if (code === 'ELOOP') return 'is a link that leads back to itself'
   if (code !== 'ENOENT' && code !== 'ENOTDIR') return `cannot be read (${code})`
   const target = linkTarget(path)

@@ -3,7 +3,8 @@
  * reading (read-sites.ts), never from the event. A slow rescan catches what the kernel loses.
  *
  * Invariant: after the last change the configuration is read at least once more, within `SETTLE_LIMITS` where the kernel
- * reports it, else within the rescan's time, also where something goes wrong with watching.
+ * reports it, else within the rescan's time, also where something goes wrong with watching; and every `UNREAD_MS` while
+ * something cannot be read for a reason that passes.
  */
 import type { WatchLog } from './folder-watch.ts'
 import { FolderWatch, WATCH_TROUBLE } from './folder-watch.ts'
@@ -22,8 +23,12 @@ export interface SiteWatchOptions {
 export interface SiteWatch extends AsyncDisposable {
   /** Resolves once everything is watched; with ten thousand sites that takes seconds, and the server need not wait. */
   readonly ready: Promise<void>
-  /** Asks for the paths again. Call it after each reading: links may lead elsewhere, sites may have come. Never throws. */
-  update(): void
+  /**
+   * Asks for the paths again. Call it after each reading: links may lead elsewhere, sites may have come. Never throws.
+   *
+   * @param isUnread something could not be read for a reason that passes: it is to be read again in a moment. @default false
+   */
+  update(isUnread?: boolean): void
   close(): Promise<void>
 }
 
@@ -31,6 +36,8 @@ const RESCAN_MS = 60_000
 const MAX_FOLDERS = 4096
 /** After folders were added: by then they are watched, and what changed in them just before is found. */
 const ADDED_FOLDERS_MS = 500
+/** Until what could not be read for now is tried again. */
+const UNREAD_MS = 2_000
 
 /**
  * Watches the files of the configuration.
@@ -48,6 +55,7 @@ export function watchSites(
   const settler = createSettler(onDirty, settle)
   const folders = new FolderWatch({
     onEvent: () => settler.touch(),
+    onWatchedLate: () => settler.touch(),
     isWanted: (path) => isConfigFile(path) || files.has(path),
     maxFolders: MAX_FOLDERS,
     log,
@@ -78,10 +86,11 @@ export function watchSites(
   }
   return {
     ready: folders.ready,
-    update: () => {
-      if (!update()) return
+    update: (isUnread = false) => {
+      const isAdded = update()
+      if (!isAdded && !isUnread) return
       clearTimeout(lookAgain)
-      lookAgain = setTimeout(settler.touch, ADDED_FOLDERS_MS).unref()
+      lookAgain = setTimeout(settler.touch, isAdded ? ADDED_FOLDERS_MS : UNREAD_MS).unref()
     },
     close,
     [Symbol.asyncDispose]: close,

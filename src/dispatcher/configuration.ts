@@ -14,6 +14,7 @@ import type { ServerConfig } from '../config/server-schema.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
 import type { SiteEntry, SitesTable } from '../config/sites-table.ts'
 import { checkDefaultSite, nextSitesTable } from '../config/sites-table.ts'
+import { missedReads } from '../config/text-file.ts'
 import type { WatchedPaths } from '../config/watched-paths.ts'
 import { pathsToWatch } from '../config/watched-paths.ts'
 import { ConfigInvalid } from '../core/errors.ts'
@@ -58,7 +59,7 @@ export class Configuration {
   #awaitsRestart: string[] = []
   #current: Promise<void> | undefined
   #next: Promise<void> | undefined
-  #onRead = (): void => {}
+  #onRead = (_isUnread: boolean): void => {}
 
   constructor(server: ServerConfig, hosting: Hosting, env: NodeJS.ProcessEnv, log: Log) {
     this.#server = server
@@ -92,8 +93,8 @@ export class Configuration {
     return pathsToWatch(this.#server, this.#reading?.sites.values() ?? [])
   }
 
-  /** Called after each reading: links may lead elsewhere now. */
-  set onRead(listener: () => void) {
+  /** Called after each reading: links may lead elsewhere now, and some file may have been unreadable for a reason that passes. */
+  set onRead(listener: (isUnread: boolean) => void) {
     this.#onRead = listener
   }
 
@@ -137,13 +138,14 @@ export class Configuration {
 
   async #read(): Promise<{ applied: Promise<void> }> {
     const before = new Set(this.problems)
+    const missed = missedReads()
     const ofServer = this.#readServer()
     const isStart = this.#table === undefined
     this.#reading = await readSites(this.#server, this.#reading, this.#env)
     this.#warn(this.#reading)
     const table = nextSitesTable(this.#table, this.#reading.sites.values(), this.#server.dir)
     this.#table = table
-    this.#onRead()
+    this.#onRead(missedReads() > missed)
     const ofSites = checkDefaultSite(this.#server, table)
     this.#problems = [...ofServer, ...this.#reading.problems, ...(ofSites ? [ofSites] : [])]
     for (const line of this.problems) if (!before.has(line)) this.#log.error(line)

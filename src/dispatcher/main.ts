@@ -158,7 +158,7 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
       log,
     ),
   )
-  configuration.onRead = () => watch.update()
+  configuration.onRead = (isUnread) => watch.update(isUnread)
   const actions = adminActions(parts, context)
   stack.use(await startAdmin(actions, join(config.run, ADMIN_SOCKET)))
 

@@ -27,7 +27,7 @@ function watched(t: TestContext, options: CodeWatchOptions = {}): Watched {
     changed.resolve()
     changed = Promise.withResolvers()
   }
-  const log = { warn: (_fields: object, message: string) => void warnings.push(message) }
+  const log = { warn: (_fields: object, message: string) => void warnings.push(message), info: () => {} }
   const watch = new CodeWatch(onChange, log, { settle: { quietMs: 30, maxMs: 300 }, ...options })
   t.after(() => watch.close())
   const until = async (...sites: string[]) => {
@@ -75,6 +75,7 @@ test('a fault in watching is told, and ends nothing', async (t) => {
       if (err === undefined) throw new Error('the disk is full')
       told.push(err.message)
     },
+    info: () => {},
   }
   const watch = new CodeWatch(() => {}, log, { maxFolders: 1 })
   t.after(() => watch.close())

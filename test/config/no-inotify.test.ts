@@ -5,14 +5,15 @@ import { tmpdir } from 'node:os'
 import { test } from 'node:test'
 
 const MODULE = new URL('../../src/config/folder-watch.ts', import.meta.url).href
+const CODE_WATCH = new URL('../../src/config/code-watch.ts', import.meta.url).href
 
 /** Watches three folders and prints what is said of it. */
 const SCRIPT = `
 import { mkdirSync } from 'node:fs'
 const { FolderWatch } = await import('${MODULE}')
 const said = []
-const log = { warn: (fields, message) => said.push(message) }
-const watch = new FolderWatch({ onEvent() {}, isWanted: () => true, maxFolders: 10, log })
+const log = { warn: (fields, message) => said.push(message), info() {} }
+const watch = new FolderWatch({ onEvent() {}, onWatchedLate() {}, isWanted: () => true, maxFolders: 10, log })
 const folders = ['a', 'b', 'c'].map((name) => process.argv[2] + '/' + name)
 for (const folder of folders) mkdirSync(folder)
 watch.setFolders(folders)
@@ -22,11 +23,15 @@ console.log(JSON.stringify(said))
 `
 
 /** In a user namespace, whose limits are its own. */
-function inNamespace(limit: string, folder: string): { status: number | null; stdout: string; stderr: string } {
+function inNamespace(
+  limit: string,
+  folder: string,
+  script = SCRIPT,
+): { status: number | null; stdout: string; stderr: string } {
   const line = `echo 0 > /proc/sys/user/${limit} && exec "$@"`
   const node = [process.execPath, '--input-type=module', '-', folder]
   return spawnSync('unshare', ['--user', '--map-root-user', 'sh', '-c', line, 'sh', ...node], {
-    input: SCRIPT,
+    input: script,
     encoding: 'utf8',
     timeout: 20_000,
   })
@@ -53,13 +58,66 @@ for (const [limit, cure] of [
   })
 }
 
+/** Watches the code of three sites where nothing can be watched, and raises the limit later. */
+const LATER_SCRIPT = `
+import { mkdirSync, writeFileSync } from 'node:fs'
+const { CodeWatch } = await import('${CODE_WATCH}')
+const told = []
+let next = Promise.withResolvers()
+const tell = (text) => {
+  told.push(text)
+  next.resolve()
+  next = Promise.withResolvers()
+}
+const until = async (text) => {
+  while (!told.includes(text)) await next.promise
+}
+const log = { warn: () => tell('warned'), info: (fields, message) => tell(message) }
+const watch = new CodeWatch(tell, log, { settle: { quietMs: 30, maxMs: 300 }, compareMs: 50 })
+const file = (name) => process.argv[2] + '/' + name + '/site.js'
+const write = (name) => writeFileSync(file(name), 'something else')
+for (const name of ['blog', 'shop', 'wiki']) {
+  mkdirSync(process.argv[2] + '/' + name)
+  write(name)
+}
+setInterval(() => {}, 1_000)
+const loadedAt = Date.now()
+for (const name of ['blog', 'shop', 'wiki']) watch.set(name, [file(name)], loadedAt)
+await until('warned')
+write('blog')
+// The files are looked at for a while after they were loaded; from now on nothing tells of blog.
+await until('blog')
+told.length = 0
+write('blog')
+writeFileSync('/proc/sys/user/max_inotify_watches', '100')
+await until('all folders are watched again')
+await until('blog')
+write('shop')
+await until('shop')
+console.log(JSON.stringify(told))
+process.exit()
+`
+
+test('what could not be watched is as soon as the limit is raised, and what was written until then is told', {
+  skip: !canUnshare,
+}, (t) => {
+  const folder = mkdtempSync(`${tmpdir()}/vh-`)
+  t.after(() => rmSync(folder, { recursive: true }))
+
+  const { status, stdout, stderr } = inNamespace('max_inotify_watches', folder, LATER_SCRIPT)
+
+  assert.equal(status, 0, stderr)
+  const told = JSON.parse(stdout) as string[]
+  assert.deepEqual(told.toSorted(), ['all folders are watched again', 'blog', 'shop'])
+})
+
 /** Watches a folder that its own user has closed, and prints what is said of it. */
 const CLOSED_SCRIPT = `
 import { chmodSync, mkdirSync } from 'node:fs'
 const { FolderWatch } = await import('${MODULE}')
 const said = []
-const log = { warn: (fields, message) => said.push({ ...fields, message }) }
-const watch = new FolderWatch({ onEvent() {}, isWanted: () => true, maxFolders: 10, log })
+const log = { warn: (fields, message) => said.push({ ...fields, message }), info() {} }
+const watch = new FolderWatch({ onEvent() {}, onWatchedLate() {}, isWanted: () => true, maxFolders: 10, log })
 const folder = process.argv[2] + '/closed'
 mkdirSync(folder)
 chmodSync(folder, 0o100)

@@ -39,6 +39,23 @@ test('every .ini file that is not hidden is a site, in the order of the names', 
   assert.deepEqual(reading.problems, [])
 })
 
+test('a file that could not be read for a reason that passes is read again, though it is as it was', async (t) => {
+  const folder = configFolder(t, {
+    'sites-enabled/calm.ini': siteText('calm.com'),
+    'sites-enabled/env.ini': siteText('env.com', 'env_file = ../app/.env\n'),
+    // A disk that fails: there is nothing at the address 0.
+    'app/.env': { link: '/proc/self/mem' },
+  })
+  const server = folder.server()
+  const before = await read(server)
+  assert.match(before.sites.get('env')?.problems[0]?.message ?? '', /cannot be read \(EIO\)$/)
+
+  const after = await read(server, before)
+
+  assert.ok(same(before, after, 'calm'))
+  assert.ok(!same(before, after, 'env'))
+})
+
 test('only what changed is read again', async (t) => {
   const folder = configFolder(t, {
     'sites-enabled/calm.ini': siteText('calm.com'),

@@ -7,11 +7,13 @@ import type { SitesReading } from '../../src/config/read-sites.ts'
 import { readSites } from '../../src/config/read-sites.ts'
 import type { SitesTable } from '../../src/config/sites-table.ts'
 import { nextSitesTable } from '../../src/config/sites-table.ts'
+import { missedReads } from '../../src/config/text-file.ts'
 import type { SiteWatch, SiteWatchOptions } from '../../src/config/watch.ts'
 import { watchSites } from '../../src/config/watch.ts'
 import { pathsToWatch } from '../../src/config/watched-paths.ts'
 import type { ConfigFolder } from './config-folder.ts'
 import { configFolder, siteText } from './config-folder.ts'
+import { takeDescriptors } from './descriptors.ts'
 
 const HOUR_MS = 3_600_000
 const DEADLINE_MS = 10_000
@@ -38,7 +40,8 @@ class LiveConfig {
   /** Resolves once everything is watched, and has been read once since. */
   async watch(options: SiteWatchOptions): Promise<void> {
     await this.#refresh()
-    const log = { warn: (fields: object, message: string) => void this.warnings.push(message + JSON.stringify(fields)) }
+    const warn = (fields: object, message: string): void => void this.warnings.push(message + JSON.stringify(fields))
+    const log = { warn, info: () => {} }
     const paths = () => pathsToWatch(this.server, this.#reading?.sites.values() ?? [])
     const onDirty = () => {
       this.#work = this.#work.then(() => this.#refresh())
@@ -50,11 +53,12 @@ class LiveConfig {
   }
 
   async #refresh(): Promise<void> {
+    const missed = missedReads()
     this.server = loadServer(this.#folder.path('vhostel.ini')).config ?? this.server
     this.#reading = await readSites(this.server, this.#reading, {})
     this.#table = nextSitesTable(this.#table, this.#reading.sites.values(), this.#folder.dir)
     this.removed.push(...this.#table.removed)
-    this.#watch?.update()
+    this.#watch?.update(missedReads() > missed)
     this.readings++
     this.#read.resolve()
     this.#read = Promise.withResolvers()
@@ -367,10 +371,24 @@ test('a rescan finds what the kernel did not report', async (t) => {
   await config.until(() => config.readings > readings + 3)
 })
 
+test('a file that could not be read for want of descriptors is read when there are some, without a change', async (t) => {
+  const folder = configFolder(t, { 'sites-enabled/x.ini': A, 'sites-enabled/y.ini': siteText('y.com') })
+  const config = await live(t, folder)
+
+  folder.put({ 'sites-enabled/x.ini': B })
+  const giveBack = takeDescriptors(t)
+  const { readings } = config
+  await config.until(() => config.readings > readings)
+  assert.equal(config.shown, 'x:a.com y:y.com')
+  giveBack()
+
+  await config.untilShown('x:b.com y:y.com')
+})
+
 test('where it cannot be said what to watch, that is in the log, and rescans go on', async (t) => {
   const warnings: string[] = []
   const dirty = Promise.withResolvers<void>()
-  const log = { warn: ({ err }: { err?: Error }) => void warnings.push(err?.message ?? '') }
+  const log = { warn: ({ err }: { err?: Error }) => void warnings.push(err?.message ?? ''), info: () => {} }
   const paths = (): never => {
     throw new Error('no paths today')
   }
