@@ -22,7 +22,21 @@ export type FileSite = ListedSite & { file: string }
 /** Absolute path of vhostel.ini. @throws VHOSTEL_CONFIG_NOT_FOUND */
 export function configFileOf(command: Command): string {
   const { config } = command.optsWithGlobals<{ config?: string }>()
-  return findConfig(config, process.env, process.cwd())
+  return findConfig(config, process.env, currentFolder())
+}
+
+/** Goes to `/` where the current folder was removed: packages of the server ask for it when they are loaded. */
+export function leaveRemovedFolder(): void {
+  if (currentFolder() === undefined) process.chdir('/')
+}
+
+/** Undefined where it was removed, as an old release is while a shell is still in it. */
+function currentFolder(): string | undefined {
+  try {
+    return process.cwd()
+  } catch {
+    return undefined
+  }
 }
 
 /**

@@ -3,6 +3,7 @@
  * with its cure; one that we do not know shows where it came from.
  */
 import { isDenied, ownUser } from '../core/denied.ts'
+import { failureText } from '../core/descriptors.ts'
 import { EXIT } from './exit-codes.ts'
 import { complain } from './output.ts'
 
@@ -23,6 +24,9 @@ function sentence(error: unknown): string | undefined {
   if (!(error instanceof Error)) return undefined
   const { code, syscall, message } = error as NodeJS.ErrnoException
   if (code?.startsWith('VHOSTEL_')) return message
+  if (syscall === 'uv_cwd') return 'the current folder was removed: cd to one that is there'
+  const text = failureText(error)
+  if (text !== message) return text
   if (syscall === 'listen' && code !== undefined) return `${message}${LISTEN_CURES[code] ?? ''}`
   if (syscall === undefined) return undefined
   return isDenied(code) ? `${message}; this is user ${ownUser()}` : message

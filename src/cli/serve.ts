@@ -11,7 +11,7 @@ import { counted } from '../advice/words.ts'
 import { mayNot, ownUser } from '../core/denied.ts'
 import { notifier } from '../core/service-manager.ts'
 import type { RunningServer } from '../dispatcher/main.ts'
-import { settingsOf } from './configuration.ts'
+import { leaveRemovedFolder, settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
 import { complain, paint, print } from './output.ts'
 import { surviveOwnFaults } from './own-faults.ts'
@@ -42,6 +42,7 @@ async function serve(command: Command): Promise<number> {
   whenToldToUpgrade(() => running.server?.log.warn(NO_UPGRADE))
   const reloadAsked = holdReload()
   const settings = settingsOf(command)
+  leaveRemovedFolder()
   const fault = runFolderFault(settings.run)
   if (fault !== undefined) {
     complain(`vhostel: ${fault}`)

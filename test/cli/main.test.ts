@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { test } from 'node:test'
 import { VERSION } from '../../src/core/version.ts'
-import { COMMAND } from '../helpers/box.ts'
+import { COMMAND, DEADLINE_MS } from '../helpers/box.ts'
 import { makeFolder } from '../helpers/folder.ts'
 import { makeConfig, SERVER_INI, staticIni, vhostel } from './command.ts'
 
@@ -125,6 +125,29 @@ test('a reader that goes away early is not a failure', async (t) => {
   await once(child, 'close')
 
   assert.deepEqual({ code: child.exitCode, stderr }, { code: 0, stderr: '' })
+})
+
+test('a command that is given in a folder that was removed needs none, or says that it is gone', (t) => {
+  const dir = makeConfig(t, { one: staticIni('one.test') })
+  const gone = (...args: string[]) => {
+    const command = ['-c', 'mkdir gone && cd gone && rmdir ../gone && exec "$@"', 'sh', process.execPath, ...COMMAND]
+    return spawnSync('sh', [...command, ...args], { cwd: dir, encoding: 'utf8', timeout: DEADLINE_MS })
+  }
+
+  const found = gone('check', '--config', dir)
+  const relative = gone('check', '--config', 'vhostel.ini')
+  const init = gone('init', 'fresh')
+
+  assert.deepEqual([found.status, found.stderr], [0, ''])
+  assert.equal(relative.status, 78)
+  assert.match(
+    relative.stderr,
+    /looked at vhostel\.ini in the current folder, which was removed: cd to one that is there;/,
+  )
+  assert.deepEqual(
+    [init.status, init.stderr],
+    [1, 'vhostel: the current folder was removed: cd to one that is there\n'],
+  )
 })
 
 test('version says what a report of a fault needs', async () => {

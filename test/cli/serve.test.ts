@@ -74,6 +74,15 @@ test('sites that are loaded in advance are loading in the table, wherever they l
   await box.waitFor('all to be loaded', async () => (await states()).join() === live)
 })
 
+test('it starts in a folder that was removed, and where it has too few descriptors it says what to do', async (t) => {
+  const under = (line: string): string[] => ['sh', '-c', `${line} && exec "$@"`, 'sh']
+  const box = await startBox(t, { hello: HELLO }, { under: under('mkdir gone && cd gone && rmdir ../gone') })
+  const without = startBox(t, {}, { under: under('ulimit -n 32') })
+
+  assert.equal((await box.ask('hello')).text, 'hello')
+  await assert.rejects(without, /EMFILE: .*: no file descriptor is left; raise LimitNOFILE of the unit, or ulimit -n\n/)
+})
+
 test('a site whose file is wrong is shown with its problems, and the others are served', async (t) => {
   const bad = { ini: '[site]\ndomain = bad.test\n' }
   const box = await start(t, { bad, hello: HELLO })

@@ -40,4 +40,7 @@ test('a configuration that was named and is not there is an error, and no other 
   assert.throws(() => findConfig(undefined, { VHOSTEL_HOME: '/nope' }, cwd, '/none'), notFound('/nope/vhostel.ini'))
   assert.throws(() => findConfig('', {}, cwd, '/none'), notFound('nothing, because --config is empty'))
   assert.throws(() => findConfig(undefined, {}, '/nope', '/none'), notFound('/none, /nope/vhostel.ini'))
+  const gone = 'the current folder, which was removed: cd to one that is there'
+  assert.throws(() => findConfig(undefined, {}, undefined, '/none'), notFound(`/none, ${gone}`))
+  assert.throws(() => findConfig('my.ini', {}, undefined, '/none'), notFound(`my.ini in ${gone}`))
 })
