@@ -11,6 +11,8 @@
  * lives. A thread that is ended in order, or with its process, while it loads says nothing of the code, which is loaded in
  * another, unless it was for this very load that it was ended.
  */
+import { setTimeout as delay } from 'node:timers/promises'
+import { backOffMs } from '../core/back-off.ts'
 import type { Log } from '../core/log.ts'
 import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
 import type { Pool } from './pool.ts'
@@ -28,6 +30,10 @@ const HARM_MS = 100
 const LONGEST_WAIT_MS = 30_000
 /** How often a generation is begun whose threads end for no fault that is known to be its own. */
 const MAX_ATTEMPTS = 3
+/** How long a generation waits for a thread to be loaded in, in ms: longer than a process waits that is started again. */
+const NO_THREAD_MS = 10_000
+const FIRST_LOOK_MS = 20
+const LAST_LOOK_MS = 1_000
 
 export class Renewal {
   readonly #pool: Pool
@@ -150,7 +156,7 @@ export class Renewal {
   }
 
   async #replace(site: PoolSite, order: LoadOrder, attempt = 1): Promise<LoadReport> {
-    const thread = await this.#nursery(site)
+    const thread = await this.#nurseryInTime(site)
     if (thread === undefined) return this.#notLoaded(site, order)
     // Requests that come for a site without a thread wait for this load instead of causing another.
     if (site.lane.warm.size === 0) site.lane.loading ??= thread.slot
@@ -188,6 +194,17 @@ export class Renewal {
   async #wasTakenAway(thread: PoolThread): Promise<boolean> {
     if (thread.state !== 'ended' || this.#closed) return false
     return thread.wasRetiring || (await thread.fate).what === 'process'
+  }
+
+  /** Waits a little for a thread: where the only process has just ended there is none until the next one is up. */
+  async #nurseryInTime(site: PoolSite): Promise<PoolThread | undefined> {
+    const deadline = performance.now() + NO_THREAD_MS
+    for (let tries = 1; ; tries++) {
+      const thread = await this.#nursery(site)
+      const mayCome = this.#pool.workforce.groups.has(site.lane.group) && !site.removed && !this.#closed
+      if (thread !== undefined || !mayCome || performance.now() > deadline) return thread
+      await delay(backOffMs(tries, FIRST_LOOK_MS, LAST_LOOK_MS))
+    }
   }
 
   /** A thread in which no generation of this site has ever been: a fresh one where the site is in use. */

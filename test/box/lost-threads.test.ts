@@ -107,6 +107,26 @@ test('a worker process that is killed costs no GET, and no POST is executed twic
   }
 })
 
+test('an edit for which a thread was being started when the only process ended is loaded in the next one', async (t) => {
+  const app = { files: { 'app.mjs': "export default () => new Response('first')" } }
+  const box = await startBox(t, { app }, { config: '[pool]\nprocesses = 1\nthreads = 1' })
+  assert.equal((await box.ask('app')).text, 'first')
+  const pid = (await box.status()).pool.groups[0]?.processes[0]?.pid ?? 0
+
+  box.write('sites/app/app.mjs', "export default () => new Response('second')")
+  process.kill(pid, 'SIGSTOP')
+  const reloaded = box.reload('app')
+  // Whoever asks for figures that it does not give any more has it killed.
+  await box.status()
+
+  assert.deepEqual(
+    (await reloaded).sites.map(({ state, problems }) => [state, problems]),
+    [['live', []]],
+  )
+  assert.match(box.output, /worker process stands still and is killed/)
+  assert.equal((await box.ask('app')).text, 'second')
+})
+
 test('a POST whose handler never comes back is known to have been started: it is not run again elsewhere', async (t) => {
   const app = `import { appendFileSync } from 'node:fs'
     export default (request) => {
