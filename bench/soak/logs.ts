@@ -34,6 +34,8 @@ const EXPLAINED = [
   /^thread (goes on|retires: it takes nothing new, another takes its place|is terminated: its site does not give it back)$/,
   /^site (keeps its thread|did harm)$/,
   /^sites are separated until it is known which it was$/,
+  // Programs are killed, and take their sockets with them, also while they start.
+  /^(the socket of the command is gone|command did not come up)$/,
   /^upstream failed$/,
   /^request failed$|^more requests failed in the same second$/,
   /^generation was refused$/,

@@ -10,7 +10,7 @@ const ENDING = ['SIGINT', 'SIGTERM', 'SIGQUIT'] as const
 /**
  * Resolves at the first SIGINT, SIGTERM or SIGQUIT. From then on a second one ends the process at once, with 128 + its number.
  *
- * @param onReload called at each SIGHUP, unless that came because the terminal was closed
+ * @param onReload called at each SIGHUP until then, unless that came because the terminal was closed
  */
 export function untilToldToEnd(onReload: () => void): Promise<void> {
   const atTerminal = process.stdout.isTTY
@@ -24,7 +24,7 @@ export function untilToldToEnd(onReload: () => void): Promise<void> {
     for (const signal of ENDING) process.on(signal, end)
     process.on('SIGHUP', (signal) => {
       if (atTerminal && isTerminalGone()) end(signal)
-      else onReload()
+      else if (!ending) onReload()
     })
   })
 }

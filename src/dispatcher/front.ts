@@ -55,6 +55,8 @@ interface Listener {
   acceptors: readonly NetServer[]
   address: ListenAddress
   isSecure: boolean
+  /** What became of `address` on TCP; known also once nobody listens any more. */
+  bound: AddressInfo | string | null
 }
 
 /** Where TLS is spoken, and with which certificates. */
@@ -150,8 +152,8 @@ export class Front {
   }
 
   #portsOf(secure: boolean): number[] {
-    return this.#listeners.flatMap(({ server, address, isSecure }) =>
-      address.kind === 'tcp' && isSecure === secure ? [(server.address() as AddressInfo).port] : [],
+    return this.#listeners.flatMap(({ bound, isSecure }) =>
+      typeof bound === 'object' && bound !== null && isSecure === secure ? [bound.port] : [],
     )
   }
 
@@ -174,7 +176,7 @@ export class Front {
     this.#serve(server, handler)
     const isInherited = await this.#inherited.listen(server, address, BACKLOG)
     const acceptors = isInherited ? [] : await bind(server, address)
-    this.#listeners.push({ server, acceptors, address, isSecure })
+    this.#listeners.push({ server, acceptors, address, isSecure, bound: server.address() })
   }
 
   #serve(server: Server, handler: RequestHandler): void {
@@ -257,9 +259,9 @@ async function bind(server: Server, address: ListenAddress): Promise<NetServer[]
   }
 }
 
-function describe({ server, address, isSecure }: Listener): string {
-  if (address.kind === 'unix') return `${isSecure ? 'tls:' : ''}unix:${address.path}`
-  const bound = server.address() as AddressInfo
+function describe({ address, bound, isSecure }: Listener): string {
+  if (address.kind === 'unix' || typeof bound !== 'object' || bound === null)
+    return `${isSecure ? 'tls:' : ''}${formatListenAddress(address)}`
   return `${isSecure ? 'https' : 'http'}://${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`
 }
 

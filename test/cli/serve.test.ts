@@ -204,6 +204,31 @@ test('SIGHUP reloads, and no request notices', async (t) => {
   await box.waitFor('the log to say so', () => box.output.includes('reload is done'))
 })
 
+test('reloads that the end of the server comes before are no fault, and none is begun after that', async (t) => {
+  const slow = `import { writeFileSync } from 'node:fs'
+    writeFileSync(import.meta.dirname + '/begun', '')
+    await new Promise(() => setTimeout(() => {}, 60_000))`
+  const box = await start(t, { app: SLOW, hello: HELLO })
+  await box.ask('hello')
+  box.write('sites/hello/app.mjs', slow)
+  const open = box.ask('app', '/slow')
+  await box.waitFor('the request to be there', async () => (await box.site('app'))?.inFlight === 1)
+
+  process.kill(box.pid, 'SIGHUP')
+  await box.waitFor('the load to begin', () => existsSync(join(box.dir, 'sites/hello/begun')))
+  process.kill(box.pid, 'SIGHUP')
+  await box.waitFor('a reload to wait for it', () => box.output.split('reload was asked for').length === 3)
+  const stopped = box.stop()
+  await box.waitFor('it to take nothing new', () => isRefused(box))
+  process.kill(box.pid, 'SIGHUP')
+  box.write('sites/app/gate', '')
+  assert.equal((await open).text, 'done')
+
+  assert.equal(await stopped, 0)
+  assert.equal(box.output.split('reload was asked for').length, 3)
+  assert.doesNotMatch(box.output, /reload failed|TypeError/)
+})
+
 test('a SIGHUP that comes while it starts is a reload when it has started', async (t) => {
   const box = makeBox(t, { hello: HELLO })
   const started = box.start({ FORCE_COLOR: undefined })
