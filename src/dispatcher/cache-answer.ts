@@ -9,7 +9,7 @@ import { readHttpDate } from './cache-directives.ts'
 import type { CacheRequest } from './cache-request.ts'
 import { weakTag } from './compress-head.ts'
 import type { Accepted } from './content-coding.ts'
-import type { FrontResponse } from './front-response.ts'
+import type { AnswerHead, FrontResponse } from './front-response.ts'
 import { entityTags, fieldOf, withoutFields } from './header-fields.ts'
 import type { Form, StoredAnswer } from './stored-answer.ts'
 
@@ -72,15 +72,41 @@ function shownHead(form: Form, { age, status }: Shown): string[] {
 // ---- conditions ------------------------------------------------------------------------------------------------
 
 /** Whether the client has this answer already (RFC 9110 §13.1.2, §13.1.3; weak comparison). */
-function isKnown(stored: StoredAnswer, { ifNoneMatch, ifModifiedSince }: CacheRequest): boolean {
+function isKnown(
+  { etag, modifiedAt }: Pick<StoredAnswer, 'etag' | 'modifiedAt'>,
+  { ifNoneMatch, ifModifiedSince }: CacheRequest,
+): boolean {
   if (ifNoneMatch !== undefined) {
     if (ifNoneMatch.trim() === '*') return true
-    const { etag } = stored
     return etag !== undefined && entityTags(ifNoneMatch).map(weakTag).includes(weakTag(etag))
   }
-  if (ifModifiedSince === undefined || stored.modifiedAt === undefined) return false
+  if (ifModifiedSince === undefined || modifiedAt === undefined) return false
   const since = readHttpDate(ifModifiedSince)
-  return since !== undefined && stored.modifiedAt <= since
+  return since !== undefined && modifiedAt <= since
+}
+
+/** Whether the client has already what the site answers now. */
+export function knows(request: CacheRequest, { status, headers }: AnswerHead): boolean {
+  if (status !== 200) return false
+  // Its Date says nothing: what it says may have changed within this second.
+  const modifiedAt = readHttpDate(fieldOf(headers, 'last-modified'))
+  return isKnown({ etag: fieldOf(headers, 'etag'), modifiedAt }, request)
+}
+
+/** RFC 9110 §15.4.5: they are about a body that is not sent. */
+const OF_BODY = new Set([
+  'accept-ranges',
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-type',
+  'trailer',
+  'transfer-encoding',
+])
+
+/** What the site answers now, for a client that has it already: all that it says but what is about the body. */
+export function knownHead({ headers }: AnswerHead): AnswerHead {
+  return { status: 304, reason: undefined, headers: withoutFields(headers, (name) => OF_BODY.has(name)) }
 }
 
 /** RFC 9110 §15.4.5: what the 200 would have had of these. */

@@ -7,15 +7,23 @@
  */
 
 import type { ReadyAnswer } from './cache-answer.ts'
+import { knownHead, knows } from './cache-answer.ts'
 import type { Terms } from './cache-policy.ts'
 import { ageMsOf, termsOf } from './cache-policy.ts'
+import type { CacheRequest } from './cache-request.ts'
 import type { ServerCache, SiteStore } from './cache-store.ts'
-import type { AnswerFilter, AnswerHead, BodyFilter, BodySink } from './front-response.ts'
+import type { AnswerFilter, AnswerHead, BodyFilter, BodySink, FrontResponse } from './front-response.ts'
 import { fieldOf } from './header-fields.ts'
 import { StoredAnswer, storedHead, updatedHead } from './stored-answer.ts'
 
 /** Why a request went to the site: a value of `fwd` (RFC 9211 §2.2). */
 export type ForwardReason = 'uri-miss' | 'vary-miss' | 'stale' | 'request' | 'bypass' | 'method' | 'partial'
+
+/**
+ * What the site is asked: what the client asked, with the client's own conditions; whether what is stored still holds; or for
+ * the answer whatever the client has of it, which is judged here then.
+ */
+export type Question = 'as-asked' | 'whether-it-holds' | 'whole'
 
 /** What a fetch is for. */
 export interface FetchOrder {
@@ -23,10 +31,12 @@ export interface FetchOrder {
   store: SiteStore
   key: string
   reason: ForwardReason
-  isAuthorized: boolean
-  /** Whether its answer may be stored at all, or confirms what is. */
+  /** The client's. */
+  request: CacheRequest
+  question: Question
+  /** Whether its answer may be stored at all. */
   mayStore: boolean
-  /** What is stored, for when the site fails, and, where its answer may be stored, is asked whether it still holds. */
+  /** What is stored, to be confirmed, or for when the site fails. */
   stored: StoredAnswer | undefined
   /** What the request has in the fields that an answer varies by. */
   variantOf(vary: readonly string[]): string
@@ -50,25 +60,38 @@ export class CacheFetch implements AnswerFilter {
     this.#mark = order.store.mark()
   }
 
-  onHead(head: AnswerHead): BodyFilter | undefined {
-    const { stored, mayStore } = this.#order
+  onHead(head: AnswerHead, response: FrontResponse): BodyFilter | undefined {
+    const { stored, mayStore, question, request } = this.#order
     const timing = { askedAt: this.#askedAt, cameAt: Date.now() }
-    if (stored !== undefined && mayStore && head.status === 304) return this.#confirmed(stored, head, timing)
+    if (stored !== undefined && question === 'whether-it-holds' && head.status === 304) {
+      return this.#confirmed(stored, head, timing)
+    }
     if (stored !== undefined && head.status >= 500 && isUsableOnError(stored)) {
       return this.#instead(head, stored, '; detail=stale-if-error', false)
     }
     this.#order.store.counters.misses++
-    const terms = mayStore ? termsOf(head, this.#order.isAuthorized, timing) : undefined
+    const terms = mayStore ? termsOf(head, request.isAuthorized, timing) : undefined
     const length = Number(fieldOf(head.headers, 'content-length') ?? 0)
     const isStorable =
       terms !== undefined && length <= this.#order.store.settings.largestBytes && !hasTrailers(head.headers)
     const kept: AnswerHead = { ...head, headers: [...head.headers] }
-    head.headers = [...head.headers, 'Cache-Status', this.#told(isStorable ? '; stored' : '')]
-    if (!isStorable) {
-      this.#settle(false, head.status)
-      return undefined
+    const isKnown = question !== 'as-asked' && knows(request, head)
+    if (isKnown) Object.assign(head, knownHead(head))
+    const how = `${isKnown ? `; fwd-status=${kept.status}` : ''}${isStorable ? '; stored' : ''}`
+    head.headers = [...head.headers, 'Cache-Status', this.#told(how)]
+    response.holdsHead = isKnown
+    if (!isStorable) this.#settle(false, kept.status)
+    return this.#bodyFilter(isKnown, isStorable ? this.#capture(kept, terms, timing.cameAt) : undefined)
+  }
+
+  /** @param isKnown whether the body goes nowhere but into the capture */
+  #bodyFilter(isKnown: boolean, capture: Capture | undefined): BodyFilter | undefined {
+    if (!isKnown && capture === undefined) return undefined
+    const { largestBytes } = this.#order.store.settings
+    return (client) => {
+      const next = isKnown ? new DroppingSink(client, largestBytes) : client
+      return capture === undefined ? next : new CapturingSink(next, capture)
     }
-    return (next) => new CapturingSink(next, this.#capture(kept, terms, timing.cameAt))
   }
 
   /** The answer did not come, or not to its end. */
@@ -91,7 +114,7 @@ export class CacheFetch implements AnswerFilter {
     const tag = fieldOf(head.headers, 'etag')
     const isSame =
       tag === undefined || stored.etag === undefined || tag.replace(/^W\//, '') === stored.etag.replace(/^W\//, '')
-    const terms = isSame ? termsOf(updated, this.#order.isAuthorized, timing) : undefined
+    const terms = isSame ? termsOf(updated, this.#order.request.isAuthorized, timing) : undefined
     const fresh = new StoredAnswer(updated, stored.body, terms ?? stored.terms, stored.variant)
     if (terms === undefined || terms.vary.join() !== stored.terms.vary.join()) store.drop(key, stored)
     else store.put(key, fresh, this.#mark)
@@ -165,6 +188,32 @@ interface Capture {
   drop(): void
   /** @param listener called when nothing more is to come */
   onGone(listener: () => void): void
+}
+
+/** Lets nothing through but the end: of a body that cannot be stored any more, there is nothing to be waited for. */
+class DroppingSink implements BodySink {
+  readonly #next: BodySink
+  readonly #largest: number
+  #bytes = 0
+  #isEnded = false
+
+  /** @param largest bytes of a body that may be stored */
+  constructor(next: BodySink, largest: number) {
+    this.#next = next
+    this.#largest = largest
+  }
+
+  write(chunk: Uint8Array): boolean {
+    this.#bytes += chunk.byteLength
+    if (this.#bytes > this.#largest) this.end()
+    return true
+  }
+
+  end(): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    this.#next.end()
+  }
 }
 
 /** Lets a body through, and keeps a copy. */

@@ -3,7 +3,8 @@
  * what is not, once for all who ask for the same. What may be stored is decided by cache-policy.ts.
  *
  * Limits: GET and HEAD are answered; other methods go through and make invalid what is stored (RFC 9111 §4.4). A HEAD, a
- * range or a condition that only the site can judge is let through, where nothing is stored.
+ * range or a condition that only the site can judge is let through, where nothing is stored. Conditions that are judged here
+ * are taken off a request whose answer may be stored: a 304 would store nothing.
  * Invariant: an answer is looked for and stored under the method, scheme, host and target that the site itself is told, in a
  * store that no other site has a key to.
  */
@@ -11,7 +12,7 @@ import { attempt } from './attempt.ts'
 import type { ReadyAnswer, Shown } from './cache-answer.ts'
 import { readyAnswer, sendReady } from './cache-answer.ts'
 import { readDirectives } from './cache-directives.ts'
-import type { FetchOrder, ForwardReason } from './cache-fetch.ts'
+import type { FetchOrder, ForwardReason, Question } from './cache-fetch.ts'
 import { CacheFetch } from './cache-fetch.ts'
 import { invalidating, isSafe, PASSING } from './cache-invalidation.ts'
 import { ageMsOf } from './cache-policy.ts'
@@ -46,6 +47,8 @@ interface Passage {
 /** What the site is asked for. */
 interface Errand {
   reason: ForwardReason
+  /** Whether the answer may be for others too. */
+  mayStore: boolean
   /** What is stored, which the site may confirm, or which is used where the site fails. */
   stored?: StoredAnswer | undefined
   /** What others wait for; undefined where nobody does. */
@@ -93,7 +96,7 @@ export class SiteCache {
     const variant = vary === undefined ? '' : variantOf(visit.req, vary)
     const stored = vary === undefined ? undefined : this.store.find(key, variant)
     if (request.hasPrecondition || request.hasBody || (request.isAuthorized && stored?.terms.forAuthorized !== true)) {
-      return this.#forward(passage, { reason: 'bypass' })
+      return this.#forward(passage, { reason: 'bypass', mayStore: mayBeStored(visit, request) })
     }
     const ageMs = stored === undefined ? 0 : ageMsOf(stored.terms)
     const verdict = stored === undefined ? undefined : this.#judge(stored, request, ageMs)
@@ -169,13 +172,14 @@ export class SiteCache {
 
   /** Asks the site, or waits for one who does. */
   #fetch(passage: Passage, reason: ForwardReason, stored: StoredAnswer | undefined, flightKey: string): void {
-    if (!mayBeStored(passage.visit, passage.request)) return this.#forward(passage, { reason, stored })
+    const mayStore = mayBeStored(passage.visit, passage.request)
+    if (!mayStore) return this.#forward(passage, { reason, mayStore, stored })
     // What has to be confirmed each time is not for those who did not ask.
     const isForAll = stored === undefined || stored.terms.lifetimeMs > 0
     const mayWait = isForAll && passage.waits < MAX_WAITS && !this.#flights.isPassed(passage.key)
     if (mayWait && this.#wait(passage, reason, flightKey)) return
     const leads = mayWait && !this.#flights.isOpen(flightKey)
-    this.#forward(passage, { reason, stored, flight: leads ? this.#flights.start(flightKey) : undefined })
+    this.#forward(passage, { reason, mayStore, stored, flight: leads ? this.#flights.start(flightKey) : undefined })
   }
 
   #wait(passage: Passage, reason: ForwardReason, flightKey: string): boolean {
@@ -191,12 +195,20 @@ export class SiteCache {
 
   #forward(passage: Passage, errand: Errand): void {
     const { visit } = passage
-    const { stored } = errand
-    this.#ask(passage, visit, errand)
-    const hasTag = stored !== undefined && (stored.etag !== undefined || stored.lastModified !== undefined)
-    passage.next(
-      hasTag && mayBeStored(visit, passage.request) ? { ...visit, req: conditionalRequest(visit.req, stored) } : visit,
-    )
+    const question = this.#question(passage, errand)
+    this.#ask(passage, visit, errand, question)
+    if (question === 'as-asked') return passage.next(visit)
+    const validators = question === 'whether-it-holds' ? errand.stored : undefined
+    passage.next({ ...visit, req: conditionalRequest(visit.req, validators) })
+  }
+
+  #question({ request, key }: Passage, { reason, mayStore, stored }: Errand): Question {
+    if (!mayStore) return 'as-asked'
+    if (stored !== undefined && hasValidators(stored)) return 'whether-it-holds'
+    const { ifNoneMatch, ifModifiedSince } = request
+    if (reason === 'bypass' || (ifNoneMatch === undefined && ifModifiedSince === undefined)) return 'as-asked'
+    // Where nothing can be stored, a 304 spares the site the answer.
+    return this.#flights.isPassed(key) ? 'as-asked' : 'whole'
   }
 
   /** Fetches anew what is stale while that is used (RFC 5861 §3). */
@@ -205,25 +217,29 @@ export class SiteCache {
     const visit = unseenVisit(passage.visit, conditionalHeaders(passage.visit.req.rawHeaders, stored))
     // The whole is asked for, whatever part of it the client wants.
     const whole = { ...passage, request: { ...passage.request, range: undefined } }
-    this.#ask(whole, visit, { reason: 'stale', stored, flight: this.#flights.start(flightKey) })
+    const mayStore = mayBeStored(visit, whole.request)
+    const question = mayStore && hasValidators(stored) ? 'whether-it-holds' : 'whole'
+    this.#ask(whole, visit, { reason: 'stale', mayStore, stored, flight: this.#flights.start(flightKey) }, question)
     passage.next(visit)
   }
 
   /** Has the answer to a visit looked at, which is about to go to the site. */
-  #ask(passage: Passage, visit: Visit, errand: Errand): void {
-    const fetch = new CacheFetch(this.#order(passage, visit, errand))
+  #ask(passage: Passage, visit: Visit, errand: Errand, question: Question): void {
+    const fetch = new CacheFetch(this.#order(passage, visit, errand, question))
     visit.res.addInnerFilter(fetch)
     visit.res.once('close', () => fetch.gone())
   }
 
-  #order({ request, key }: Passage, visit: Visit, { reason, stored, flight }: Errand): FetchOrder {
+  #order({ request, key }: Passage, visit: Visit, errand: Errand, question: Question): FetchOrder {
+    const { reason, mayStore, stored, flight } = errand
     return {
       server: this.#server,
       store: this.store,
       key,
       reason,
-      isAuthorized: request.isAuthorized,
-      mayStore: mayBeStored(visit, request),
+      request,
+      question,
+      mayStore,
       stored,
       variantOf: (vary) => variantOf(visit.req, vary),
       ready: (answer, status) => {
@@ -238,6 +254,10 @@ export class SiteCache {
       },
     }
   }
+}
+
+function hasValidators({ etag, lastModified }: StoredAnswer): boolean {
+  return etag !== undefined || lastModified !== undefined
 }
 
 /** Whether the answer to a request may be for others too; else the site is not asked about what is stored. */

@@ -65,6 +65,8 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   bodyBytes = 0
   /** Whether it has no end of its own, a tunnel or a stream of events: nobody waits for it at the end of the server. */
   isEndless = false
+  /** Whether its head goes with its end: a client that has a 304 may leave, while the body is still wanted here. */
+  holdsHead = false
   /** What the access logs know of the request; undefined where there is none. */
   access: AccessRecord | undefined
   /** The site's own pages for errors that are answered in its place. */
@@ -130,7 +132,7 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
 
   override flushHeaders(): void {
     if (!this.headersSent) this.writeHead(this.statusCode)
-    flushHead(this)
+    if (!this.holdsHead) flushHead(this)
   }
 
   override write(chunk: string | Uint8Array, encoding?: BufferEncoding | Written, written?: Written): boolean {

@@ -42,6 +42,8 @@ export class StreamResponse extends FrontResponse<StreamRequest> implements Uplo
   #sendStallMs = STALL_MS / SEND_LOOKS
   #isHeld = false
   #hasBody = true
+  /** Sends the head that waits for the end of the answer. */
+  #sendHeld: (() => void) | undefined
   #trailers: OutgoingHttpHeaders = {}
 
   /** @param uploads sees to a body that is on its way, once the site is known */
@@ -128,7 +130,10 @@ export class StreamResponse extends FrontResponse<StreamRequest> implements Uplo
       return this
     }
     const waitForTrailers = this.#hasBody && (sent.includes('trailer') || this.req.headers.te === 'trailers')
-    stream.respond(sent as unknown as OutgoingHttpHeaders, { endStream: !this.#hasBody, waitForTrailers })
+    const respond = (): void =>
+      stream.respond(sent as unknown as OutgoingHttpHeaders, { endStream: !this.#hasBody, waitForTrailers })
+    if (this.holdsHead) this.#sendHeld = respond
+    else respond()
     // Not before: what Node refuses has not been sent, and something else can be.
     inner._header = ' '
     return this
@@ -162,12 +167,21 @@ export class StreamResponse extends FrontResponse<StreamRequest> implements Uplo
     const onFinish = [chunk, encoding, ended].find((one) => typeof one === 'function')
     if (onFinish !== undefined) this.once('finish', onFinish)
     const stream = this.#stream
+    if (!stream.destroyed && !stream.closed) this.#respondLate()
     if (stream.destroyed || stream.writableEnded) return this
     if (this.#hasBody && chunk !== undefined && typeof chunk !== 'function') {
       stream.end(chunk, typeof encoding === 'string' ? encoding : 'utf8')
     } else stream.end()
     if (!stream.writableFinished) stream.setTimeout(this.#sendStallMs)
     return this
+  }
+
+  #respondLate(): void {
+    try {
+      this.#sendHeld?.()
+    } catch {
+      this.destroy() // Node refuses the head; nobody up the stack expects that at the end
+    }
   }
 
   /** Whether the client has to take something before more is written. */

@@ -46,8 +46,8 @@ function standIn(req: IncomingMessage): Socket {
 
 /** What a request asks for only if it is not known already. */
 export interface Validators {
-  etag: string | undefined
-  lastModified: string | undefined
+  etag?: string | undefined
+  lastModified?: string | undefined
 }
 
 const CONDITIONS = ['if-none-match', 'if-modified-since', 'range', 'if-range']
@@ -60,8 +60,8 @@ export function conditionalHeaders(rawHeaders: readonly string[], { etag, lastMo
   return headers
 }
 
-/** A request as the site is to see it, with these conditions in the place of its own. */
-export function conditionalRequest(req: IncomingMessage, { etag, lastModified }: Validators): IncomingMessage {
+/** A request as the site is to see it, with these conditions in the place of its own; none where nothing is known. */
+export function conditionalRequest(req: IncomingMessage, { etag, lastModified }: Validators = {}): IncomingMessage {
   const headers: IncomingMessage['headers'] = { ...req.headers }
   for (const name of CONDITIONS) delete headers[name]
   if (etag !== undefined) headers['if-none-match'] = etag

@@ -1,40 +1,11 @@
 /** The cache of a site before somebody who answers in its place, over a real socket. */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
-import type { TestContext } from 'node:test'
 import { test } from 'node:test'
-import { createServer } from '../../src/core/node-http.ts'
-import { SiteCache } from '../../src/dispatcher/cache.ts'
-import { ServerCache } from '../../src/dispatcher/cache-store.ts'
-import { FrontResponse } from '../../src/dispatcher/front-response.ts'
 import type { Visit } from '../../src/dispatcher/visit.ts'
-import type { Reply } from '../helpers/box.ts'
-import { send } from '../helpers/box.ts'
-
-const MEGABYTE = 1024 * 1024
-const SETTINGS = { memoryBytes: MEGABYTE, largestBytes: MEGABYTE, clientControl: true, keep: false }
-
-type Ask = (headers?: Record<string, string>, method?: string) => Promise<Reply>
-
-/** @param answer in the place of the site @returns asks for one and the same page */
-async function serve(t: TestContext, answer: (visit: Visit) => void, compresses = false): Promise<Ask> {
-  const caches = new ServerCache(MEGABYTE)
-  const cache = new SiteCache(caches, caches.open('a', SETTINGS), compresses)
-  const server = createServer({ ServerResponse: FrontResponse }, (req, res) => {
-    const asked = { host: 'a.test', target: req.url, authority: undefined }
-    cache.handle({ req, res, asked, upgrade: undefined } as unknown as Visit, answer)
-  })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => server.close())
-  const { port } = server.address() as AddressInfo
-  return (headers = {}, method = 'GET') =>
-    send({ host: '127.0.0.1', port, method, agent: false, headers: { host: 'a.test', ...headers } })
-}
+import { serveCached } from '../helpers/cached-page.ts'
 
 test('a range is for GET alone: HEAD shows the whole', async (t) => {
-  const ask = await serve(t, ({ res }) => res.writeHead(200, { 'cache-control': 'max-age=60' }).end('0123456789'))
+  const ask = await serveCached(t, ({ res }) => res.writeHead(200, { 'cache-control': 'max-age=60' }).end('0123456789'))
   await ask()
 
   const head = await ask({ range: 'bytes=0-3' }, 'HEAD')
@@ -46,7 +17,7 @@ test('a range is for GET alone: HEAD shows the whole', async (t) => {
 
 test('a clock that is set back makes no answer good for longer', async (t) => {
   let count = 0
-  const ask = await serve(t, ({ res }) => {
+  const ask = await serveCached(t, ({ res }) => {
     res.writeHead(200, { 'cache-control': 'max-age=60', age: '59' }).end(`page ${++count}`)
   })
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
@@ -64,7 +35,9 @@ test('a clock that is set back makes no answer good for longer', async (t) => {
 
 test('an answer grows old while the machine sleeps, when the steady clock stands', async (t) => {
   let count = 0
-  const ask = await serve(t, ({ res }) => res.writeHead(200, { 'cache-control': 'max-age=60' }).end(`page ${++count}`))
+  const ask = await serveCached(t, ({ res }) =>
+    res.writeHead(200, { 'cache-control': 'max-age=60' }).end(`page ${++count}`),
+  )
   t.mock.timers.enable({ apis: ['Date'], now: Date.now() })
   await ask()
 
@@ -74,7 +47,7 @@ test('an answer grows old while the machine sleeps, when the steady clock stands
 })
 
 test('what an answer varies by is told apart by name, also where it was another name before', async (t) => {
-  const ask = await serve(t, ({ req, res }) => {
+  const ask = await serveCached(t, ({ req, res }) => {
     const by = req.headers['x-mode'] === 'theme' ? 'x-theme' : 'x-tongue'
     res.writeHead(200, { 'cache-control': 'max-age=60', vary: by }).end(`${by}: ${req.headers[by]}`)
   })
@@ -88,7 +61,7 @@ test('what an answer varies by is told apart by name, also where it was another 
 
 test('a client that wants a part of what is stale has all of it fetched anew', async (t) => {
   let count = 0
-  const ask = await serve(t, ({ res }) => {
+  const ask = await serveCached(t, ({ res }) => {
     res.writeHead(200, { 'cache-control': 'max-age=1, stale-while-revalidate=60', age: '2' }).end(`page ${++count}`)
   })
   assert.equal((await ask()).text, 'page 1')
@@ -101,7 +74,7 @@ test('a client that wants a part of what is stale has all of it fetched anew', a
 })
 
 test('several ranges of what is stored are one answer of several parts', async (t) => {
-  const ask = await serve(t, ({ res }) => {
+  const ask = await serveCached(t, ({ res }) => {
     res.writeHead(200, { 'cache-control': 'max-age=60', 'content-type': 'text/x' }).end('0123456789')
   })
   await ask()
@@ -117,7 +90,7 @@ test('several ranges of what is stored are one answer of several parts', async (
 })
 
 test('a part that is not there may be kept by nobody', async (t) => {
-  const ask = await serve(t, ({ res }) => {
+  const ask = await serveCached(t, ({ res }) => {
     res.writeHead(200, { 'cache-control': 'max-age=60', etag: '"1"' }).end('0123456789')
   })
   await ask()
@@ -134,7 +107,7 @@ test('where the whole may be compressed, a part of what is stored varies as the 
   const answer = ({ res }: Visit): void => {
     res.writeHead(200, { 'cache-control': 'max-age=60', 'content-type': 'text/plain', vary: 'x-a' }).end(page)
   }
-  const ask = await serve(t, answer, true)
+  const ask = await serveCached(t, answer, { compresses: true })
   await ask()
 
   for (const range of ['bytes=0-3', 'bytes=0-3,5-8']) {
@@ -146,7 +119,7 @@ test('where the whole may be compressed, a part of what is stored varies as the 
 
 test('what is stale is used where the site fails, for HEAD and for a part too', async (t) => {
   let isWell = true
-  const ask = await serve(t, ({ res }) => {
+  const ask = await serveCached(t, ({ res }) => {
     if (!isWell) return void res.writeHead(503, { 'content-length': 6 }).end('broken')
     res.writeHead(200, { 'cache-control': 'max-age=1, stale-if-error=60', age: '2', etag: '"1"' }).end('0123456789')
   })
