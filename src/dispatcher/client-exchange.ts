@@ -235,7 +235,7 @@ export class ClientExchange implements ExchangeListener, SlowClient {
       else sendError(this.req, this.res, { statusCode: 413, closes: true })
       return
     }
-    if (this.exchange?.sendBody(chunk) === false) this.req.pause()
+    if (this.exchange?.sendBody(chunk, isOwnPart(this.req)) === false) this.req.pause()
   }
 
   #bodyEnd(): void {
@@ -259,6 +259,14 @@ export class ClientExchange implements ExchangeListener, SlowClient {
     if (exchange.state !== 'done') this.#handlers.onGone(exchange)
     else if (this.#held === undefined) kept.request = this
   }
+}
+
+/**
+ * Whether the parts of a request's body are copies that nobody else has: those of Node's parser are. Those of HTTP/2 are views
+ * of what was read, which nghttp2 is still in the middle of.
+ */
+export function isOwnPart({ httpVersionMajor }: IncomingMessage): boolean {
+  return httpVersionMajor === 1
 }
 
 /** What Node refuses to send is as the site made it. */

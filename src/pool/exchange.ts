@@ -10,6 +10,7 @@ import type { RequestHead, ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
 import { REPEATABLE_METHODS, SAFE_METHODS } from '../protocol/methods.ts'
 import type { ReadMemory } from '../protocol/read-memory.ts'
+import { ownMemory } from '../protocol/read-memory.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { PoolThread } from './pool-thread.ts'
 import type { Slot } from './scheduler.ts'
@@ -182,14 +183,16 @@ export class Exchange {
   /**
    * Sends a part of the request's body, or of a tunnel.
    *
+   * @param isOwn whether nobody else has the chunk: its memory is given back when it was sent
    * @returns false when the window is used up: send no more until `onDrain`
    */
-  sendBody(chunk: Uint8Array): boolean {
+  sendBody(chunk: Uint8Array, isOwn = false): boolean {
     // The answer was complete before the body was: the rest is read from the client and dropped.
     if (this.state === 'done') return true
     this.#window -= chunk.byteLength
-    if (this.state === 'sent' || this.state === 'waiting') this.#unacknowledged?.push(chunk)
-    this.link?.sendBody(this.id, chunk)
+    const isKept = this.state === 'sent' || this.state === 'waiting'
+    if (isKept) this.#unacknowledged?.push(chunk)
+    this.link?.sendBody(this.id, chunk, isOwn && !isKept ? ownMemory(chunk) : undefined)
     this.#wantsDrain = this.#window <= 0
     return !this.#wantsDrain
   }

@@ -13,6 +13,7 @@ import type { Channel } from '../protocol/channel.ts'
 import { openChannel } from '../protocol/channel.ts'
 import type { Frame, LoadOrder, LoadReport, LogLevel } from '../protocol/frames.ts'
 import { assertNever, MAX_CHUNK_BYTES } from '../protocol/frames.ts'
+import type { ReadMemory } from '../protocol/read-memory.ts'
 import type { Exchange } from './exchange.ts'
 
 const EMPTY = Buffer.alloc(0)
@@ -88,9 +89,10 @@ export class ThreadLink {
     if (this.open.size === 1) this.#channel.flush()
   }
 
-  sendBody(id: number, chunk: Uint8Array): void {
+  /** @param memory what the chunk is all of, to be given back when it was sent */
+  sendBody(id: number, chunk: Uint8Array, memory?: ReadMemory): void {
     if (chunk.byteLength <= MAX_CHUNK_BYTES) {
-      this.#channel.send({ type: 'body', id, chunk })
+      this.#channel.send({ type: 'body', id, chunk, memory })
       return
     }
     for (let at = 0; at < chunk.byteLength; at += MAX_CHUNK_BYTES) {

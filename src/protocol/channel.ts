@@ -14,6 +14,7 @@ import type { Socket } from 'node:net'
 import { FrameInvalid } from '../core/errors.ts'
 import { FrameBatch, FrameDecoder } from './codec.ts'
 import type { Frame } from './frames.ts'
+import type { ReadMemory } from './read-memory.ts'
 
 /** Most bytes that may wait for a peer: credit bounds bodies far below this, so reaching it means a broken peer. */
 const MAX_UNSENT_BYTES = 256 * 1024 * 1024
@@ -22,6 +23,9 @@ const MAX_UNSENT_BYTES = 256 * 1024 * 1024
 const FLUSH_BYTES = 256 * 1024
 const FLUSH_FRAMES = 16
 const NOTHING = Buffer.alloc(0)
+
+/** As `write` calls it. */
+type Written = (error?: Error | null) => void
 
 export interface ChannelHandlers {
   /** @param frame bodies in it are the receiver's to keep */
@@ -52,6 +56,8 @@ export function openChannel(socket: Socket, handlers: ChannelHandlers): Channel 
   const batch = new FrameBatch()
   let scheduled: NodeJS.Immediate | undefined
   let frames = 0
+  /** Of bodies that wait for the next write. */
+  let lent: ReadMemory[] = []
   let closed = false
   let failure: Error | undefined
 
@@ -85,16 +91,18 @@ export function openChannel(socket: Socket, handlers: ChannelHandlers): Channel 
     if (frames > 0) write()
   }
 
-  function write(taken?: () => void): void {
+  function write(taken?: Written): void {
     scheduled?.unref()
     frames = 0
     const parts = batch.take()
     if (closed) return
     const last = parts.pop()
+    const written = lent.length === 0 ? taken : givingBack(lent, taken)
+    lent = []
     socket.cork()
     for (const part of parts) socket.write(part)
     // An empty write calls back when all writes before it are done.
-    if (last !== undefined || taken !== undefined) socket.write(last ?? NOTHING, taken)
+    if (last !== undefined || written !== undefined) socket.write(last ?? NOTHING, written)
     socket.uncork()
     if (socket.writableLength > MAX_UNSENT_BYTES) destroy(new FrameInvalid('the peer does not read'))
   }
@@ -115,6 +123,7 @@ export function openChannel(socket: Socket, handlers: ChannelHandlers): Channel 
     send(frame) {
       if (closed) return
       batch.add(frame)
+      if (frame.type === 'body' && frame.memory !== undefined) lent.push(frame.memory)
       if (++frames >= FLUSH_FRAMES || batch.bytes >= FLUSH_BYTES) write()
       else schedule()
     },
@@ -123,5 +132,13 @@ export function openChannel(socket: Socket, handlers: ChannelHandlers): Channel 
       return batch.bytes + socket.writableLength
     },
     destroy,
+  }
+}
+
+/** What a write calls back that has these bodies in it. */
+function givingBack(lent: readonly ReadMemory[], taken: Written | undefined): Written {
+  return (error) => {
+    for (const memory of lent) memory.onWritten(error)
+    taken?.(error)
   }
 }

@@ -112,7 +112,7 @@ export type Frame =
   | { type: 'response'; id: number; head: ResponseHead; body: Uint8Array; last: boolean }
   // thread → dispatcher: from here on, body frames are bytes of the client's own connection, both ways
   | { type: 'tunnel'; id: number }
-  // both ways. `memory` is what the chunk is a part of: whoever is done with it may say so
+  // both ways. `memory` is what the chunk is a part of: whoever is done with it may say so, a channel when it was written
   | { type: 'body'; id: number; chunk: Uint8Array; memory?: ReadMemory | undefined }
   | { type: 'end'; id: number; trailers: string[] }
   | { type: 'credit'; id: number; bytes: number }

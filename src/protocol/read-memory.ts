@@ -8,6 +8,8 @@
  * with it. Invariant: nothing is given back while a part of it is held, or before all of the read is decoded.
  */
 
+import { isMarkedAsUntransferable } from 'node:worker_threads'
+
 /** From this size of a read on it is worth the while. */
 export const LARGE_READ_BYTES = 16 * 1024
 
@@ -43,4 +45,24 @@ export class ReadMemory {
   readonly onWritten = (error?: Error | null): void => {
     if (error === undefined || error === null) this.release()
   }
+}
+
+/**
+ * The memory of a part that is the whole of its buffer, so that nobody can have another part of it: of what Node's parser or
+ * a socket hands over once. Whoever asks is the only one who has the part.
+ *
+ * @returns undefined where it is not worth the while, or somebody may have something else in that buffer
+ */
+export function ownMemory(part: Uint8Array): ReadMemory | undefined {
+  return part.byteLength === part.buffer.byteLength ? readMemory(part) : undefined
+}
+
+/**
+ * The memory of a read that a part is of.
+ *
+ * @returns undefined where it is not worth the while, or is Node's pool, of which anybody may have a part
+ */
+export function readMemory({ buffer }: Uint8Array): ReadMemory | undefined {
+  if (buffer.byteLength < LARGE_READ_BYTES || isMarkedAsUntransferable(buffer)) return undefined
+  return new ReadMemory(new Uint8Array(buffer))
 }

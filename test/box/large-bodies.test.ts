@@ -3,7 +3,7 @@
  * answers are on their way, so what is sent must never be what was given back.
  */
 import assert from 'node:assert/strict'
-import { createCipheriv, createHash } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { request } from 'node:http'
@@ -17,8 +17,7 @@ import { createGunzip } from 'node:zlib'
 import { WebSocket } from 'ws'
 import { DEADLINE_MS, makeBox } from '../helpers/box.ts'
 import { makePair } from '../helpers/certificates.ts'
-
-const MEGABYTE = 1_048_576
+import { contentOf, MEGABYTE, sumOf } from '../helpers/large-content.ts'
 
 /** Sends 64 KiB of a stream of its own after the other, from one buffer that is filled again as soon as it was called back. */
 const SERVER = `
@@ -53,13 +52,6 @@ export default { fetch(request) {
   }))
 } }
 `
-
-function contentOf(seed: string, megabytes: number): Buffer {
-  const cipher = createCipheriv('aes-128-ctr', Buffer.alloc(16, seed), Buffer.alloc(16))
-  return cipher.update(Buffer.alloc(megabytes * MEGABYTE))
-}
-
-const sumOf = (bytes: Buffer): string => createHash('sha1').update(bytes).digest('hex')
 
 /** @param pauseMs after each MB, as a client has that is slower than the server */
 async function read(stream: Readable, pauseMs: number): Promise<string> {

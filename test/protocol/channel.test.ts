@@ -8,6 +8,7 @@ import type { Channel } from '../../src/protocol/channel.ts'
 import { openChannel } from '../../src/protocol/channel.ts'
 import { FrameDecoder } from '../../src/protocol/codec.ts'
 import type { Frame } from '../../src/protocol/frames.ts'
+import { ownMemory } from '../../src/protocol/read-memory.ts'
 
 interface End {
   channel: Channel
@@ -149,4 +150,36 @@ test('an orderly end has no error, and what is sent after it is dropped', async 
 
   assert.equal(error, undefined)
   assert.equal(receiver.channel.unsentBytes, 0)
+})
+
+test('the memory of a body is given back when the kernel has it, and not where it may still be on its way', async (t) => {
+  const isGivenBack = ({ buffer }: Buffer): boolean => (buffer as ArrayBuffer).detached
+  const send = ({ channel }: End): Buffer => {
+    const chunk = Buffer.allocUnsafeSlow(60_000).fill('x')
+    channel.send({ type: 'body', id: 1, chunk, memory: ownMemory(chunk) })
+    return chunk
+  }
+  const [left, right] = await socketPair(t)
+  const { promise: hasAll, resolve } = Promise.withResolvers<void>()
+  let received = 0
+  const receiver = open(right, (frame) => {
+    received += frame.type === 'body' ? frame.chunk.byteLength : 0
+    if (received === 120_000) resolve()
+  })
+  const sender = open(left)
+
+  const sent = [send(sender), send(sender)]
+  assert.deepEqual(sent.map(isGivenBack), [false, false])
+  const { promise: taken, resolve: take } = Promise.withResolvers<void>()
+  sender.channel.flush(take)
+  await Promise.all([hasAll, taken])
+  assert.deepEqual(sent.map(isGivenBack), [true, true])
+  const bodies = receiver.frames.flatMap((frame) => (frame.type === 'body' ? [frame.chunk] : []))
+  assert.ok(Buffer.concat(bodies).every((byte) => byte === 120))
+
+  const lost = send(sender)
+  sender.channel.flush()
+  sender.channel.destroy()
+  await sender.closed
+  assert.equal(isGivenBack(lost) && left.bytesWritten < 180_000, false)
 })

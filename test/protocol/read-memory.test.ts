@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import fc from 'fast-check'
 import { encodeFrame, FrameDecoder } from '../../src/protocol/codec.ts'
 import type { Frame } from '../../src/protocol/frames.ts'
-import { LARGE_READ_BYTES } from '../../src/protocol/read-memory.ts'
+import { LARGE_READ_BYTES, ownMemory, readMemory } from '../../src/protocol/read-memory.ts'
 
 type Body = Frame & { type: 'body' }
 
@@ -114,4 +114,17 @@ test('bodies are whole until they are given back, however the bytes are cut and 
     }),
     { numRuns: 200 },
   )
+})
+
+test('a part is given back by itself only where nobody can have anything else of its memory', () => {
+  const own = Buffer.allocUnsafeSlow(LARGE_READ_BYTES)
+  ownMemory(own)?.release()
+  assert.equal(isGivenBack(own), true)
+
+  const large = Buffer.allocUnsafeSlow(2 * LARGE_READ_BYTES)
+  for (const part of [large.subarray(1), large.subarray(0, -1)]) assert.equal(ownMemory(part), undefined)
+  assert.equal(ownMemory(Buffer.allocUnsafeSlow(LARGE_READ_BYTES - 1)), undefined)
+  // Of Node's pool, however large that is.
+  const pool = new Uint8Array(Buffer.allocUnsafe(1).buffer)
+  assert.deepEqual([ownMemory(pool), readMemory(pool)], [undefined, undefined])
 })

@@ -14,12 +14,14 @@
 import type { IncomingMessage } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { SAFE_METHODS } from '../../protocol/methods.ts'
+import type { ReadMemory } from '../../protocol/read-memory.ts'
 import { AnswerInvalid, answerFraming } from '../answer-framing.ts'
 import { asInvalid, inPairs, writeInformational } from '../client-exchange.ts'
 import { fieldOf, withoutFields } from '../header-fields.ts'
 import type { HeldBody } from '../held-bodies.ts'
 import { sendError } from '../send-error.ts'
 import type { Visit } from '../visit.ts'
+import { AnswerReads } from './answer-reads.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
 import {
   answerFailure,
@@ -69,6 +71,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   /** The first bytes of the answer, until the end or the next turn of the event loop: they may be all. */
   #first: Buffer | undefined
   #isHolding = false
+  readonly #reads = new AnswerReads()
   /** Bytes that came since the client has something to take before it gets more. */
   #ahead = 0
   #isDone = false
@@ -144,12 +147,13 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
 
   onResponseData(controller: Controller, chunk: Buffer): void {
     if (this.#isDone) return
+    const memory = this.#reads.memoryOf(chunk)
     if (this.#isHolding && this.#first === undefined) {
       this.#first = chunk
       return
     }
     this.#stopHolding()
-    this.#write(chunk, controller)
+    this.#write(chunk, controller, memory)
   }
 
   onResponseEnd(controller: Controller): void {
@@ -286,9 +290,9 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     else if (this.#controller !== undefined) this.#write(first, this.#controller)
   }
 
-  #write(chunk: Buffer, controller: Controller): void {
+  #write(chunk: Buffer, controller: Controller, memory?: ReadMemory): void {
     const { res } = this.#visit
-    if (res.write(chunk)) return
+    if (res.write(chunk, memory?.onWritten)) return
     if (this.#ahead === 0) res.once('drain', () => this.#caughtUp(controller))
     this.#ahead += chunk.byteLength
     this.#site.waiting.add(chunk.byteLength)

@@ -7,9 +7,11 @@
  */
 import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
+import { isOwnPart } from '../client-exchange.ts'
 import type { FrontResponse } from '../front-response.ts'
 import type { HeldBody } from '../held-bodies.ts'
 import { asksToGoOn } from '../held-bodies.ts'
+import { lend } from './lent-parts.ts'
 
 export class RequestBody extends Readable {
   readonly #req: IncomingMessage
@@ -62,7 +64,12 @@ export class RequestBody extends Readable {
       this.#req.off('data', this.#onData)
       this.#req.pause()
       this.#onTooLarge()
-    } else if (!this.destroyed && !this.push(chunk)) this.#req.pause()
+    } else if (!this.destroyed) this.#pass(chunk)
+  }
+
+  #pass(chunk: Buffer): void {
+    if (isOwnPart(this.#req)) lend(chunk)
+    if (!this.push(chunk)) this.#req.pause()
   }
 
   #onEnd = (): void => {
