@@ -331,7 +331,9 @@ export class Hosting {
 
   #changeCode(site: Site, pooled: PoolSite, config: SiteConfig, prove: boolean): Promise<void> | undefined {
     const order = this.#order(config)
-    if (pooled.order !== undefined && isSameCode(pooled.order, order)) return void this.#takeBack(site, config)
+    const isMoving = this.#isolation.trialOf(pooled, residencyOf(config)) !== undefined
+    if (pooled.order !== undefined && isSameCode(pooled.order, order) && !isMoving)
+      return void this.#takeBack(site, config)
     const inUse = pooled.lane.warm.size > 0 || pooled.lane.loading !== undefined
     if (inUse || prove) return this.#renew(site, pooled, config, order)
     pooled.order = order
@@ -346,9 +348,11 @@ export class Hosting {
 
   /** Loads a generation with these settings. When that works they are in force, and what the code before has answered is forgotten. */
   async #renew(site: Site, pooled: PoolSite, config: SiteConfig, order = this.#order(config)): Promise<void> {
-    const report = await this.#renewal.replace(pooled, order)
+    const trial = this.#isolation.trialOf(pooled, residencyOf(config))
+    const report = await this.#renewal.replace(pooled, order, trial)
     // While it was loading, the site may have been removed, or made anew as another kind.
     if (report.shape === undefined || site.pooled !== pooled) return
+    if (trial !== undefined) pooled.proven(order, report)
     this.#services.caches.find(pooled.name)?.renewed()
     if (config === site.wanted) site.codeFault = undefined
     if (config !== site.config) this.#take(site, config)

@@ -119,6 +119,16 @@ export class Isolation {
     this.#arm()
   }
 
+  /** A process in which to prove other settings of a site, with which it runs as somebody else; undefined where it does not. */
+  trialOf(site: PoolSite, residency: Residency): GroupSettings | undefined {
+    const { uid, gid } = this.#residencies.get(site) ?? residency
+    if (uid === residency.uid && gid === residency.gid) return undefined
+    const settings = this.#ownSettings(site, residency)
+    const isOwn = residency.isolation === 'process' || this.#quarantine.isConvicted(site)
+    const cwd = isOwn ? () => residency.root : undefined
+    return { ...settings, name: `${ownGroup(site)}:trial`, isOwn, process: { ...settings.process, cwd } }
+  }
+
   /** A request waits for a process of the site's own that is not there. */
   open(site: PoolSite): void {
     const residency = this.#residencies.get(site)

@@ -115,6 +115,13 @@ export class PoolSite {
     return waitMs
   }
 
+  /** A generation was proven elsewhere: it is loaded with the next request, where the site is from now on. */
+  proven(order: LoadOrder, report: LoadReport): void {
+    this.order = order
+    this.lane.spreadable = true
+    this.worked(report)
+  }
+
   worked(report: LoadReport): void {
     this.loaded = report
     this.lane.loadMs = report.tookMs

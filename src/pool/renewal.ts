@@ -18,8 +18,9 @@ import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
 import type { Pool } from './pool.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { PoolThread } from './pool-thread.ts'
-import type { ProcessGroup } from './process-group.ts'
+import type { GroupSettings, ProcessGroup } from './process-group.ts'
 import { failedReport } from './thread-link.ts'
+import { prove } from './trial.ts'
 import type { WorkerProcess } from './worker-process.ts'
 
 /** How long no generation may have changed before threads are tidied, in ms: edits come in bursts. */
@@ -59,11 +60,13 @@ export class Renewal {
   /**
    * Loads `order` and, if that works, lets it take over from the site's present generation.
    *
+   * @param trial the process to prove it in where the site is to move to another user; it then takes over with that move
    * @returns the report of the load; after a failure nothing has changed
    */
-  replace(site: PoolSite, order: LoadOrder): Promise<LoadReport> {
+  replace(site: PoolSite, order: LoadOrder, trial?: GroupSettings): Promise<LoadReport> {
     const before = site.renewal ?? Promise.resolve()
-    const now = before.then(() => this.#inTurn(() => this.#replace(site, order)))
+    const load = () => (trial === undefined ? this.#replace(site, order) : prove(this.#pool, site, order, trial))
+    const now = before.then(() => this.#inTurn(load))
     site.renewal = now
     return now.finally(() => {
       if (site.renewal === now) site.renewal = undefined

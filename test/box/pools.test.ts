@@ -3,7 +3,7 @@
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { chmodSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
 import { test } from 'node:test'
 import type { GroupStatus } from '../../src/admin/reports.ts'
@@ -378,6 +378,44 @@ test('a site alone whose user changes runs as the new one, and no request fails'
     return JSON.parse(reply.text).uid === 54323
   })
 })
+
+/** Its folder belongs to `uid`, and nobody else may enter it. */
+function give(box: Box, name: string, uid: number): void {
+  for (const path of [`sites/${name}/app.cjs`, `sites/${name}`]) chownSync(`${box.dir}/${path}`, uid, uid)
+  chmodSync(`${box.dir}/sites/${name}`, 0o700)
+}
+
+for (const [what, before, after] of [
+  ['its user', 'isolation = process\nuser = 54322\n', 'isolation = process\nuser = 54323\n'],
+  ['its isolation, and with it its user', '', 'isolation = process\nuser = 54323\n'],
+  ['its pool, and with it its user', '', 'pool = other\n'],
+] as const) {
+  test(`a site that changes ${what}, and whose files are now that user's alone, is proven as that user`, {
+    skip: process.getuid?.() !== 0 && 'needs root',
+  }, async (t) => {
+    const code = 'module.exports = (req, res) => res.end(String(process.getuid()))'
+    const config = `${ONE}\nuser = 54322\n[pool other]\nuser = 54323\n`
+    const box = makeBox(t, { a: { files: { 'app.cjs': code }, more: before } }, { config })
+    chmodSync(box.dir, 0o755)
+    give(box, 'a', 54322)
+    await box.start()
+    assert.equal((await box.ask('a')).text, '54322')
+    const old = readFileSync(`${box.dir}/sites-available/a.ini`, 'utf8')
+    const ini = `${old.replace(before.trim(), '')}\n${after}`
+
+    box.write('sites-available/a.ini', ini)
+    const refused = await box.reload()
+    const meanwhile = await box.ask('a')
+    give(box, 'a', 54323)
+    const taken = await box.reload('a')
+
+    assert.match(refused.sites[0]?.problems.join() ?? '', /permission denied/)
+    assert.deepEqual([meanwhile.status, meanwhile.text], [200, '54322'])
+    assert.deepEqual(taken.sites[0]?.problems, [])
+    assert.equal((await box.ask('a')).text, '54323')
+    await box.waitFor('the trials to end', async () => (await group(box, 'site:a:trial')) === undefined)
+  })
+}
 
 test('a run folder that the user of a pool cannot reach is told at the start', {
   skip: process.getuid?.() !== 0 && 'needs root',
