@@ -73,7 +73,9 @@ soon as you save the file. Everything else needs a restart: the other keys of \`
   \`\`\`
 
 - Everything else is reported as a problem, with its line: an unknown key or section, a key or
-  section that occurs twice, a line without \`=\`, an unclosed quote, a \`#\` in the middle of a value.
+  section that occurs twice, a line without \`=\`, an unclosed quote, a \`#\` in the middle of a value, and what
+  would have no effect where it stands (\`[env]\` of a static site, \`[cache]\` without \`cache = yes\`). Lines of
+  [defaults] may have none for some sites.
 - Files are UTF-8 (with or without BOM, with LF or CRLF).
 - A file has at most ${MAX_FILE_BYTES / 1024 / 1024} MB, a site at most ${MAX_DOMAINS.toLocaleString('en')} domains.
 

@@ -174,9 +174,15 @@ export class World {
     const tls = site.isSecure ? 'certificate = ../cert.pem\nkey = ../key.pem\n' : ''
     const ini = this.mark(name).ini
     const env = `[env]\nSITE = ${name}\nINI_GEN = ${ini}\nJOURNAL = ${join(this.folder, 'journal')}\n`
-    const to = kind === 'redirect' ? `[redirect]\nto = https://${ini}.test\n` : ''
+    const last = {
+      module: env,
+      command: env,
+      redirect: `[redirect]\nto = https://${ini}.test\n`,
+      static: `; ${ini}\n`,
+      proxy: `; ${ini}\n`,
+    }[kind]
     const domains = [`${name}.test`, ...(this.domains.get(name) ?? [])].join(', ')
-    return `[site]\ndomains = ${domains}\n${what}${tls}${lines}\n${more}${site.more}${kind === 'redirect' ? to : env}`
+    return `[site]\ndomains = ${domains}\n${what}${tls}${lines}\n${more}${site.more}${last}`
   }
 
   mark(name: string): Floor {

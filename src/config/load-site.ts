@@ -7,6 +7,7 @@ import { checkDocument, createChecker } from './check.ts'
 import type { SiteDomains } from './domain-list.ts'
 import { readDomains } from './domain-list.ts'
 import { parseIni } from './ini.ts'
+import { checkUses } from './key-uses.ts'
 import { linkTargets, realPath } from './links.ts'
 import { readCertificate } from './load-certificate.ts'
 import { siteLogs } from './log-schema.ts'
@@ -97,6 +98,7 @@ function readSite(
   const site: SiteBeingRead = { load, document, checked, realFile, defaults: server.defaults }
   const domains = checkDomains(site)
   const place = checkPlace(site, server)
+  checkUses(site, place.kind)
   const identity = checkResidency(site, server, place.kind)
   const backend = checkBackend(site, place.kind)
   const acme = checkAcme(site, domains, server)

@@ -13,7 +13,7 @@ import { isPathPrefix } from './path-prefix.ts'
 import { quote } from './problems.ts'
 import { optional, optionalList, section, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
-import { addProblem, isMeant, isWritten, pathOf, refuseKeys } from './site-reading.ts'
+import { addProblem, isMeant, isWritten, pathOf } from './site-reading.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
 import type { Read } from './units.ts'
 import { choice, flag, integer, listType } from './units.ts'
@@ -184,9 +184,6 @@ const KEY_OF = {
   command: 'command',
 } as const
 
-/** Keys about a module's code, beside those that site-residency.ts looks at. */
-const OF_MODULES = ['args', 'type', 'http_port', 'watch']
-
 /** The kind, as said or told from the keys: those that stand in the site's own file count first. */
 export function kindOf(site: SiteBeingRead): SiteConfig['kind'] {
   const { kind, module } = site.checked.value.site
@@ -206,7 +203,6 @@ export function checkBackend(site: SiteBeingRead, kind: SiteConfig['kind']): Sit
     addProblem(site, 'site', key, `has no use with kind = ${kind}: take one of the two away`)
   }
   if (!isOther) return undefined
-  refuseKeys(site, 'site', OF_MODULES, kind)
   const { upstream = [], command } = site.checked.value.site
   checkAnswerer(site, kind, upstream.length > 0, command !== undefined)
   const upstreams = kind === 'proxy' ? absolute(site, upstream) : []

@@ -10,14 +10,9 @@ import { readIdentity } from './identity.ts'
 import { duration, percent } from './measures.ts'
 import { quote } from './problems.ts'
 import type { SiteBeingRead, SiteSurroundings } from './site-reading.ts'
-import { addProblem, isMeant, isWritten, refuseKeys } from './site-reading.ts'
+import { addProblem, isMeant, isWritten } from './site-reading.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
 import { nearest } from './suggest.ts'
-
-/** Keys that are about a running module. */
-const OF_MODULES = ['isolation', 'pool', 'user', 'group', 'preload', 'idle']
-/** Those of them that are about the pool. */
-const OF_THE_POOL = ['isolation', 'pool']
 
 /**
  * Checks `pool`, `user`, `group`, and that the limits go together; problems are added to the site's.
@@ -30,10 +25,8 @@ export function checkResidency(
   kind: SiteConfig['kind'],
 ): Identity | undefined {
   checkLimits(site)
-  if (kind !== 'module') {
-    refuseKeys(site, 'site', kind === 'command' ? OF_THE_POOL : OF_MODULES, kind)
-    return kind === 'command' ? (checkIdentity(site, true) ?? server.pools[0].identity) : undefined
-  }
+  if (kind === 'command') return checkIdentity(site, true) ?? server.pools[0].identity
+  if (kind !== 'module') return undefined
   const unknownPool = poolFault(site.checked.value.site.pool, server.pools)
   if (unknownPool !== undefined) addProblem(site, 'site', 'pool', unknownPool)
   const { pool, isolation } = site.checked.value.site

@@ -44,8 +44,8 @@ const MAX_MOUNTS = 100
 export function readStatic(site: SiteBeingRead, place: Place, server: SiteSurroundings): StaticSettings {
   const keys = site.checked.value.static
   const hasFiles = place.kind === 'static' || isSplit(site, place)
-  checkUse(site, place, hasFiles)
   const mounts = readMounts(site, place, server)
+  checkUse(site, place, hasFiles, mounts.length > 0)
   if (hasFiles && place.kind !== 'static' && mounts.every(({ prefix }) => prefix !== '')) {
     addProblem(
       site,
@@ -76,10 +76,17 @@ function isSplit(site: SiteBeingRead, { kind }: Place): boolean {
   return (kind === 'proxy' || kind === 'command') && site.checked.value.proxy.paths.length > 0
 }
 
-function checkUse(site: SiteBeingRead, { kind }: Place, hasFiles: boolean): void {
+function checkUse(site: SiteBeingRead, { kind }: Place, hasFiles: boolean, hasMounts: boolean): void {
   if (hasFiles) return
-  const written = site.document.sections.get('static')?.keys.keys() ?? []
-  refuseKeys(site, 'static', kind === 'redirect' ? written : OF_ROOT, kind)
+  const { keys = new Map<string, unknown>() } = site.document.sections.get('static') ?? {}
+  if (kind === 'redirect') return refuseKeys(site, 'static', keys.keys(), kind)
+  refuseKeys(site, 'static', OF_ROOT, kind)
+  if (hasMounts || [...keys.keys()].some((key) => key.startsWith('/'))) return
+  for (const key of keys.keys()) {
+    const isOther = OF_ROOT.includes(key as keyof SiteFile['static']) || !(key in site.checked.value.static)
+    if (isOther || site.checked.isBad('static', key)) continue
+    addProblem(site, 'static', key, 'has no use without a folder of files: write /PATH = FOLDER beside it')
+  }
 }
 
 function checkTry(site: SiteBeingRead, tries: readonly string[]): void {

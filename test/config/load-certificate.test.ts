@@ -52,7 +52,7 @@ test('https_only and hsts', (t) => {
     httpsOnly: true,
     hstsSeconds: 31_536_000,
   })
-  assert.deepEqual(load(t, 'hsts = 1500ms').site.config?.tls, { httpsOnly: false, hstsSeconds: 1 })
+  assert.deepEqual(load(t, 'hsts = 1500ms\nhttps_only = no').site.config?.tls, { httpsOnly: false, hstsSeconds: 1 })
   assert.match(load(t, 'hsts = forever').problems[0] ?? '', /a\.ini:4: \[site\] hsts: "forever" is not a duration/)
   assert.match(load(t, 'hsts = 4000d').problems[0] ?? '', /"4000d" is too long: at most 3650d/)
   assert.match(load(t, 'https_only = perhaps').problems[0] ?? '', /neither yes nor no/)

@@ -53,13 +53,13 @@ test('of the sites that want more of a pool than there is, the later one is refu
 })
 
 test('each pool is given out for itself, and a process of a site takes nothing of a pool', (t) => {
-  const folder = configFolder(t, { 'vhostel.ini': '[pool shop]\n' })
+  const folder = configFolder(t, { 'vhostel.ini': '[pool shop]\n[defaults]\nshare = 100%\n' })
 
   const table = next(undefined, folder, {
     a: sharing('a.com', '100%'),
     b: sharing('b.com', '100%', 'pool = shop\n'),
-    c: sharing('c.com', '100%', 'isolation = process\n'),
-    d: siteText('d.com'),
+    c: siteText('c.com', 'isolation = process\n'),
+    d: sharing('d.com', '0%'),
   })
 
   assert.deepEqual(shown(table), ['a: ok 1', 'b: ok 1', 'c: ok 1', 'd: ok 0'])

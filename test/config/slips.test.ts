@@ -8,6 +8,7 @@ import { renderProblem } from '../../src/config/problems.ts'
 import { configFolder } from './config-folder.ts'
 
 const STATIC = '[site]\ndomains = a.test\nroot = ../public\n'
+const MODULE = '[site]\ndomains = a.test\nroot = ../app\nmodule = server.js\n'
 const LONG = 'x'.repeat(300)
 
 for (const [what, text, expected] of [
@@ -67,8 +68,8 @@ for (const [what, text, expected] of [
   ],
   [
     'a brace that is not closed',
-    `${STATIC}[env]\nA = \${HOME/data\nB = a$ $1 $$\{\n`,
-    [/^:5: \[env\] A: \$\{HOME\/data is not a variable \(such as \$\{NAME\}\): write \$\$ for a dollar sign$/],
+    `${MODULE}[env]\nA = \${HOME/data\nB = a$ $1 $$\{\n`,
+    [/^:6: \[env\] A: \$\{HOME\/data is not a variable \(such as \$\{NAME\}\): write \$\$ for a dollar sign$/],
   ],
   [
     'a variable in front of a program',

@@ -79,7 +79,7 @@ test('some paths for an upstream need a folder for all others, with try and not_
   assert.deepEqual(split('paths = /api', 'index = a.html').problems, [
     'sites-enabled/site.ini:5: [proxy] paths: needs a folder for all other paths: write / = public, or where it is, in [static]',
   ])
-  assert.deepEqual(split('strip_path = yes', 'index = a.html').problems, [
+  assert.deepEqual(split('strip_path = yes', '/ = ../public\nindex = a.html').problems, [
     'sites-enabled/site.ini:5: [proxy] strip_path: has no use without paths: name there what is to be taken off',
   ])
   assert.deepEqual(split('paths = /, api, /a/../b', '/ = ../public').problems, [
