@@ -49,6 +49,14 @@ function readCommandLine(text: string): Read<CommandLine> {
   const [, variable] = /^([A-Za-z_]\w*)=/.exec(String(program[0])) ?? []
   if (variable !== undefined)
     return { problem: `${quote(text)}: no shell runs, so ${variable} is set in [env] and not in front of the program` }
+  const unfilled = reader.unfilled
+  if (unfilled !== undefined) {
+    return {
+      problem: `${quote(text)}: ${unfilled} is not filled in where single quotes or a \\ keep it: use double quotes`,
+    }
+  }
+  if (/^\[.*,.*\]$/.test(text))
+    return { problem: `${quote(text)}: write the words one after the other, without brackets and commas` }
   const places = new Set(reader.words.flat().flatMap((one) => (typeof one === 'string' ? [] : [one.place])))
   if (places.size > 1) return { problem: `${quote(text)} has $SOCKET and $PORT: a program listens on one of them` }
   return { value: { text, words: reader.words, place: [...places][0] ?? 'PORT' } }
@@ -75,6 +83,15 @@ class Reader {
     this.#text = text
   }
 
+  /** `$SOCKET` as a text: nothing else says where it is, as the environment does of `$PORT`. */
+  get unfilled(): string | undefined {
+    const pieces = this.words.flat()
+    if (pieces.some((one) => typeof one !== 'string' && one.place === 'SOCKET')) return undefined
+    return pieces
+      .map((one) => (typeof one === 'string' ? /\$(?:SOCKET\b|\{SOCKET\})/.exec(one)?.[0] : undefined))
+      .find(Boolean)
+  }
+
   /** @returns what is wrong */
   read(): string | undefined {
     while (this.#at < this.#text.length) {
@@ -93,6 +110,7 @@ class Reader {
     else if (char === '$') return this.#variable()
     else if (this.#isShellOnly(char))
       return `no shell runs, so ${char} has no meaning: put it in quotes, or use sh -c '…'`
+    else if (/[“”„‘’‚]/.test(char)) return `${char} is a quote of a word processor: write ' or "`
     else {
       this.#add(char)
       return undefined

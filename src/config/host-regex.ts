@@ -32,8 +32,24 @@ export function compileHostRegex(pattern: string): { regex: RegExp } | { problem
     const slow = effortFault(pattern)
     return slow === undefined ? { regex } : { problem: slow }
   } catch (error) {
-    return { problem: syntaxFault(error instanceof Error ? error.message : String(error)) }
+    return { problem: perlFault(pattern) ?? syntaxFault(error instanceof Error ? error.message : String(error)) }
   }
+}
+
+/** What Perl's expressions have, and with them nginx', and JavaScript's have not: by what it looks like, and what to write instead. */
+const OF_PERL: readonly [looks: RegExp, cure: string][] = [
+  [/\(\?P</, 'write (?<name>…) for (?P<name>…)'],
+  [/\(\?[a-z]+\)/, "flags cannot be changed within it: case never counts, so leave out '(?i)'"],
+  [/^\*/, "case never counts, so write ~ and not ~*; any text is '.*'"],
+  [/\[:\w+:\]/, 'classes such as [:alpha:] are not known: write [a-z]'],
+  [/[*+?}]\+|\(\?>/, 'nothing in it is possessive: write + for ++, and (?:…) for (?>…)'],
+  [/\\[AZzQEhHGKR]/, 'write ^ for \\A and $ for \\z; \\h, \\Q and the like are not known'],
+  [/\[[^\]]*\\[wds]-[^\]]/, "put a '-' in brackets at their end: [\\w.-]"],
+  [/\\[-_]/, "leave out the '\\' before '-' and '_'"],
+]
+
+function perlFault(pattern: string): string | undefined {
+  return OF_PERL.find(([looks]) => looks.test(pattern))?.[1]
 }
 
 function textFault(pattern: string): string | undefined {
@@ -49,7 +65,7 @@ function textFault(pattern: string): string | undefined {
 function syntaxFault(message: string): string {
   const reason = message.replace(/^Invalid regular expression: .*\/iu: /s, '')
   if (reason === 'Nothing to repeat') return "nothing stands before a '*', '+' or '?'; any text is '.*'"
-  if (reason.includes('quantifier')) return `${reason} (a comma ends a domain where it is not on a line of its own)`
+  if (reason.includes('quantifier')) return `${reason} (a brace or bracket itself is written \\{ or \\])`
   if (reason.includes('escape'))
     return `${reason} (a '\\' may stand before one of ^$\\.*+?()[]{}|/ or a letter with a meaning)`
   return reason
@@ -58,6 +74,7 @@ function syntaxFault(message: string): string {
 function effortFault(pattern: string): string | undefined {
   const alternatives = readRegex(pattern)
   if (alternatives === undefined) return "flags cannot be changed within it: case never counts, so leave out '(?i:'"
+  if (alternatives.every(isImpossible)) return 'it matches no host: a host has neither scheme nor path'
   const { steps } = effortOfAlternatives(alternatives, END_OF_HOST, true)
   const starts = alternatives.every(isAnchored) ? 1 : HOST_LENGTH + 1
   if (steps * starts <= MAX_STEPS) return undefined
@@ -65,6 +82,15 @@ function effortFault(pattern: string): string | undefined {
     'a client could make it slow by a host made for that; write [^.]+ in place of .+ or .*, put ^ in front, ' +
     'and repeat nothing that itself repeats or branches'
   )
+}
+
+/** Whether a sequence has a part that no host has. */
+function isImpossible(sequence: RegexNode[]): boolean {
+  return sequence.some((node) => {
+    if (node.kind === 'char') return node.chars === 0n
+    if (node.kind === 'group') return node.alternatives.every(isImpossible)
+    return node.kind === 'repeat' && node.min > 0 && isImpossible([node.body])
+  })
 }
 
 /** Whether a sequence can match only at the start of the host. */

@@ -41,7 +41,8 @@ export function readHtpasswd(text: string): Htpasswd {
     if (written === '' || written.startsWith('#')) continue
     const colon = written.indexOf(':')
     const name = written.slice(0, Math.max(colon, 0))
-    const hash = written.slice(colon + 1)
+    // What stands behind another colon is a comment, as for Apache and nginx.
+    const [hash = ''] = written.slice(colon + 1).split(':', 1)
     const message = name === '' ? 'is not name:hash' : fault(name, hash, users)
     if (message === undefined) users.set(name, hash)
     else problems.push({ line, message })

@@ -46,6 +46,10 @@ function jsonFault(written: string): string {
 
 /** What `ini` would cut off an unquoted value, or leave in it against all expectation. */
 function plainFault(written: string): string | undefined {
+  if (/^(?:[“”„].*[“”]|[‘’‚].*[‘’])$/.test(written)) {
+    const cure = `write ${JSON.stringify(written.slice(1, -1))}, or ${JSON.stringify(written)} where they belong to it`
+    return `${quote(written)} is in the quotes of a word processor: ${cure}`
+  }
   let escaped = false
   for (let i = 0; i < written.length; i++) {
     const char = written[i] ?? ''

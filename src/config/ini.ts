@@ -18,6 +18,8 @@ export interface IniValue {
   text: string
   /** Whether it stood in quotes: then it is meant as a text, whatever it looks like. */
   quoted: boolean
+  /** Whether these were single quotes: then nothing is filled in. @default false */
+  isLiteral?: boolean
   line: number
 }
 
@@ -169,7 +171,7 @@ class IniReader {
   #addValue({ name, entry }: NamedKey, section: string, written: string, line: number): void {
     const value = readIniValue(written)
     if ('problem' in value) return this.#problem(line, section, name, value.problem)
-    entry.values.push({ text: value.text, quoted: value.quoted, line })
+    entry.values.push({ text: value.text, quoted: value.quoted, isLiteral: written.startsWith("'"), line })
   }
 
   #problem(

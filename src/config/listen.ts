@@ -4,6 +4,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import { quote } from './problems.ts'
 import type { Read } from './units.ts'
+import { pathFault } from './units.ts'
 
 /**
  * Where the front accepts connections. Host `::` stands for all interfaces, IPv4 and IPv6. A unix path is as written;
@@ -30,8 +31,11 @@ const EXAMPLES = '(such as 127.0.0.1:8080, [::1]:8080, *:80, 8080 or unix:run/we
 export function readListenAddress(found: string): Read<ListenAddress> {
   if (found.startsWith('unix:')) {
     const path = found.slice('unix:'.length)
-    return path === '' ? fault(found, 'the path is missing') : { value: { kind: 'unix', path } }
+    const wrong = path === '' ? 'the path is missing' : pathFault(path)
+    return wrong === undefined ? { value: { kind: 'unix', path } } : fault(found, wrong)
   }
+  const cure = listenCure(found)
+  if (cure !== undefined) return { problem: `${quote(found)} is not an address to listen on: ${cure}` }
   const parts = /^(?:(.*):)?(\d{1,5})$/.exec(found)
   if (parts === null) return fault(found, isIPv6(found) ? `write [${found}]:8080` : 'the port is missing')
   const port = Number(parts[2])
@@ -41,6 +45,21 @@ export function readListenAddress(found: string): Read<ListenAddress> {
   const bare = parts[1] ?? ''
   if (isIPv6(bare) || isIPv6(found)) return fault(found, 'an IPv6 address is written in brackets')
   return fault(found, `${quote(bare)} is neither an IP address nor a host name`)
+}
+
+/** Words that stand behind an address in nginx, and what they are here. */
+const WORDS: readonly [word: RegExp, cure: string][] = [
+  [/^(?:ssl|http2|quic|spdy|tls)$/, 'addresses for HTTPS, with HTTP/2, are those of listen_tls'],
+  [/^default(?:_server)?$/, 'the site for all other hosts is named by default_site'],
+  [/^proxy_protocol$/, 'write proxy_protocol = yes, with trusted_proxies'],
+  [/^(?:ipv6only|so_keepalive|deferred|reuseport|bind|backlog|rcvbuf|sndbuf|fastopen|setfib)(?:=|$)/, 'leave it out'],
+]
+
+/** What to write instead: people come with what other servers take. */
+function listenCure(found: string): string | undefined {
+  if (found.startsWith('/')) return `write unix:${found} for a socket`
+  if (/^:\d{1,5}$/.test(found)) return `write ${found.slice(1)} for all interfaces`
+  return WORDS.find(([word]) => word.test(found))?.[1]
 }
 
 /** As it would be written in an INI file. */

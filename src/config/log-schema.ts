@@ -9,7 +9,18 @@ import { quote } from './problems.ts'
 import { optional, section, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
 import { addProblem, pathOf } from './site-reading.ts'
-import { choice, integer, text } from './units.ts'
+import { choice, integer, pathFault, textType } from './units.ts'
+
+/** The file of a log. */
+export const logFile = textType<string>(
+  'path',
+  (found) => {
+    const foreign = foreignLogFault(found)
+    const fault = foreign === undefined ? pathFault(found) : `${quote(found)} ${foreign}`
+    return fault === undefined ? { value: found } : { problem: fault }
+  },
+  String,
+)
 
 /** Forms of a line of an access log. */
 const ACCESS_FORMATS = ['timed', 'vhost_timed', 'combined', 'vhost_combined', 'json'] as const
@@ -20,7 +31,7 @@ export const accessSection = section(
   'The access log of all sites, and of requests that reach no site. See [Logs](logs.md).',
   {
     file: optional(
-      text('path'),
+      logFile,
       'File to write to. Not set: no access log. A relative path starts at the folder of vhostel.ini.',
     ),
     format: setting(
@@ -47,12 +58,12 @@ export const filesSection = section('Rotation of all log files.', {
 /** [log] of a site's file. */
 export const siteLogSection = section('Log files of this site. See [Logs](logs.md).', {
   access: optional(
-    text('path'),
+    logFile,
     'Access log of this site, in addition to the one of all sites. A relative path starts at the folder of ' +
       'this file.',
   ),
   error: optional(
-    text('path'),
+    logFile,
     "File for what the site writes to its console and standard error, instead of the server's log, and for " +
       "vhostel's warnings about the site. A relative path starts at the folder of this file.",
   ),
@@ -88,10 +99,8 @@ function logPath(
 ): string | undefined {
   if (written === undefined) return undefined
   const path = pathOf(site, written)
-  const foreign = foreignLogFault(written)
   const fault = logFileFault(path)
-  if (foreign !== undefined) addProblem(site, 'log', key, `${quote(written)} ${foreign}`)
-  else if (fault !== undefined) {
+  if (fault !== undefined) {
     addProblem(site, 'log', key, fault)
     site.load.dependencies.push(path)
   } else if (kind === 'static' && isInside(path, root)) {
@@ -107,7 +116,10 @@ export function logFileFault(path: string): string | undefined {
 
 /** Why what nginx takes for a log is none here. */
 function foreignLogFault(written: string): string | undefined {
-  if (/^(off|none)$/i.test(written)) return 'is not a file: without the line there is no such log'
+  if (/^(?:off|none|no|false)$/i.test(written)) return 'is not a file: without the line there is no such log'
+  if (/^(?:stdout|stderr|syslog|journald?)(?::|$)|^\|/i.test(written)) {
+    return 'is not a file, and logs are written to files alone; without the line there is no such file'
+  }
   const [, more] = /\.log\s+(\S.*)$/.exec(written) ?? []
   return more === undefined
     ? undefined

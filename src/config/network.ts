@@ -23,7 +23,11 @@ const EXAMPLES = '(such as 192.0.2.7, 10.0.0.0/8, 2001:db8::/32 or unix)'
 export function readNetwork(found: string): Read<Network> {
   if (found === UNIX) return { value: found }
   const [, address = '', bits] = /^([^/]*)(?:\/(\d{1,3}))?$/.exec(found) ?? []
-  if (found === 'all') return { problem: '"all" is not a network: whoever is not in allow is refused already' }
+  if (found === 'all') {
+    return {
+      problem: '"all" is not a network: without allow everybody is let in, and with it nobody else',
+    }
+  }
   if (!isIPv4(address) && !isIPv6(address)) return { problem: `${quote(found)} is not a network ${EXAMPLES}` }
   if (address.includes('%')) return { problem: `${quote(found)}: an address with a zone cannot stand here` }
   const most = isIPv4(address) ? 32 : 128

@@ -24,6 +24,8 @@ const EXAMPLES = '(such as example.com or https://example.com/base)'
 
 /** Reads a host, or a URL. */
 export function readTarget(found: string): Read<RedirectTarget> {
+  const [variable] = /\$(?:\{\w+\}|\w+)|%?\{[^}]*\}/.exec(found) ?? []
+  if (variable !== undefined) return { problem: `${quote(found)}: ${variableCure(variable)}` }
   const parts = /^(?:(https?):\/\/)?(\[[^\]]*\]|[^/:?#@\\\s]+)(?::(\d{1,5}))?((?:\/[^?#\\\s]*)?)$/i.exec(found)
   if (parts === null) return { problem: `${quote(found)} is neither a host nor a URL of http or https ${EXAMPLES}` }
   const [, scheme, name = '', digits, path = ''] = parts
@@ -40,6 +42,13 @@ export function readTarget(found: string): Read<RedirectTarget> {
     return { problem: `${quote(found)}: write what is not ASCII in the path with % (such as %C3%A4)` }
   }
   return { value: { scheme: schemeOf(scheme), host, port, base: path.replace(/\/+$/, '') } }
+}
+
+/** What to write instead of a variable of nginx, Apache or Caddy. */
+function variableCure(variable: string): string {
+  if (/host|server_name/i.test(variable))
+    return 'to send visitors to https, write [site] https_only = yes in the site itself'
+  return `nothing is filled in, and path and query are kept without it: take ${variable} away`
 }
 
 /** A last label that is a number makes browsers look for an IPv4 address. */

@@ -7,7 +7,7 @@ import { quote } from './problems.ts'
 import { optional, section, setting } from './settings.ts'
 import { readTextFile } from './text-file.ts'
 import type { Read } from './units.ts'
-import { choice, flag, text, textType } from './units.ts'
+import { choice, flag, path, text, textType } from './units.ts'
 
 const httpsUrl = textType<string>('https URL', readHttpsUrl, String)
 const address = textType<string>('e-mail address', readEmail, String)
@@ -33,13 +33,13 @@ export const acmeSection = section('Certificates for sites with `tls = auto`. Se
       '(`tls-alpn-01`). `auto` starts with `http-01` and alternates after a failure.',
   ),
   state: setting(
-    text('path'),
+    path,
     'state',
     'Folder for the account and the certificates, readable by vhostel only. Keep it in your backups: without ' +
       'it, all certificates have to be requested again. A relative path starts at the folder of vhostel.ini.',
   ),
   ca_file: optional(
-    text('path'),
+    path,
     'PEM file with the root certificate of a private ACME server (step-ca, pebble). With it, internal names ' +
       '(`.internal`, `.test`, names without a dot) are requested too. A relative path starts at the folder of ' +
       'vhostel.ini.',

@@ -9,7 +9,7 @@ import { serverErrorsSection } from './error-pages.ts'
 import type { Identity } from './identity.ts'
 import type { ListenAddress } from './listen.ts'
 import { formatListenAddress, readListenAddress } from './listen.ts'
-import { accessSection, filesSection } from './log-schema.ts'
+import { accessSection, filesSection, logFile } from './log-schema.ts'
 import { duration, size, sizeFrom } from './measures.ts'
 import type { AcmeConfig } from './server-acme.ts'
 import { acmeSection } from './server-acme.ts'
@@ -18,7 +18,7 @@ import { frontKeys } from './server-front.ts'
 import { listSetting, optional, optionalList, section, setting, shapeOf, withoutDefault } from './settings.ts'
 import { DEFAULTABLE_SECTIONS, OWN_KEYS, siteSchema } from './site-schema.ts'
 import type { Range } from './units.ts'
-import { autoOrRange, choice, integer, listType, text } from './units.ts'
+import { autoOrRange, choice, integer, listType, path, text } from './units.ts'
 
 export type { ListenAddress } from './listen.ts'
 
@@ -35,13 +35,13 @@ const server = section('Where the server listens and keeps its files.', {
       'interfaces. Sites with a certificate are served there.',
   ),
   sites: setting(
-    text('path'),
+    path,
     'sites-enabled',
     'Folder of the enabled sites: one `.ini` file, or a link to one, per site. The file name is the name of ' +
       'the site. A relative path starts at the folder of vhostel.ini.',
   ),
   run: setting(
-    text('path'),
+    path,
     'run',
     'Folder for the sockets of the running server. It is created if it is missing. A relative path starts at ' +
       'the folder of vhostel.ini.',
@@ -153,7 +153,7 @@ const log = section("The server's own log, and what sites write to their console
     '`text` for people, `json` for programs. `auto`: text on a terminal, otherwise JSON.',
   ),
   file: optional(
-    text('path'),
+    logFile,
     'File to write to instead of standard error. A relative path starts at the folder of vhostel.ini.',
   ),
 })

@@ -9,14 +9,14 @@ import { MAX_SOCKET_PATH_BYTES } from '../core/socket-path.ts'
 import type { CommandLine } from './command-line.ts'
 import { commandLine } from './command-line.ts'
 import { duration, size } from './measures.ts'
-import { isPathPrefix } from './path-prefix.ts'
+import { isPathPrefix, prefixFault } from './path-prefix.ts'
 import { quote } from './problems.ts'
 import { optional, optionalList, section, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
 import { addProblem, isMeant, isWritten, pathOf } from './site-reading.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
 import type { Read } from './units.ts'
-import { choice, flag, integer, listType } from './units.ts'
+import { choice, flag, integer, listType, pathFault } from './units.ts'
 import type { UpstreamTls } from './upstream-tls.ts'
 import { readUpstreamTls, upstreamTlsKeys } from './upstream-tls.ts'
 
@@ -64,9 +64,8 @@ const HOSTS = ['visitor', 'upstream'] as const
 function readUpstream(found: string): Read<Upstream> {
   if (found.startsWith('unix:')) {
     const path = found.slice('unix:'.length)
-    return path === ''
-      ? { problem: 'unix: has to be followed by the path of a socket' }
-      : { value: { kind: 'unix', path } }
+    const fault = path === '' ? 'unix: has to be followed by the path of a socket' : socketFault(path)
+    return fault === undefined ? { value: { kind: 'unix', path } } : { problem: fault }
   }
   const parts = /^(https?):\/\/(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)(?::(\d{1,5}))?\/?$/.exec(
     found,
@@ -78,6 +77,12 @@ function readUpstream(found: string): Read<Upstream> {
   return { value: { kind: 'tcp', host: hostOf(parts[2] as string), port, isTls: scheme === 'https' } }
 }
 
+/** Why a path is not that of a socket. nginx has the path of a URL behind it: `unix:/run/app.sock:/api`. */
+function socketFault(path: string): string | undefined {
+  const [, bare] = /^([^:]+):(?:\/.*)?$/.exec(path) ?? []
+  return bare === undefined ? pathFault(path) : `unix:${path}: no path goes with an upstream: write unix:${bare}`
+}
+
 /** What to write instead: people come with what other servers take. */
 function upstreamCure(found: string): string {
   if (/^(fastcgi|fcgi|uwsgi|scgi|ajp|grpcs?|h2c):/.test(found)) return 'only HTTP/1.1 is spoken to upstreams'
@@ -85,6 +90,7 @@ function upstreamCure(found: string): string {
     return 'of several upstreams, the least busy one gets the next request, and those that fail are passed over'
   }
   if (/^[\w.-]+:\d{1,5}$/.test(found)) return `write http://${found}`
+  if (/^:?\d{1,5}$/.test(found)) return `write http://127.0.0.1:${found.replace(':', '')}`
   return 'write http://HOST:PORT or https://HOST:PORT without a path, or unix:/PATH'
 }
 
@@ -106,7 +112,7 @@ export function authorityOf({ host, port }: { host: string; port: number }): str
 function readPath(found: string): Read<string> {
   const path = found.replace(/\/$/, '')
   if (isPathPrefix(path) && path !== '') return { value: path }
-  return { problem: `${quote(found)} is not the beginning of a path as browsers send it (such as /api)` }
+  return { problem: prefixFault(found, '/api') }
 }
 
 /** Keys of [site]. */

@@ -7,6 +7,7 @@
 import { z } from 'zod'
 import type { ErrorPages } from './error-pages.ts'
 import { readErrorPages } from './error-pages.ts'
+import { foreignWord } from './foreign-words.ts'
 import { readHtpasswd } from './htpasswd.ts'
 import { isInside } from './inside.ts'
 import type { Network } from './network.ts'
@@ -17,7 +18,7 @@ import { rate } from './rate.ts'
 import { anySection, optional, section, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
 import { addProblem, addWarning, pathOf, readFileOf } from './site-reading.ts'
-import { text, textType } from './units.ts'
+import { path, textType } from './units.ts'
 
 const realm = textType<string>(
   'text',
@@ -44,7 +45,7 @@ export const doorSection = section(
         'get 429 with `Retry-After`. Without `burst`, the whole number may come at once.',
     ),
     auth: optional(
-      text('path'),
+      path,
       'Password file, as `htpasswd -B` writes it (bcrypt only). Visitors without a valid name and password get ' +
         '401. A relative path starts at the folder of this file.',
     ),
@@ -144,10 +145,12 @@ const CONNECTION_HEADERS = new Set([
   'upgrade',
 ])
 
-/** As nginx has them. */
-const VARIABLE = /\$(?:\{[a-z]\w*\}|[a-z]\w*)/
+/** As nginx, Apache and Caddy have them. */
+const VARIABLE = /\$(?:\{[a-z]\w*\}|[a-z]\w*)|%\{\w+\}[a-z]?|\{[a-z]+(?:\.[\w.-]+)+\}/
 const NO_VARIABLES =
   'is sent as it is written, for headers have no variables here: what differs from answer to answer is set by the code of the site'
+
+const ALWAYS = '"always" is sent as a part of the value; headers are on every answer without it'
 
 function readHeaders(site: SiteBeingRead): OwnHeader[] | undefined {
   const seen = new Set<string>()
@@ -157,6 +160,7 @@ function readHeaders(site: SiteBeingRead): OwnHeader[] | undefined {
     if (fault !== undefined) addProblem(site, 'headers', name, fault)
     const [variable] = VARIABLE.exec(value) ?? []
     if (variable !== undefined) addWarning(site, 'headers', name, `${quote(variable)} ${NO_VARIABLES}`)
+    if (/\S always$/.test(value)) addWarning(site, 'headers', name, ALWAYS)
     seen.add(name.toLowerCase())
     headers.push([name, value === '' ? undefined : value])
   }
@@ -166,6 +170,9 @@ function readHeaders(site: SiteBeingRead): OwnHeader[] | undefined {
 function headerFault(name: string, value: string, seen: ReadonlySet<string>): string | undefined {
   if (!HEADER_NAME.test(name)) return `${quote(name)} is not the name of a header`
   if (CONNECTION_HEADERS.has(name.toLowerCase())) return 'is not yours to set: the server says how an answer is sent'
+  if (name.includes('_') && foreignWord(name) !== undefined) {
+    return 'is a word of another server, and would be sent as a header: write the name of the header (X-Frame-Options = DENY)'
+  }
   if (seen.has(name.toLowerCase())) return 'is set twice, with other letters: take one away'
   return HEADER_VALUE.test(value) ? undefined : `${quote(value)} cannot be sent: only visible characters of ASCII can`
 }

@@ -3,7 +3,7 @@
  */
 import { parseEnv } from 'node:util'
 import type { SiteBeingRead } from './site-reading.ts'
-import { addProblem, pathOf, readFileOf } from './site-reading.ts'
+import { addProblem, addWarning, pathOf, readFileOf } from './site-reading.ts'
 
 const VARIABLE = /\$(?:(\$)|\{([^}]*)(?:\}|$)|([A-Za-z_][A-Za-z0-9_]*))/g
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/
@@ -20,9 +20,12 @@ export function readEnvironment(site: SiteBeingRead, env: NodeJS.ProcessEnv): Re
     const text = readFileOf(site, 'site', 'env_file', pathOf(site, keys.env_file))
     // As Node's own `--env-file` reads it.
     for (const [name, value] of Object.entries(parseEnv(text ?? ''))) variables.set(name, value ?? '')
+    const isOther = variables.size === 0 && /^[^\S\n]*[^#\s]/m.test(text ?? '')
+    if (isOther) addWarning(site, 'site', 'env_file', `${keys.env_file} has no line NAME=value in it`)
   }
+  const written = site.document.sections.get('env')?.keys
   for (const [name, text] of Object.entries(own)) {
-    const filled = fillIn(text, env)
+    const filled = written?.get(name)?.values[0]?.isLiteral === true ? { text } : fillIn(text, env)
     if ('problem' in filled) addProblem(site, 'env', name, filled.problem)
     else variables.set(name, filled.text)
   }

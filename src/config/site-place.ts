@@ -31,7 +31,7 @@ export function checkPlace(site: SiteBeingRead, server: SiteSurroundings): Place
   if (kind === 'redirect' || site.checked.isBad('site', 'root')) return { kind, root, module: undefined }
   const fault = pathFault(root, 'folder')
   if (fault !== undefined) {
-    addProblem(site, 'site', 'root', `${quote(rootText)} ${fault}${homeHint(rootText)}`)
+    addProblem(site, 'site', 'root', `${quote(rootText)} ${fault}`)
     site.load.dependencies.push(root)
   }
   if (kind === 'module') return { kind, root, module: checkModule(site, root, module, fault === undefined) }
@@ -56,7 +56,7 @@ function checkModule(site: SiteBeingRead, root: string, module: string | undefin
   const path = resolve(root, module)
   const fault = look ? pathFault(path, 'file') : undefined
   if (fault !== undefined) {
-    addProblem(site, 'site', 'module', `${quote(module)} ${fault}${homeHint(module)}${commandHint(module)}`)
+    addProblem(site, 'site', 'module', `${quote(module)} ${fault}${commandHint(module)}`)
     site.load.dependencies.push(path)
   }
   return path
@@ -65,10 +65,6 @@ function checkModule(site: SiteBeingRead, root: string, module: string | undefin
 /** `npm start` and the like, from another process manager. */
 function commandHint(written: string): string {
   return /^\S+ +\S/.test(written) ? `; a module is one file: write command = ${written} to start a program` : ''
-}
-
-function homeHint(written: string): string {
-  return written.startsWith('~') ? '; only a shell knows ~: write the whole path' : ''
 }
 
 /** Why a path is not the folder or file that it should be. */

@@ -26,7 +26,7 @@ import type { StaticSettings } from './site-static.ts'
 import type { SiteTls } from './site-tls.ts'
 import { tlsKeys } from './site-tls.ts'
 import { staticFiles } from './static-schema.ts'
-import { choice, flag, integer, text } from './units.ts'
+import { choice, flag, integer, path, text } from './units.ts'
 
 /** What answers for a site. */
 const KINDS = ['module', 'static', 'redirect', 'proxy', 'command'] as const
@@ -67,13 +67,13 @@ const site = section('What the site is and where it lives.', {
     'One of `domains`. Requests for the others are redirected to it, with path and query.',
   ),
   root: setting(
-    text('path'),
+    path,
     '.',
     'Folder of the site: what `kind = static` serves (which has to set it), and the working directory of a ' +
       'module or program. A relative path starts at the folder of this file (where the file really is, if it ' +
       'is a link).',
   ),
-  module: optional(text('path'), 'JavaScript or TypeScript file to run. A relative path starts at `root`.'),
+  module: optional(path, 'JavaScript or TypeScript file to run. A relative path starts at `root`.'),
   args: optional(
     argumentList,
     'Arguments of the module, as on a command line: `start --port 3000`. They are split at blanks and quotes as ' +
@@ -119,7 +119,7 @@ const site = section('What the site is and where it lives.', {
       'request loads it again. `0s`: never.',
   ),
   env_file: optional(
-    text('path'),
+    path,
     'File with `NAME=value` lines (a `.env` file) for the environment of the site. [env] takes precedence. A ' +
       'relative path starts at the folder of this file.',
   ),
@@ -129,7 +129,7 @@ const site = section('What the site is and where it lives.', {
 
 const env = anySection(
   'Environment variables of the site: `NAME = value`. `$NAME` or `$\u007bNAME}` inserts a variable of the ' +
-    "server's own environment, `$$` a dollar sign.",
+    "server's own environment, `$$` a dollar sign; in single quotes, `'a$b'`, nothing is inserted.",
   z.string(),
   'single',
 )

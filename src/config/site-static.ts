@@ -2,7 +2,7 @@
  * The [static] section of a site as a whole: folders that are mounted in it, and whether its keys have a use.
  */
 import { resolve } from 'node:path'
-import { isPathPrefix } from './path-prefix.ts'
+import { isPathPrefix, prefixFault } from './path-prefix.ts'
 import { quote } from './problems.ts'
 import type { Place } from './site-place.ts'
 import { exposureFault, pathFault, secretFiles } from './site-place.ts'
@@ -107,7 +107,7 @@ function readMounts(site: SiteBeingRead, place: Place, server: SiteSurroundings)
     const prefix = key.replace(/\/$/, '')
     const folder = resolve(place.root, value.text)
     if (!isPathPrefix(key)) {
-      add(key, `${quote(key)} is not the beginning of a path as browsers send it (such as /assets)`)
+      add(key, prefixFault(key, '/assets'))
     } else if (mounts.some((mount) => mount.prefix === prefix)) add(key, 'is there twice: keep one of the two')
     else if (mounts.length === MAX_MOUNTS) add(key, `is one too many: at most ${MAX_MOUNTS} folders`)
     else {

@@ -3,7 +3,7 @@
  */
 import { duration } from './measures.ts'
 import { optional, setting } from './settings.ts'
-import { flag, text } from './units.ts'
+import { flag, path } from './units.ts'
 
 /** Browsers forget a rule of HSTS that is older than what they were told; nobody means more than ten years. */
 const MAX_HSTS_MS = 3650 * 86_400_000
@@ -11,11 +11,11 @@ const MAX_HSTS_MS = 3650 * 86_400_000
 /** Keys of [site]. */
 export const tlsKeys = {
   certificate: optional(
-    text('path'),
+    path,
     'PEM file with the certificate of the site and its intermediates (`fullchain.pem`). With it and `key`, ' +
       'the site is served at `[server] listen_tls`. A relative path starts at the folder of this file.',
   ),
-  key: optional(text('path'), 'PEM file with the private key of `certificate`, without a passphrase.'),
+  key: optional(path, 'PEM file with the private key of `certificate`, without a passphrase.'),
   https_only: setting(
     flag,
     'no',

@@ -4,6 +4,7 @@
  */
 import { quote } from './problems.ts'
 import { listSetting, optional, optionalList, section, setting } from './settings.ts'
+import { nearest } from './suggest.ts'
 import type { Read } from './units.ts'
 import { flag, listType, textType } from './units.ts'
 
@@ -13,7 +14,14 @@ export const TRY_END = '=404'
 const fileName = (found: string): Read<string> =>
   /[/\\]/.test(found) || found.startsWith('.')
     ? { problem: `${quote(found)} is not the name of a file: write it without a folder (such as index.html)` }
-    : { value: found }
+    : (programOf(found) ?? { value: found })
+
+/** Sent as a file, it would show its source, with the passwords in it. */
+function programOf(found: string): Read<string> | undefined {
+  if (!/\.(?:php\d?|phtml)$/i.test(found)) return undefined
+  const cure = '[site] command or [site] upstream names a server that runs it'
+  return { problem: `${quote(found)} would be sent as it is written, and not be run: ${cure}` }
+}
 
 /** Whether a part of a path is one that is never served: a dotfile, `.` or `..`. */
 function hasHiddenPart(path: string): boolean {
@@ -31,7 +39,7 @@ function readTry(found: string): Read<string> {
   if (/[?#\\]/.test(found) || hasHiddenPart(found)) {
     return { problem: `${quote(found)} is not the path of a file that may be served (${examples})` }
   }
-  return { value: found }
+  return programOf(found) ?? { value: found }
 }
 
 const pageBelowRoot = textType<string>(
@@ -44,18 +52,33 @@ const pageBelowRoot = textType<string>(
   String,
 )
 
-const DIRECTIVE = /^[a-z][a-z-]*(?:=(?:[\w.-]+|"[^"]*"))?$/i
+/** Directives of answers (RFC 9111, RFC 5861, RFC 8246); those with a number have to have it, in seconds. */
+const WITH_SECONDS = ['max-age', 's-maxage', 'stale-while-revalidate', 'stale-if-error']
+const WITHOUT =
+  'public private no-cache no-store no-transform must-revalidate proxy-revalidate must-understand immutable'
+const DIRECTIVES = [...WITH_SECONDS, ...WITHOUT.split(' ')]
 
 const cacheControl = textType<string>(
   'Cache-Control',
-  (found) =>
-    found.split(',').every((one) => DIRECTIVE.test(one.trim()))
-      ? { value: found }
-      : {
-          problem: `${quote(found)} is not a Cache-Control (such as public, max-age=3600, where the number is seconds)`,
-        },
+  (found) => {
+    const faults = found.split(',').map((one) => directiveFault(one.trim()))
+    const fault = faults.find((one) => one !== undefined)
+    if (fault === undefined) return { value: found }
+    return { problem: `${quote(found)} is not a Cache-Control (such as public, max-age=3600): ${fault}` }
+  },
   String,
 )
+
+function directiveFault(written: string): string | undefined {
+  const [, name = '', value] = /^([a-z-]+)(?:=(.+))?$/i.exec(written) ?? []
+  const isKnown = DIRECTIVES.includes(name.toLowerCase())
+  const meant = isKnown || name === '' ? undefined : nearest(name, DIRECTIVES)
+  if (!isKnown) return `${quote(written)} is no directive${meant === undefined ? '' : `; did you mean ${meant}?`}`
+  if (!WITH_SECONDS.includes(name.toLowerCase())) {
+    return value === undefined || /^"[^"]*"$/.test(value) ? undefined : `${name} takes no value`
+  }
+  return /^\d+$/.test(value ?? '') ? undefined : `${name} takes a number of seconds, without a unit`
+}
 
 function readLasting(found: string): Read<string> {
   const isFolder = /^\/(?:[^*?#\\]*)$/.test(found)

@@ -66,6 +66,26 @@ export function text(type: string) {
   )
 }
 
+/** A path. What only a shell would fill in is refused: it would become the name of a folder. */
+export const path = textType<string>(
+  'path',
+  (found) => {
+    const fault = pathFault(found)
+    return fault === undefined ? { value: found } : { problem: fault }
+  },
+  String,
+)
+
+/** Why a text is no path; undefined where it can be one. */
+export function pathFault(found: string): string | undefined {
+  if (found === '') return 'is empty: write a path, or take the line away'
+  if (/^~[\w.-]*(?:\/|$)/.test(found)) return `${quote(found)}: only a shell knows ~: write the whole path`
+  const [variable] = /\$(?:\{\w+\}|[A-Za-z_]\w*)/.exec(found) ?? []
+  return variable === undefined
+    ? undefined
+    : `${quote(found)}: variables are filled in in [env] alone: write what ${variable} stands for`
+}
+
 /** A whole number, in digits only. */
 export function integer(min: number, max: number) {
   return textType<number>(`whole number, ${min} to ${max}`, (found) => readInteger(found, min, max), String)

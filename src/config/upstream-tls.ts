@@ -10,7 +10,7 @@ import { optional, setting } from './settings.ts'
 import type { SiteBeingRead } from './site-reading.ts'
 import { addProblem, isWritten, pathOf, readFileOf } from './site-reading.ts'
 import type { Read } from './units.ts'
-import { flag, text, textType } from './units.ts'
+import { flag, path, textType } from './units.ts'
 
 /** How certificates of upstreams are looked at. Plain data. */
 export interface UpstreamTls {
@@ -26,7 +26,7 @@ const hostName = textType<string>('host', readHostName, String)
 /** Keys of [proxy]. */
 export const upstreamTlsKeys = {
   tls_ca: optional(
-    text('path'),
+    path,
     'For `https://` upstreams: PEM file with the CAs (or the certificates themselves) to accept instead of the ' +
       "system's CAs. A relative path starts at the folder of this file.",
   ),

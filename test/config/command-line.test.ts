@@ -36,7 +36,7 @@ test('a command is split as sh splits it, and its place is filled in without bei
 test('a command listens on what is written in it, and on a port where nothing is', () => {
   assert.equal(commandLine.parse('x $SOCKET').place, 'SOCKET')
   assert.equal(commandLine.parse('x $PORT').place, 'PORT')
-  assert.equal(commandLine.parse("x '$SOCKET'").place, 'PORT')
+  assert.equal(commandLine.parse("x '$PORT'").place, 'PORT')
 })
 
 test('what cannot be meant as it is written is told', () => {
@@ -45,6 +45,10 @@ test('what cannot be meant as it is written is told', () => {
     /\$HOME is not known: only \$SOCKET and \$PORT are filled in; write \$\$ for a dollar sign/,
   )
   assert.match(fault('a $ b'), /a \$ stands for nothing/)
+  for (const text of ["sh -c 'a $SOCKET'", `'$\u007bSOCKET}'`, 'a \\$SOCKET'])
+    assert.match(fault(text), /SOCKET\}? is not filled in/)
+  assert.match(fault('["node", "a.js"]'), /without brackets and commas/)
+  assert.match(fault('a “b”'), /“ is a quote of a word processor/)
   assert.match(fault('a $SOCKET $PORT'), /listens on one of them/)
   assert.match(fault("a 'b"), /a ' is not closed/)
   assert.match(fault('a "b'), /a " is not closed/)

@@ -33,10 +33,23 @@ const BAD: [text: string, reason: string][] = [
   ['[1.2.3.4]:80', '"[1.2.3.4]" is neither an IP address nor a host name'],
   ['1.2.3:80', '"1.2.3" is neither an IP address nor a host name'],
   ['127.0.0.1:65536', 'port 65536 is more than 65535'],
-  [':80', '"" is neither an IP address nor a host name'],
   ['http://x:80', '"http://x" is neither an IP address nor a host name'],
   ['unix:', 'the path is missing'],
+  ['unix:~/a', '"~/a": only a shell knows ~: write the whole path'],
 ]
+for (const [text, cure] of [
+  [':80', 'write 80 for all interfaces'],
+  ['/run/a.sock', 'write unix:/run/a.sock for a socket'],
+  ['ssl', 'addresses for HTTPS, with HTTP/2, are those of listen_tls'],
+  ['default_server', 'the site for all other hosts is named by default_site'],
+  ['proxy_protocol', 'write proxy_protocol = yes, with trusted_proxies'],
+  ['ipv6only=on', 'leave it out'],
+] as const) {
+  test(`"${text}" is refused with what it is here`, () => {
+    assert.deepEqual(readListenAddress(text), { problem: `"${text}" is not an address to listen on: ${cure}` })
+  })
+}
+
 for (const [text, reason] of BAD) {
   test(`"${text}" is refused, because ${reason}`, () => {
     const result = readListenAddress(text)

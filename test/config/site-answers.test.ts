@@ -269,11 +269,26 @@ test('where a redirect leads is a host or a URL, and nothing that browsers would
   }
 })
 
+for (const [written, fault] of [
+  ['public, max-age=1h', 'max-age takes a number of seconds, without a unit'],
+  ['max-age', 'max-age takes a number of seconds, without a unit'],
+  ['maxage=60', '"maxage=60" is no directive; did you mean max-age?'],
+  ['off', '"off" is no directive'],
+  ['public max-age=60', '"public max-age=60" is no directive'],
+  ['no-store=yes', 'no-store takes no value'],
+] as const) {
+  test(`cache_control = ${written} is refused: browsers would not heed it`, (t) => {
+    assert.deepEqual(load(t, `${STATIC}[static]\ncache_control = ${written}\n`).problems, [
+      `:5: [static] cache_control: "${written}" is not a Cache-Control (such as public, max-age=3600): ${fault}`,
+    ])
+  })
+}
+
 test('what is no Cache-Control, and no place of files that never change, is told', (t) => {
   const { problems } = load(t, `${STATIC}[static]\ncache_control = 1h\nimmutable = assets, *, /a?b\n`)
 
   assert.deepEqual(problems, [
-    ':5: [static] cache_control: "1h" is not a Cache-Control (such as public, max-age=3600, where the number is seconds)',
+    ':5: [static] cache_control: "1h" is not a Cache-Control (such as public, max-age=3600): "1h" is no directive',
     ':6: [static] immutable: "assets" is neither the beginning of a path (such as /assets) nor the end of a name (such as *.woff2)',
     ':6: [static] immutable: "*" is neither the beginning of a path (such as /assets) nor the end of a name (such as *.woff2)',
     ':6: [static] immutable: "/a?b" is neither the beginning of a path (such as /assets) nor the end of a name (such as *.woff2)',
