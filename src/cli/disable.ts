@@ -10,7 +10,16 @@ import { settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
 import { complain, print, printJson } from './output.ts'
 import type { SitePaths } from './site-links.ts'
-import { availableFolder, isThere, otherNames, placeOf, removeLink, siteNameOf, sitePaths } from './site-links.ts'
+import {
+  availableFolder,
+  isOtherFile,
+  isThere,
+  otherNames,
+  placeOf,
+  removeLink,
+  siteNameOf,
+  sitePaths,
+} from './site-links.ts'
 
 /** Adds `vhostel disable` to the program. */
 export function addDisable(program: Command): void {
@@ -39,6 +48,12 @@ interface Outcome {
 
 async function disable(site: string, settings: ServerConfig, json: boolean): Promise<number> {
   const paths = sitePaths(siteNameOf(site), settings.sites)
+  if (isOtherFile(site, paths)) {
+    complain(
+      `vhostel: ${site} is no file of the site ${paths.name}: say its name alone (vhostel disable ${paths.name})`,
+    )
+    return EXIT.wrong
+  }
   switch (placeOf(paths.enabled).kind) {
     case 'link':
       removeLink(paths)

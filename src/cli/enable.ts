@@ -12,6 +12,7 @@ import { complain, paint, print, printJson } from './output.ts'
 import type { Place, SitePaths } from './site-links.ts'
 import {
   availableFolder,
+  isOtherFile,
   isThere,
   leadsTo,
   makeLink,
@@ -39,6 +40,11 @@ export function addEnable(program: Command): void {
 
 async function enable(site: string, settings: ServerConfig, json: boolean): Promise<number> {
   const paths = sitePaths(siteNameOf(site), settings.sites)
+  if (isOtherFile(site, paths)) {
+    const available = shownPath(paths.available, settings.dir)
+    complain(`vhostel: ${site} is not ${available}: move it there, or link to it there, to enable it`)
+    return EXIT.wrong
+  }
   const place = placeOf(paths.enabled)
   const changed = !leadsTo(place, paths.available)
   if (changed) {
@@ -66,7 +72,8 @@ function whyNot(
   { dir, sites }: ServerConfig,
 ): string | undefined {
   const shown = shownPath(enabled, dir)
-  if (name === '' || name.startsWith('.')) return 'a name that begins with a dot is passed over in the sites folder'
+  if (name === '' || name === '.ini') return 'the name of the site is empty'
+  if (name.startsWith('.')) return 'a name that begins with a dot is passed over in the sites folder'
   if (place.kind === 'file') {
     return `${shown} is a file of its own, not a link: it is served as it is; move it to ${shownPath(availableFolder(sites), dir)} to enable and disable it`
   }

@@ -3,7 +3,7 @@
  * is somebody's file, and is never touched.
  */
 import { lstatSync, readdirSync, readlinkSync, realpathSync, statSync, symlinkSync, unlinkSync } from 'node:fs'
-import { basename, dirname, join, relative } from 'node:path'
+import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import { realPath } from '../config/links.ts'
 import { nearest } from '../config/suggest.ts'
 import { isConfigFile } from '../config/watched-paths.ts'
@@ -28,6 +28,19 @@ export interface SitePaths {
 /** The site that a person means: `blog`, `blog.ini` and `sites-available/blog.ini` are all the site blog. */
 export function siteNameOf(argument: string): string {
   return basename(argument, '.ini')
+}
+
+/**
+ * Whether a person named a file that is none of the site's: `/srv/blog/blog.ini` is not the site blog. A relative path that leads
+ * nowhere is taken as one that starts at the configuration.
+ */
+export function isOtherFile(argument: string, { enabled, available }: SitePaths): boolean {
+  if (!argument.includes('/')) return false
+  const file = resolve(argument.endsWith('.ini') ? argument : `${argument}.ini`)
+  const real = realPath(file)
+  if (real === undefined && !isAbsolute(argument)) return false
+  const own = [enabled, available].flatMap((path) => [path, realPath(path)])
+  return !own.includes(real ?? file)
 }
 
 /** Where the files of a site are, or would be. @param sitesFolder absolute */

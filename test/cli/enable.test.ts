@@ -45,6 +45,27 @@ test('disable removes the link, and the site is gone when it returns; its file s
   assert.ok(existsSync(join(box.dir, 'sites-available/app.ini')))
 })
 
+test('a path to another file of that name neither enables nor disables the site', async (t) => {
+  const dir = makeConfig(t, {}, SERVER_INI)
+  mkdirSync(join(dir, 'sites-available'), { recursive: true })
+  writeFileSync(join(dir, 'sites-available/app.ini'), staticIni('app.test'))
+  writeFileSync(join(dir, 'app.ini'), staticIni('other.test'))
+
+  const other = await vhostel(['enable', join(dir, 'app.ini'), '--config', dir])
+  const nowhere = await vhostel(['enable', '/nowhere/app', '--config', dir])
+  const own = await vhostel(['enable', join(dir, 'sites-available/app.ini'), '--config', dir])
+  const kept = await vhostel(['disable', join(dir, 'app.ini'), '--config', dir])
+  const gone = await vhostel(['disable', join(dir, 'sites-enabled/app.ini'), '--config', dir])
+  const nobody = await vhostel(['enable', '', '--config', dir])
+
+  assert.deepEqual([other.code, nowhere.code, own.code, kept.code, gone.code, nobody.code], [1, 1, 0, 1, 0, 1])
+  const cure = 'move it there, or link to it there, to enable it'
+  assert.equal(other.stderr, `vhostel: ${dir}/app.ini is not sites-available/app.ini: ${cure}\n`)
+  assert.equal(nowhere.stderr, `vhostel: /nowhere/app is not sites-available/app.ini: ${cure}\n`)
+  assert.match(kept.stderr, /app\.ini is no file of the site app: say its name alone \(vhostel disable app\)$/m)
+  assert.equal(nobody.stderr, 'vhostel: the name of the site is empty\n')
+})
+
 test('a site whose file or code is wrong is told with the place, and its link stays', async (t) => {
   const box = await startWithApp(t, `${INI}[limits]\ntimeout = 30x\n`, 'throw new Error("not today")')
 
