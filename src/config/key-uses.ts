@@ -28,6 +28,7 @@ const USES: readonly Use[] = [
   { section: 'site', keys: ['compress', 'cache'], kinds: ['module', 'static', 'proxy', 'command'] },
   { section: 'env', kinds: CODE },
   { section: 'options', kinds: ['module'] },
+  { section: 'cache', keys: ['keep'], kinds: CODE },
   { section: 'proxy', kinds: ['proxy', 'command'] },
   { section: 'limits', keys: ['timeout', 'queue', 'queue_timeout', 'max_body', 'body_wait'], kinds: ANSWERERS },
   { section: 'limits', keys: ['start_timeout', 'stop_timeout'], kinds: CODE },

@@ -36,7 +36,11 @@ export const cacheSection = section('The cache of a site with `cache = on`.', {
     "Heed a client's `Cache-Control` and `Pragma`: a reload in the browser then asks the site again. `no`: " +
       'no client can bypass the cache.',
   ),
-  keep: setting(flag, 'no', 'Keep stored answers when new code of the site goes into service. `no`: they are dropped.'),
+  keep: setting(
+    flag,
+    'no',
+    'Keep stored answers when new code of the module, or another version of the program, goes into service. `no`: they are dropped.',
+  ),
 })
 
 /** [cache] of a site, ready for use. */

@@ -188,7 +188,11 @@ export class Hosting {
   /** Loads a new generation of a site with the settings that are wanted; what became of it shows in its status. */
   async reloadCode(name: string): Promise<void> {
     const site = this.#sites.get(name)
-    if (site?.pooled === undefined) return site?.service.backend?.reload()
+    if (site === undefined) return
+    if (site.pooled === undefined) {
+      await site.service.backend?.reload()
+      return this.#programRenewed(site)
+    }
     // One that has not begun yet will load what is there by then: another after it would do the same.
     site.reload ??= this.#reloadInTurn(site)
     await site.reload
@@ -302,8 +306,11 @@ export class Hosting {
     if (pooled === undefined || config.kind !== 'module') {
       if (site.config.kind !== config.kind) this.#leave(site)
       if (pooled === undefined) this.#enter(site, config)
+      const program = site.service.backend?.generation()
       this.#take(site, config)
-      return site.service.backend?.settled()
+      await site.service.backend?.settled()
+      if (site.service.backend?.generation() !== program) this.#programRenewed(site)
+      return
     }
     await this.#inTurn(site, () => (site.wanted === config ? this.#changeCode(site, pooled, config, prove) : undefined))
   }
@@ -356,6 +363,12 @@ export class Hosting {
     this.#services.caches.find(pooled.name)?.renewed()
     if (config === site.wanted) site.codeFault = undefined
     if (config !== site.config) this.#take(site, config)
+  }
+
+  /** The next version of a program is in service, or will be: what the one before has answered is forgotten. Not so for upstreams. */
+  #programRenewed({ name, service: { backend } }: Site): void {
+    if (backend?.generation() === undefined || backend.status().problem !== undefined) return
+    this.#services.caches.find(name)?.renewed()
   }
 
   #noteFailure({ name }: { name: string }, reload: Promise<void>): void {

@@ -347,6 +347,40 @@ test('at a reload the new program is ready before the old one goes, and one that
   await box.waitFor('the stubborn one to be killed', () => !isAlive(third))
 })
 
+test('what a program has answered is forgotten with its next version, unless it is to be kept', async (t) => {
+  const code = `require('node:http').createServer((req, res) => {
+  res.writeHead(200, { 'cache-control': 'max-age=600' }).end(require('node:fs').readFileSync('version', 'utf8') + process.env.EXTRA)
+}).listen(require('node:fs').existsSync('broken') ? '/nowhere/at/all' : process.env.SOCKET)`
+  const site = (name: string, more: string): SiteFixture => ({
+    files: { 'app.cjs': code, version: '1' },
+    ini: `[site]\ndomains = ${name}.test\nroot = ../sites/${name}\ncommand = ${process.execPath} app.cjs $SOCKET\ncache = yes\n${more}[env]\nEXTRA = a\n`,
+  })
+  const box = await startBox(t, { fresh: site('fresh', ''), kept: site('kept', '[cache]\nkeep = yes\n') })
+  const answers = async (): Promise<string[]> => [(await box.ask('fresh')).text, (await box.ask('kept')).text]
+  const found = [await answers()]
+
+  for (const name of ['fresh', 'kept']) box.write(`sites/${name}/version`, '2')
+  found.push(await answers())
+  for (const name of ['fresh', 'kept']) await box.reload(name)
+  found.push(await answers())
+  const ini = readFileSync(join(box.dir, 'sites-available/fresh.ini'), 'utf8')
+  box.write('sites-available/fresh.ini', ini.replace('EXTRA = a', 'EXTRA = b'))
+  await box.reload()
+  found.push(await answers())
+  box.write('sites/fresh/version', '3')
+  box.write('sites/fresh/broken', '')
+  await box.reload('fresh')
+  found.push(await answers())
+
+  assert.deepEqual(found, [
+    ['1a', '1a'],
+    ['1a', '1a'],
+    ['2a', '1a'],
+    ['2b', '1a'],
+    ['2b', '1a'],
+  ])
+})
+
 test('a reload does not wait for a program that does not come up, and those who wait for it get the next', async (t) => {
   const code = `const fs = require('node:fs')
 if (fs.existsSync('mute')) setInterval(() => fs.writeFileSync('seen', ''), 5)

@@ -35,6 +35,7 @@ const VALUES: Readonly<Record<string, string>> = {
   'static.clean_urls': 'yes',
   'proxy.host_header': 'upstream',
   'cache.client_control': 'no',
+  'cache.keep': 'yes',
   'log.format': 'json\naccess = ../a.log',
   'door.rate': '10/s',
   'options.a': '1',
@@ -56,6 +57,7 @@ const TAKEN: Readonly<Record<string, string>> = {
   'static.clean_urls': 'static',
   'proxy.host_header': 'proxy command',
   'options.a': 'module',
+  'cache.keep': 'module command',
   'env.A': 'module command',
 }
 
