@@ -63,6 +63,9 @@ function checkCompany(site: SiteBeingRead): void {
   const hasLog = log.access !== undefined || log.error !== undefined || isMeant(site, 'log', 'access')
   if (!hasLog && !isMeant(site, 'log', 'error')) without('log', 'format', 'access or error: name a file')
   if (door.auth === undefined && !isMeant(site, 'door', 'auth')) without('door', 'realm', 'auth: name the passwords')
+  if (keys.type !== 'auto' && keys.type !== 'fastify' && isWritten(site, 'site', 'type')) {
+    refuseSection(site, 'options', `has no use with type = ${keys.type}: options are for Fastify plugins`)
+  }
   if (keys.isolation === 'process' && site.checked.value.limits.share > 0 && isWritten(site, 'limits', 'share')) {
     addProblem(site, 'limits', 'share', 'has no use with isolation = process: nobody else is in its process')
   }

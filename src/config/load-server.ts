@@ -239,12 +239,24 @@ function foldersOf({ file, sites }: ServerConfig): string[] {
   return [file, sites]
 }
 
-function logFaults({ document, file }: FileRead<typeof loggingSchema>, { log }: ServerConfig): Problem[] {
+function logFaults({ document, file, checked }: FileRead<typeof loggingSchema>, { log }: ServerConfig): Problem[] {
   const files = { log: log.file, access: log.access.file }
-  return Object.entries(files).flatMap(([section, path]) => {
+  const problems = Object.entries(files).flatMap(([section, path]) => {
     const fault = path === undefined ? undefined : logFileFault(path)
     return fault === undefined ? [] : [keyProblem(document, file, section, 'file', fault)]
   })
+  const hasFormat = document.sections.get('access')?.keys.has('format') === true
+  if (
+    hasFormat &&
+    log.access.file === undefined &&
+    !checked.isBad('access', 'file') &&
+    !checked.isBad('access', 'format')
+  ) {
+    problems.push(
+      keyProblem(document, file, 'access', 'format', 'has no use without file: name one, or take the line away'),
+    )
+  }
+  return problems
 }
 
 function isTakenBy(addresses: readonly ListenAddress[], address: string): boolean {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
+import { loadServer } from '../../src/config/load-server.ts'
 import { loadSite } from '../../src/config/load-site.ts'
 import { renderProblem } from '../../src/config/problems.ts'
 import { configFolder } from './config-folder.ts'
@@ -34,8 +35,8 @@ const VALUES: Readonly<Record<string, string>> = {
   'static.index': 'a.html',
   'static.clean_urls': 'yes',
   'proxy.host_header': 'upstream',
-  'cache.client_control': 'no',
   'cache.keep': 'yes',
+  'cache.client_control': 'no',
   'log.format': 'json\naccess = ../a.log',
   'door.rate': '10/s',
   'options.a': '1',
@@ -56,8 +57,8 @@ const TAKEN: Readonly<Record<string, string>> = {
   'static.index': 'static',
   'static.clean_urls': 'static',
   'proxy.host_header': 'proxy command',
-  'options.a': 'module',
   'cache.keep': 'module command',
+  'options.a': 'module',
   'env.A': 'module command',
 }
 
@@ -114,6 +115,21 @@ test('what has a use only beside another key is refused without it', (t) => {
   assert.deepEqual(problemsOf(t, `${module}isolation = process\n[limits]\nshare = 5%\n`), [
     ':7: [limits] share: has no use with isolation = process: nobody else is in its process',
   ])
+})
+
+test('the format of an access log that is not kept, and options of what is no plugin, are refused', (t) => {
+  const folder = configFolder(t, { 'logging.ini': '[access]\nformat = json\n' })
+
+  const { problems } = loadServer(folder.path('vhostel.ini'))
+
+  assert.deepEqual(
+    problems.map((problem) => renderProblem(problem, folder.dir)),
+    ['logging.ini:2: [access] format: has no use without file: name one, or take the line away'],
+  )
+  assert.deepEqual(problemsOf(t, `${SITE}${KINDS.module}type = fetch\n[options]\na = 1\n`), [
+    ':6: [options]: has no use with type = fetch: options are for Fastify plugins',
+  ])
+  assert.deepEqual(problemsOf(t, `${SITE}${KINDS.module}type = fastify\n[options]\na = 1\n`), [])
 })
 
 test('what stands beside a switch that is off, or in [defaults], is left alone', (t) => {
