@@ -97,6 +97,10 @@ export function limitFaults(limits: Limits): LimitFault[] {
 function checkLimits(site: SiteBeingRead): void {
   const { checked } = site
   if (checked.value.limits.max === 0) addProblem(site, 'limits', 'max', 'is 0%: the site could never be asked')
+  if (checked.value.limits.max_body === 0) {
+    const cure = 'for no limit, write more than ever comes (such as 1TB)'
+    addProblem(site, 'limits', 'max_body', `is 0: every request with a body would be refused; ${cure}`)
+  }
   for (const { key, message, other, otherMessage } of limitFaults(checked.value.limits)) {
     if (checked.isBad('limits', key) || checked.isBad('limits', other)) continue
     if (isWritten(site, 'limits', key) || !isWritten(site, 'limits', other)) addProblem(site, 'limits', key, message)

@@ -33,6 +33,10 @@ function load(t: TestContext, text: string, entries: Record<string, Entry> = {},
 for (const [text, expected] of [
   [`${PROXY}unix:/run/a.sock:/api\n`, 'unix:/run/a.sock:/api: no path goes with an upstream: write unix:/run/a.sock'],
   [`${PROXY}unix:~/a.sock\n`, '"~/a.sock": only a shell knows ~: write the whole path'],
+  [
+    `${MODULE}[limits]\nmax_body = 0\n`,
+    'is 0: every request with a body would be refused; for no limit, write more than ever comes (such as 1TB)',
+  ],
   [`${PROXY}3000\n`, '"3000" is not an upstream: write http://127.0.0.1:3000'],
   [`${PROXY}:3000\n`, '":3000" is not an upstream: write http://127.0.0.1:3000'],
   [
