@@ -16,6 +16,8 @@ interface Use {
   /** All of the section where undefined. */
   keys?: readonly string[]
   kinds: readonly Kind[]
+  /** What to do instead, where that is more than to take it away. */
+  cure?: string
 }
 
 const CODE: readonly Kind[] = ['module', 'command']
@@ -29,7 +31,11 @@ const USES: readonly Use[] = [
   { section: 'env', kinds: CODE },
   { section: 'options', kinds: ['module'] },
   { section: 'cache', keys: ['keep'], kinds: CODE },
-  { section: 'proxy', kinds: ['proxy', 'command'] },
+  {
+    section: 'proxy',
+    kinds: ['proxy', 'command'],
+    cure: 'name an upstream or a command in [site], or take it away; a module gets every path that is no file',
+  },
   { section: 'limits', keys: ['timeout', 'queue', 'queue_timeout', 'max_body', 'body_wait'], kinds: ANSWERERS },
   { section: 'limits', keys: ['start_timeout', 'stop_timeout'], kinds: CODE },
   {
@@ -43,10 +49,10 @@ const USES: readonly Use[] = [
 export function checkUses(site: SiteBeingRead, kind: Kind): void {
   // Nothing says what the site is: that is told, and what was meant is not known.
   if (kind === 'static' && !isMeant(site, 'site', 'kind') && !isMeant(site, 'site', 'root')) return
-  for (const { section, keys, kinds } of USES) {
+  for (const { section, keys, kinds, cure = 'take it away' } of USES) {
     if (kinds.includes(kind)) continue
     if (keys !== undefined) refuseKeys(site, section, keys, kind)
-    else refuseSection(site, section, `has no use with kind = ${kind}: take it away`)
+    else refuseSection(site, section, `has no use with kind = ${kind}: ${cure}`)
   }
   checkCompany(site)
 }

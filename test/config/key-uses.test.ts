@@ -90,7 +90,7 @@ for (const [name, value] of Object.entries(VALUES)) {
 test('a section without a use is told once, a key at its line', (t) => {
   assert.deepEqual(problemsOf(t, `${SITE}root = ../public\n[env]\nA = b\nB = c\n[proxy]\nbuffer = 0B\ntunnels = 1\n`), [
     ':4: [env]: has no use with kind = static: take it away',
-    ':7: [proxy]: has no use with kind = static: take it away',
+    ':7: [proxy]: has no use with kind = static: name an upstream or a command in [site], or take it away; a module gets every path that is no file',
   ])
   assert.deepEqual(problemsOf(t, `${SITE}root = ../public\nwatch = yes\n[limits]\nslow = 1s\nmax_body = 1x\n`), [
     ':4: [site] watch: has no use with kind = static: take the line away',

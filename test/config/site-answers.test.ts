@@ -103,6 +103,10 @@ const STATIC_FAULTS: [text: string, problem: string][] = [
   [`${MODULE}/a = public\n`, ':5: [site] /a: the key is not known here; it belongs in [static]'],
   [`${MODULE}[env]\n/a = public\n`, ':6: [env] /a: the key is not known here; it belongs in [static]'],
   [`${MODULE}[static]\ntry = $uri\n`, ':6: [static] try: has no use with kind = module: take the line away'],
+  [
+    `${MODULE}[proxy]\npaths = /api\n`,
+    ':5: [proxy]: has no use with kind = module: name an upstream or a command in [site], or take it away; a module gets every path that is no file',
+  ],
   [`${STATIC}[static]\ntry = =404, $uri\n`, ':5: [static] try: =404 ends the list: put it last, or take it away'],
   [`${STATIC}[static]\ntry =\n`, ':5: [static] try: is empty: name at least $uri, or take the line away'],
   [
