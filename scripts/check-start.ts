@@ -86,12 +86,28 @@ async function until(what: string, isSo: () => boolean | Promise<boolean>): Prom
   }
 }
 
-/** npm passes signals on to the script that it runs; the group is for what may be left. */
+/**
+ * Ends npm alone, as a service manager or `kill` does: it passes the signal on to what it started, and a server that is
+ * behind a shell there would never hear of it. The group is for what may be left.
+ */
 async function stop(running: ChildProcess): Promise<void> {
   if (running.exitCode !== null || running.pid === undefined) return
   const exited = once(running, 'exit')
-  process.kill(-running.pid, 'SIGTERM')
-  const killer = setTimeout(() => process.kill(-(running.pid as number), 'SIGKILL'), 40_000)
+  const group = -running.pid
+  const killer = setTimeout(() => process.kill(group, 'SIGKILL'), 40_000)
+  running.kill('SIGTERM')
   await exited
   clearTimeout(killer)
+  if (!isThere(group)) return
+  process.kill(group, 'SIGKILL')
+  process.stderr.write('npm start is not as it should be: the server goes on when npm has ended\n')
+  process.exitCode = 1
+}
+
+function isThere(group: number): boolean {
+  try {
+    return process.kill(group, 0)
+  } catch {
+    return false
+  }
 }
