@@ -11,7 +11,7 @@ import type { Stats } from 'node:fs'
 import { realpathSync, statSync } from 'node:fs'
 import Module from 'node:module'
 import { join, sep } from 'node:path'
-import { setImmediate as immediate } from 'node:timers/promises'
+import { setTimeout as delay, setImmediate as immediate } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
 import { deniedText, isDenied } from '../core/denied.ts'
 import type { LoadFailure, LoadReport } from '../protocol/frames.ts'
@@ -33,6 +33,9 @@ const MAX_FILES = 10_000
 
 /** How long a program may take to end by itself once its requests are answered, in ms. Less than the end of a thread may take. */
 const OWN_END_MS = 1_000
+
+/** How long a module that listens may take to come to its end, in ms, or half of its start timeout if that is less. */
+const OWN_START_MS = 5_000
 
 /** Runs a site's module. Never rejects: a failure is in the report. */
 export async function loadSite(site: Site): Promise<LoadReport> {
@@ -118,7 +121,15 @@ function describeWait({ order, servers, isEvaluated }: Site): string {
 }
 
 async function bringUp(site: Site): Promise<SiteApp> {
-  const exported = await loadModule(site)
+  const loading = loadModule(site)
+  if (await listensAndStays(site, loading)) {
+    // On plain Node it would end the process; here it is one more error that the site's code did not catch.
+    void loading.then(undefined, (error: unknown) => {
+      throw error
+    })
+    return new ListenApp()
+  }
+  const exported = await loading
   site.isEvaluated = true
   // What listens is a whole site; what the module exports beside it is for its tests, as a rule.
   if (site.order.type === 'auto' && (await isListening(site))) return new ListenApp()
@@ -131,6 +142,30 @@ const COMMANDS = join(sep, 'node_modules', '.bin', sep)
 /** Whether the module is a command of a package: that is a program, which listens; what it exports is for other programs. */
 function isCommand({ order }: Site): boolean {
   return order.type === 'auto' && order.module.includes(COMMANDS)
+}
+
+/**
+ * Whether a module has long been listening and is still not at its end, as one that awaits the end of its server
+ * (`await app.listen()` in oak). Others await their database there, after they listen: these are not asked before it is open.
+ */
+async function listensAndStays(site: Site, loading: Promise<unknown>): Promise<boolean> {
+  const { type, startTimeoutMs } = site.order
+  if (type !== 'auto' && type !== 'listen') return false
+  const end = loading.then(() => false)
+  const patience = Math.min(OWN_START_MS, startTimeoutMs / 2)
+  let isOver = false
+  const stays = async (): Promise<boolean> => {
+    do {
+      await untilListening(site)
+      await delay(patience, undefined, { ref: false })
+    } while (site.mainServer === undefined && !isOver)
+    return true
+  }
+  try {
+    return await Promise.race([end, stays()])
+  } finally {
+    isOver = true
+  }
 }
 
 async function appFor(site: Site, found: FoundShape): Promise<SiteApp> {

@@ -99,6 +99,15 @@ test('an error in a Fastify route is a 500 and has its reason in the log', async
   assert.match(line.text, /plugin\.mjs:\d+/)
 })
 
+test('a module that awaits the end of its server is live, and an error at its end is in its log', async () => {
+  const { site, report } = await load('listen-to-the-end.mjs', { startTimeoutMs: 200 })
+
+  assert.equal(report.shape, 'listen')
+  assert.equal((await thread.get(site)).text, 'until it is closed')
+  assert.equal((await thread.get(site, '/close')).text, 'until it is closed')
+  await thread.log(site, /the end of the server/)
+})
+
 test('http_port says which of several servers is the site', async () => {
   const { site } = await load('two-servers.cjs', { httpPort: 8080 })
 
