@@ -212,7 +212,8 @@ const TITLES = ['SITE', 'REQUESTS', 'BUSY', 'CPU', 'MEAN', 'P99', 'WAIT P99', 'M
 
 function capacityLines({ sites, pools, capacity, source }: AdviceReport): string[] {
   const shown = sites.slice(0, MAX_SITES)
-  const several = pools.filter(({ requests }) => requests > 0).length > 1
+  const asked = pools.filter(({ requests }) => requests > 0)
+  const several = asked.length > 1
   const rows = [
     TITLES.map((text): Cell => ({ text, style: 'dim' })),
     ...shown.map((site) => siteRow(site, several, source === 'log')),
@@ -220,8 +221,8 @@ function capacityLines({ sites, pools, capacity, source }: AdviceReport): string
   ]
   const left = sites.length - shown.length
   const threads = several
-    ? pools.map((pool) => `${pool.pool} ${threadsOf(pool)}`).join(', ')
-    : pools.map((pool) => counted(threadsOf(pool), 'thread')).join()
+    ? asked.map((pool) => `${pool.pool} ${threadsOf(pool)}`).join(', ')
+    : asked.map((pool) => counted(threadsOf(pool), 'thread')).join()
   return [
     `${paint('bold', 'Capacity')} in requests/s, with ${threads}, if the pool were for this site alone; worst case: every request as slow as 1 in 100 is now`,
     ...columns(rows).map((line) => `  ${line}`),

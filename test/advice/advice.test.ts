@@ -62,6 +62,15 @@ What stands out
   )
 })
 
+test('a pool that nobody asked is not among those whose capacity is told', () => {
+  const report = reportOf({ ...WIDE, sites: [BLOG] })
+  const idle = report.pools.map((pool) => ({ ...pool, pool: 'shop', requests: 0 }))
+
+  const lines = adviceLines({ ...report, pools: [...report.pools, ...idle] })
+
+  assert.match(lines.find((line) => line.startsWith('Capacity')) ?? '', /, with 4 threads, if the pool/)
+})
+
 test('a site that waits is told to take more places only where places are scarce', () => {
   const tight = reportOf({
     threads: 2,
