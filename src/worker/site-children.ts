@@ -15,6 +15,9 @@ import { DESCRIPTORS } from './site-descriptor-output.ts'
 import { LineBuffer } from './site-log.ts'
 
 interface SpawnOptions {
+  file?: string
+  /** With the name of the program first. */
+  args?: readonly string[]
   stdio?: StdioOptions
 }
 
@@ -32,6 +35,7 @@ export function installSiteChildren(): void {
   const { spawn } = prototype
   prototype.spawn = function (options) {
     const site = currentSite()
+    if (site !== undefined) site.startedScript ??= scriptOf(options)
     const inherited = site === undefined ? [] : inheritedStreams(options.stdio)
     if (site === undefined || inherited.length === 0) return spawn.call(this, options)
     const stdio = listed(options.stdio)
@@ -40,6 +44,11 @@ export function installSiteChildren(): void {
     for (const [at, name] of inherited) giveToLog(site, this, at, name)
     return result
   }
+}
+
+/** The script that Node is to run; undefined for other programs. */
+function scriptOf({ file, args }: SpawnOptions): string | undefined {
+  return file === process.execPath ? args?.find((text) => /\.[cm]?[jt]s$/.test(text)) : undefined
 }
 
 function listed(stdio: StdioOptions | undefined): Exclude<StdioOptions, string> {

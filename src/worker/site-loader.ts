@@ -109,7 +109,7 @@ function lateProblem(site: Site): Error {
 }
 
 /** What a site did not do in time. */
-function describeWait({ order, servers, isEvaluated }: Site): string {
+function describeWait({ order, servers, isEvaluated, startedScript }: Site): string {
   const within = `within ${order.startTimeoutMs} ms ([limits] start_timeout)`
   if (!isEvaluated) return `the module was not loaded ${within}; does it await something that never comes?`
   if (order.httpPort !== undefined && servers.length > 0) {
@@ -117,7 +117,10 @@ function describeWait({ order, servers, isEvaluated }: Site): string {
     return `http_port = ${order.httpPort} is set, but the module listens only on ${ports}`
   }
   const listens = `the module did not call listen() ${within}`
-  return order.type === 'auto' ? `${listens}, and it exports no handler, fetch function or Fastify plugin` : listens
+  const all =
+    order.type === 'auto' ? `${listens}, and it exports no handler, fetch function or Fastify plugin` : listens
+  if (startedScript === undefined) return all
+  return `${all}; what a process of its own listens on is not seen, and it has started ${startedScript} as one: make that file the module`
 }
 
 async function bringUp(site: Site): Promise<SiteApp> {

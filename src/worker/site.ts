@@ -69,6 +69,8 @@ export class Site implements Context {
   state: SiteState = 'loading'
   /** Whether its module has run to its end. */
   isEvaluated = false
+  /** A program of Node that its code has started: what listens there is not seen. Absolute, or as its code named it. */
+  startedScript: string | undefined
   /** Resolves when its code has called `process.exit` while it was told to stop. */
   readonly exited: Promise<void>
   /** To be called when it does so. */

@@ -188,6 +188,18 @@ const faults: Fault[] = [
     place: ['main.mjs'],
   },
   {
+    name: 'a module that leaves listening to a process that it starts',
+    files: {
+      'main.cjs': "require('child_process').fork('server.cjs')\n",
+      // It ends with the channel to its parent.
+      'server.cjs': "process.on('message', () => {})\n",
+    },
+    order: { startTimeoutMs: 500 },
+    message:
+      /exports no handler.*; what a process of its own listens on is not seen, and it has started server\.cjs as one/,
+    place: ['main.cjs'],
+  },
+  {
     name: 'a server on another port than http_port',
     files: { 'main.cjs': "require('http').createServer().listen(3000)\n" },
     order: { startTimeoutMs: 100, httpPort: 80 },
