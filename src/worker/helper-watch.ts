@@ -7,15 +7,22 @@
  * Invariant: one job of its own is in the pool at the most, and one count is under way.
  */
 import { readdirSync, readFileSync, stat } from 'node:fs'
+import { setTimeout as delay, setImmediate } from 'node:timers/promises'
 import type { SupervisorReport } from '../core/worker-orders.ts'
 import { kernelThreadId, kernelTimes } from './kernel-thread.ts'
 import type { SupervisedThread } from './supervised-thread.ts'
 
 /** From this wait on neighbours notice, in ms. */
 const LATE_MS = 250
-const COUNT_MS = 500
+const COUNT_MS = 300
 /** What libuv calls them (uv_thread_setname, since 1.50). */
 const HELPER = 'libuv-worker'
+
+/** A job that is in the pool: since when, and how long this thread had waited for a processor by then. */
+interface Sent {
+  at: number
+  delayedMs: number
+}
 
 type HelpersReport = Extract<SupervisorReport, { type: 'helpers' }>
 
@@ -23,11 +30,9 @@ export class HelperWatch {
   readonly #threads: () => Iterable<SupervisedThread>
   readonly #report: (report: HelpersReport) => void
   readonly #self = kernelThreadId()
-  /** Since when the present job is in the pool. */
-  #sentAt: number | undefined
-  /** How long the last one took. */
-  #tookMs = 0
-  #isCounting = false
+  /** Undefined while no job is in the pool. */
+  #sent: Sent | undefined
+  #isTelling = false
 
   /** @param threads of the process, as far as sites share it */
   constructor(threads: () => Iterable<SupervisedThread>, report: (report: HelpersReport) => void) {
@@ -37,32 +42,41 @@ export class HelperWatch {
 
   /** To be called now and then, while there are requests. */
   look(): void {
-    const waitedMs = this.#sentAt === undefined ? this.#tookMs : performance.now() - this.#sentAt
-    if (this.#sentAt === undefined) this.#send()
-    if (waitedMs < LATE_MS || this.#isCounting) return
-    this.#isCounting = true
-    void this.#count(waitedMs).finally(() => {
-      this.#isCounting = false
-    })
-  }
-
-  #send(): void {
-    const from = performance.now()
-    const { delayedMs } = kernelTimes(this.#self)
-    this.#sentAt = from
+    const [first] = this.#threads()
+    if (this.#sent !== undefined || first === undefined) return
+    this.#sent = { at: performance.now(), delayedMs: kernelTimes(this.#self).delayedMs }
+    const late = setTimeout(() => void this.#tell(), LATE_MS)
     stat('/', () => {
-      // Where this thread itself got no processor, the pool is not to blame.
-      this.#tookMs = performance.now() - from - (kernelTimes(this.#self).delayedMs - delayedMs)
-      this.#sentAt = undefined
+      clearTimeout(late)
+      this.#sent = undefined
     })
   }
 
-  async #count(lateMs: number): Promise<void> {
+  /** Tells of the job until it is done, and of those that follow it meanwhile. */
+  async #tell(): Promise<void> {
+    if (this.#isTelling) return
+    this.#isTelling = true
+    // Where this thread itself was late, the job may be done, and its turn comes now.
+    await setImmediate()
+    while (this.#sent !== undefined) await this.#count(this.#sent)
+    this.#isTelling = false
+  }
+
+  async #count(sent: Sent): Promise<void> {
+    const before = this.#waitedMs(sent)
+    if (before < LATE_MS) return delay(LATE_MS - before)
     const from = performance.now()
     const ranBefore = ranMs()
-    const counted = await Promise.all([...this.#threads()].map((thread) => thread.countHelperUse(COUNT_MS)))
+    const counts = [...this.#threads()].map((thread) => thread.countHelperUse(COUNT_MS))
+    const [uses] = await Promise.all([Promise.all(counts), delay(COUNT_MS)])
+    const lateMs = this.#sent === sent ? this.#waitedMs(sent) : before
     const countedMs = performance.now() - from
-    this.#report({ type: 'helpers', lateMs, ranMs: ranMs() - ranBefore, countedMs, uses: counted.flat() })
+    this.#report({ type: 'helpers', lateMs, ranMs: ranMs() - ranBefore, countedMs, uses: uses.flat() })
+  }
+
+  /** Without the time in which this thread got no processor: for that the pool is not to blame. */
+  #waitedMs({ at, delayedMs }: Sent): number {
+    return performance.now() - at - (kernelTimes(this.#self).delayedMs - delayedMs)
   }
 }
 
