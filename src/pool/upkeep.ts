@@ -12,6 +12,7 @@ import type { Log } from '../core/log.ts'
 import { BackgroundWork } from './background-work.ts'
 import { Elastic } from './elastic.ts'
 import type { Isolation } from './isolation.ts'
+import { MemoryBrake } from './memory-brake.ts'
 import type { Pool } from './pool.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { PoolThread } from './pool-thread.ts'
@@ -40,6 +41,7 @@ export class Upkeep {
   readonly #elastic = new WeakMap<ProcessGroup, Elastic>()
   readonly #trimming = new Trimming()
   readonly #background: BackgroundWork
+  readonly #brakes = new WeakMap<ProcessGroup, MemoryBrake>()
   readonly #recycledAt = new WeakMap<ProcessGroup, number>()
   readonly #processTriedAt = new WeakMap<ProcessGroup, number>()
   #timer: NodeJS.Timeout | undefined
@@ -103,7 +105,9 @@ export class Upkeep {
     const since = now - (this.#recycledAt.get(group) ?? Number.NEGATIVE_INFINITY)
     if (since < RECYCLE_EVERY_MS || group.ready < group.size || this.#parts.renewal.isBusy) return
     const figures = [...group.threads].filter((one) => one.state === 'ready').map((one) => figuresOf(one, now))
-    const next = nextToRecycle(figures, limits, this.#hasLargest(group) ? overBytes : Number.NEGATIVE_INFINITY)
+    const threadMemoryBytes = this.#brakeOf(group).limit(limits.threadMemoryBytes, now)
+    const over = this.#hasLargest(group) ? overBytes : Number.NEGATIVE_INFINITY
+    const next = nextToRecycle(figures, { ...limits, threadMemoryBytes }, over)
     if (next !== undefined) this.#recycle(group, next, now)
   }
 
@@ -165,10 +169,27 @@ export class Upkeep {
     this.#recycledAt.set(group, now)
     this.#log.info({ thread: id, process: thread.process.index, kind, why }, 'thread is replaced')
     if (kind === 'memory' || kind === 'descriptors') this.#suspect(sites, why, now)
+    if (kind === 'memory') this.#brake(group, thread, now)
     renewal
       .recycle(thread, (site) => site.isIdle(performance.now()))
       .then((done) => done || this.#log.debug({ thread: id }, 'thread cannot be replaced now'))
       .catch((error: unknown) => this.#log.error({ err: error }, 'replacing a thread failed'))
+  }
+
+  #brakeOf(group: ProcessGroup): MemoryBrake {
+    const brake = this.#brakes.get(group) ?? new MemoryBrake()
+    this.#brakes.set(group, brake)
+    return brake
+  }
+
+  #brake(group: ProcessGroup, thread: PoolThread, now: number): void {
+    const waitMs = this.#brakeOf(group).replaced(now - thread.startedAt, now)
+    if (waitMs === 0) return
+    const sites = [...thread.sites()].map(({ name }) => name).join(', ')
+    this.#log.warn(
+      { group: group.name, sites, waitMs },
+      'threads are full as soon as they are replaced: raise thread_memory',
+    )
   }
 
   #suspect(sites: readonly PoolSite[], why: string, now: number): void {
