@@ -5,6 +5,7 @@ import type { ProxySettings } from '../../config/site-backend.ts'
 import type { SiteConfig } from '../../config/site-schema.ts'
 import { UpstreamFailed, UpstreamTimeout } from '../../core/errors.ts'
 import type { Log } from '../../core/log.ts'
+import { AnswerInvalid } from '../answer-framing.ts'
 import { cut } from '../client-exchange.ts'
 import type { FailureLog } from '../failure-log.ts'
 import { sendError } from '../send-error.ts'
@@ -38,6 +39,8 @@ export interface StartedAgain {
 export interface Failure {
   error: Error
   wasSent: boolean
+  /** The connection had carried another request before. */
+  wasKept?: boolean
 }
 
 const TIMEOUTS = new Set(['UND_ERR_CONNECT_TIMEOUT', 'UND_ERR_HEADERS_TIMEOUT', 'ETIMEDOUT'])
@@ -49,10 +52,24 @@ export function isTimeout({ error }: Failure): boolean {
 
 /** Heads that are larger than is taken, as undici and Node call them. */
 const TOO_LARGE = new Set(['UND_ERR_HEADERS_OVERFLOW', 'HPE_HEADER_OVERFLOW'])
+/** What undici says, which reads them as the end of the connection, where it expects no such answer. */
+const UNASKED: Readonly<Record<string, string>> = {
+  'bad response': '100 Continue',
+  'bad upgrade': '101 Switching Protocols',
+}
+
+function unasked({ code, message }: NodeJS.ErrnoException): string | undefined {
+  // A 101 that does not say to what.
+  const status = code === 'ERR_ASSERTION' ? UNASKED['bad upgrade'] : UNASKED[message]
+  return status === undefined ? undefined : `answered with ${status}, which nobody asked for`
+}
 
 /** What it did answer, in words that follow its name; undefined where that was nothing. undici's errors of this kind have no code. */
-function badAnswer({ code = '', name, message }: NodeJS.ErrnoException): string | undefined {
+function badAnswer(error: NodeJS.ErrnoException): string | undefined {
+  const { code = '', name, message } = error
   if (TOO_LARGE.has(code)) return 'answered with a head that is too large'
+  const status = unasked(error)
+  if (status !== undefined) return status
   const isNoHttp =
     name === 'HTTPParserError' || code.startsWith('HPE_') || code === 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH'
   return isNoHttp ? `answered with what is not good HTTP (${message})` : undefined
@@ -89,6 +106,11 @@ export function writeFailure({ config, failures }: BackendSite, { req }: Visit, 
   failures.write({ site: config, head: { method: req.method ?? '', url: req.url ?? '' } }, error)
 }
 
+const KEPT_CURE =
+  '; it was a kept one: if the upstream ends those when they are idle, make [proxy] keepalive shorter than its own time for that'
+/** What an answer is ended with that stands still, by undici and here. */
+export const PAUSED = 'UND_ERR_BODY_TIMEOUT'
+
 /** What the client is answered, and the log told. */
 export function asUpstreamError(site: string, target: Target, failure: Failure): Error {
   const { error, wasSent } = failure
@@ -99,11 +121,18 @@ export function asUpstreamError(site: string, target: Target, failure: Failure):
   const fault = tlsFault(error) ?? (wasSent ? badAnswer(error) : undefined)
   if (fault !== undefined) return new UpstreamFailed(site, target.label, fault)
   const what = wasSent ? 'ended the connection before its answer' : 'cannot be reached'
-  return new UpstreamFailed(
-    site,
-    target.label,
-    `${what} (${code === '' || code.startsWith('UND_') ? error.message : code})`,
-  )
+  const why = code === '' || code.startsWith('UND_') ? error.message : code
+  const cure = wasSent && failure.wasKept === true && isEnded(failure) ? KEPT_CURE : ''
+  return new UpstreamFailed(site, target.label, `${what} (${why})${cure}`)
+}
+
+/** @param error why an answer ended in the middle */
+export function asCut(target: Target, error: Error): AnswerInvalid {
+  const isPause = (error as NodeJS.ErrnoException).code === PAUSED
+  const what = isPause
+    ? 'paused within its answer for longer than [proxy] read_timeout'
+    : `ended its answer in the middle: ${error.message}`
+  return new AnswerInvalid(`${target.label} ${what}`)
 }
 
 /** An upstream gave no answer: it is passed over for a while, which is told once. */
@@ -114,7 +143,7 @@ export function noteFailed({ config, group, log, program }: BackendSite, target:
   if (wasSent && (isTimeout(failure) || TOO_LARGE.has(String((error as NodeJS.ErrnoException).code)))) return
   const wasWell = target.failures === 0
   const restMs = group.failed(target)
-  target.why = tlsFault(error) ?? error.message
+  target.why = tlsFault(error) ?? unasked(error) ?? error.message
   if (!wasWell) return
   log.warn({ site: config.name, upstream: target.label, why: target.why, restMs }, 'upstream failed')
 }

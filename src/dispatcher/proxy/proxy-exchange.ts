@@ -15,7 +15,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { SAFE_METHODS } from '../../protocol/methods.ts'
 import type { ReadMemory } from '../../protocol/read-memory.ts'
-import { AnswerInvalid, answerFraming } from '../answer-framing.ts'
+import { answerFraming } from '../answer-framing.ts'
 import { asInvalid, inPairs, writeInformational } from '../client-exchange.ts'
 import { fieldOf, withoutFields } from '../header-fields.ts'
 import type { HeldBody } from '../held-bodies.ts'
@@ -25,6 +25,7 @@ import { AnswerReads } from './answer-reads.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
 import {
   answerFailure,
+  asCut,
   asUpstreamError,
   isEnded,
   isTimeout,
@@ -202,11 +203,12 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     const { code } = error as NodeJS.ErrnoException
     if (code === 'UND_ERR_INVALID_ARG' && !this.#wasSent) return this.#refuse(error)
     const isUntouched = this.#isReplayable && this.#carrier?.tookNothing === true
-    const failure = { error, wasSent: this.#wasSent && !isUntouched }
+    const wasKept = this.#carrier?.wasKept === true
+    const failure = { error, wasSent: this.#wasSent && !isUntouched, wasKept }
     const isBroken = this.#visit.res.headersSent
     if (isBroken) {
       this.#stopHolding()
-      return this.fail(new AnswerInvalid(`${target.label} ended its answer in the middle: ${error.message}`))
+      return this.fail(asCut(target, error))
     }
     if (this.#wasClosedBefore(failure)) return this.#sendApart(target, failure)
     noteFailed(this.#site, target, failure)
@@ -233,7 +235,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
 
   /** Whether the upstream may have closed a connection that it had kept, rather than failed with this request. */
   #wasClosedBefore(failure: Failure): boolean {
-    if (this.#carrier?.wasKept !== true || this.#isApart || !isEnded(failure)) return false
+    if (failure.wasKept !== true || this.#isApart || !isEnded(failure)) return false
     return !failure.wasSent || this.#isRepeatable
   }
 

@@ -10,13 +10,14 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream'
 import { request } from '../../core/node-http.ts'
-import { AnswerInvalid, answerFraming } from '../answer-framing.ts'
+import { answerFraming } from '../answer-framing.ts'
 import { asInvalid } from '../client-exchange.ts'
 import type { Upgrade, Visit } from '../visit.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
-import { answerFailure, asUpstreamError, noteAnswered, noteFailed } from './backend-site.ts'
+import { answerFailure, asCut, asUpstreamError, noteAnswered, noteFailed, PAUSED } from './backend-site.ts'
 import { answerHeaders, forHost, forwardedClient, requestHeaders } from './forwarding.ts'
 import type { Target } from './target.ts'
+import { MAX_HEAD_BYTES } from './target.ts'
 import type { Job } from './upstream-group.ts'
 
 /** How long one side may take for what the other has sent before it left, in ms. */
@@ -60,7 +61,8 @@ export class ProxyTunnel implements Job {
     const failed = (error: Error): void => this.#attemptFailed({ error, wasSent: isConnected })
     try {
       const createConnection = (): Socket => target.connect()
-      const outgoing = request({ method: 'GET', path: asked.target, headers, createConnection })
+      const head = { method: 'GET', path: asked.target, headers }
+      const outgoing = request({ ...head, createConnection, maxHeaderSize: MAX_HEAD_BYTES })
       this.#request = outgoing
       const giveUp = (): void =>
         void outgoing.destroy(Object.assign(new Error('it took too long'), { code: 'ETIMEDOUT' }))
@@ -90,6 +92,8 @@ export class ProxyTunnel implements Job {
   }
 
   #attemptFailed(failure: Failure): void {
+    // Of an answer that has begun its own end is told: it may be whole, whatever came behind it.
+    if (this.#visit.res.headersSent) return
     clearTimeout(this.#late)
     const target = this.#target
     this.#release()
@@ -115,11 +119,13 @@ export class ProxyTunnel implements Job {
       this.#release()
       return this.fail(asInvalid(error))
     }
-    answer.setTimeout(this.#site.proxy.readTimeoutMs, () => answer.destroy())
+    const paused = (): void => void answer.destroy(Object.assign(new Error('it paused'), { code: PAUSED }))
+    answer.setTimeout(this.#site.proxy.readTimeoutMs, paused)
+    // Before the pipeline hears of it, which ends the client: then it would look as if that had left.
+    if (target !== undefined) answer.once('error', (error) => this.fail(asCut(target, error)))
     pipeline(answer, res, (error) => {
       this.#release()
       if (error == null) this.#isDone = true
-      else this.fail(new AnswerInvalid(`${target?.label} ended its answer in the middle: ${error.message}`))
     })
   }
 

@@ -16,7 +16,7 @@ import type { TlsOptions } from './upstream-tls.ts'
 import { tlsOptions } from './upstream-tls.ts'
 
 /** Largest head of an answer, in bytes; with more it fails. */
-const MAX_HEAD_BYTES = 64 * 1024
+export const MAX_HEAD_BYTES = 64 * 1024
 
 type PoolClass = new (origin: string, options: Pool.Options) => Pool
 
