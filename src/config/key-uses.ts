@@ -5,8 +5,9 @@
  * What stands in [defaults] is never refused here: it is for all sites, and one cannot take it away.
  */
 
+import { KEY_OF } from './site-backend.ts'
 import type { SiteBeingRead } from './site-reading.ts'
-import { addProblem, isMeant, isWritten, refuseKeys } from './site-reading.ts'
+import { addProblem, isMeant, isWritten, refuseKeysBecause } from './site-reading.ts'
 import type { SiteConfig, SiteFile } from './site-schema.ts'
 
 type Kind = SiteConfig['kind']
@@ -49,12 +50,24 @@ const USES: readonly Use[] = [
 export function checkUses(site: SiteBeingRead, kind: Kind): void {
   // Nothing says what the site is: that is told, and what was meant is not known.
   if (kind === 'static' && !isMeant(site, 'site', 'kind') && !isMeant(site, 'site', 'root')) return
-  for (const { section, keys, kinds, cure = 'take it away' } of USES) {
+  const isSaid = site.checked.value.site.kind !== undefined || isMeant(site, 'site', 'kind')
+  for (const { section, keys, kinds, cure } of USES) {
     if (kinds.includes(kind)) continue
-    if (keys !== undefined) refuseKeys(site, section, keys, kind)
-    else refuseSection(site, section, `has no use with kind = ${kind}: ${cure}`)
+    const isForgotten = kind === 'static' && !isSaid && cure === undefined
+    const why = isForgotten ? `${withoutAny(kinds)}: name what answers, or` : `with kind = ${kind}:`
+    if (keys !== undefined) refuseKeysBecause(site, section, keys, `has no use ${why} take the line away`)
+    else refuseSection(site, section, `has no use ${why} ${cure ?? 'take it away'}`)
   }
   checkCompany(site)
+}
+
+/**
+ * A folder alone is a static site, and so is an application whose file was forgotten: who takes away line by line what is of no use
+ * then would have its code sent to visitors.
+ */
+function withoutAny(kinds: readonly Kind[]): string {
+  const keys = kinds.map((kind) => KEY_OF[kind])
+  return `without ${keys.join(', ').replace(/, (?=\w+$)/, ' or ')}`
 }
 
 /** What has a use only beside another key. A switch that is written, and is off, is one that was just thrown. */

@@ -89,6 +89,8 @@ function upstreamCure(found: string): string {
   if (/^(weight|max_fails|fail_timeout|max_conns)=|^(backup|down)$/.test(found)) {
     return 'of several upstreams, the least busy one gets the next request, and those that fail are passed over'
   }
+  const [, socket] = /^https?:\/\/(unix:\/[^:]+)(?::.*)?$/.exec(found) ?? []
+  if (socket !== undefined) return `write ${socket}`
   if (/^[\w.-]+:\d{1,5}$/.test(found)) return `write http://${found}`
   if (/^:?\d{1,5}$/.test(found)) return `write http://127.0.0.1:${found.replace(':', '')}`
   return 'write http://HOST:PORT or https://HOST:PORT without a path, or unix:/PATH'
@@ -182,7 +184,7 @@ export const proxySection = section(
 )
 
 /** The key that each kind needs. */
-const KEY_OF = {
+export const KEY_OF = {
   module: 'module',
   static: undefined,
   redirect: undefined,

@@ -63,9 +63,14 @@ export function addWarning({ load, document }: SiteBeingRead, section: string, k
 
 /** Adds a problem for each of these keys that stands in the site's own file: a site of this kind has no use for it. */
 export function refuseKeys(site: SiteBeingRead, section: string, keys: Iterable<string>, kind: string): void {
+  refuseKeysBecause(site, section, keys, `has no use with kind = ${kind}: take the line away`)
+}
+
+/** As `refuseKeys`, in other words. */
+export function refuseKeysBecause(site: SiteBeingRead, section: string, keys: Iterable<string>, message: string): void {
   for (const key of keys) {
     if (!isWritten(site, section, key) || site.checked.isBad(section, key)) continue
-    addProblem(site, section, key, `has no use with kind = ${kind}: take the line away`)
+    addProblem(site, section, key, message)
   }
 }
 

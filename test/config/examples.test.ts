@@ -1,8 +1,8 @@
 /**
  * Every ```ini block of README.md and docs/ is loaded as `vhostel check` would: what the manual shows can be copied.
  *
- * Limits: files that a block names are made with what belongs in them; `user` and `group` depend on who starts the server
- * and are left out; a block that shows only some sections of a site gets a [site] before it.
+ * Limits: files that a block names are made with what belongs in them; `user` is who runs the test, and `group` is left out,
+ * because both depend on who starts the server; a block that shows only some sections of a site gets a [site] before it.
  */
 import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
@@ -91,7 +91,10 @@ const OUTSIDE = /(?<=[=\s,])\/(?=(?:srv|etc|var)\/)/g
 
 async function problemsOf({ text }: Example, folder: ConfigFolder): Promise<string> {
   const kind = kindOf(text)
-  const inside = text.replaceAll(/^(?:user|group)\s*=.*$/gm, '').replaceAll(OUTSIDE, `${folder.dir}/outside/`)
+  const inside = text
+    .replaceAll(/^user\s*=.*$/gm, `user = ${process.getuid?.()}`)
+    .replaceAll(/^group\s*=.*$/gm, '')
+    .replaceAll(OUTSIDE, `${folder.dir}/outside/`)
   if (kind === 'server') {
     const caFile = settingOf(inside, 'ca_file')
     folder.put({ 'vhostel.ini': inside })

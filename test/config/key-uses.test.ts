@@ -89,13 +89,30 @@ for (const [name, value] of Object.entries(VALUES)) {
 
 test('a section without a use is told once, a key at its line', (t) => {
   assert.deepEqual(problemsOf(t, `${SITE}root = ../public\n[env]\nA = b\nB = c\n[proxy]\nbuffer = 0B\ntunnels = 1\n`), [
-    ':4: [env]: has no use with kind = static: take it away',
+    ':4: [env]: has no use without module or command: name what answers, or take it away',
     ':7: [proxy]: has no use with kind = static: name an upstream or a command in [site], or take it away; a module gets every path that is no file',
   ])
   assert.deepEqual(problemsOf(t, `${SITE}root = ../public\nwatch = yes\n[limits]\nslow = 1s\nmax_body = 1x\n`), [
-    ':4: [site] watch: has no use with kind = static: take the line away',
-    ':6: [limits] slow: has no use with kind = static: take the line away',
+    ':4: [site] watch: has no use without module: name what answers, or take the line away',
+    ':6: [limits] slow: has no use without module: name what answers, or take the line away',
     ':7: [limits] max_body: "1x" is not a size (such as 512KB, 10MB, 1GB)',
+  ])
+})
+
+test('whoever says that a site is static is told what has no use, and whoever does not, what may be missing', (t) => {
+  const lines = 'root = ../public\nuser = a\n[limits]\ntimeout = 1s\n'
+
+  assert.deepEqual(problemsOf(t, `${SITE}kind = static\n${lines}`), [
+    ':5: [site] user: has no use with kind = static: take the line away',
+    ':7: [limits] timeout: has no use with kind = static: take the line away',
+  ])
+  assert.deepEqual(problemsOf(t, `${SITE}${lines}`), [
+    ':4: [site] user: has no use without module or command: name what answers, or take the line away',
+    ':6: [limits] timeout: has no use without module, upstream or command: name what answers, or take the line away',
+  ])
+  assert.deepEqual(problemsOf(t, `${SITE}${lines}`, '[defaults]\nkind = static\n'), [
+    ':4: [site] user: has no use with kind = static: take the line away',
+    ':6: [limits] timeout: has no use with kind = static: take the line away',
   ])
 })
 

@@ -174,8 +174,8 @@ test('a static site has no process, pool or user', async (t) => {
   const tea = '[site]\ndomains = b.com\nroot = ../public\nisolation = process\nuser = nobodi\n'
 
   assert.deepEqual(await allProblems(t, '', '', { 'sites-enabled/tea.ini': tea }), [
-    'sites-enabled/tea.ini:4: [site] isolation: has no use with kind = static: take the line away',
-    'sites-enabled/tea.ini:5: [site] user: has no use with kind = static: take the line away',
+    'sites-enabled/tea.ini:4: [site] isolation: has no use without module: name what answers, or take the line away',
+    'sites-enabled/tea.ini:5: [site] user: has no use without module or command: name what answers, or take the line away',
   ])
 })
 

@@ -46,6 +46,11 @@ test('what is wrong with TLS to upstreams is told with its line', (t) => {
   assert.deepEqual(problem('https://a.test/path', ''), [
     'sites-enabled/site.ini:3: [site] upstream: "https://a.test/path" is not an upstream: write http://HOST:PORT or https://HOST:PORT without a path, or unix:/PATH',
   ])
+  for (const nginx of ['http://unix:/run/app.sock', 'http://unix:/run/app.sock:/', 'http://unix:/run/app.sock:/api']) {
+    assert.deepEqual(problem(nginx, ''), [
+      `sites-enabled/site.ini:3: [site] upstream: "${nginx}" is not an upstream: write unix:/run/app.sock`,
+    ])
+  }
   const of = (key: string, text: string) => [`sites-enabled/site.ini:5: [proxy] ${key}: ${text}`]
   assert.deepEqual(
     problem('http://a.test', 'tls_verify = no'),
