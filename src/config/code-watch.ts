@@ -7,6 +7,7 @@ import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { WatchLog } from './folder-watch.ts'
 import { FolderWatch, WATCH_TROUBLE } from './folder-watch.ts'
+import { isUninstalled } from './install-marks.ts'
 import type { SettleLimits, Settler } from './settle.ts'
 import { createSettler, SETTLE_LIMITS } from './settle.ts'
 import type { WatchedPaths } from './watched-paths.ts'
@@ -106,6 +107,8 @@ export class CodeWatch implements AsyncDisposable {
   }
 
   #touch(path: string): void {
+    // What is being installed is not to be loaded yet.
+    if (isUninstalled(path)) return
     for (const [name, site] of this.#sites) {
       if (!this.#sitesByFile.get(path)?.has(site) && !site.paths.folders.has(path)) continue
       this.#touchedAt.set(name, Date.now())
@@ -163,7 +166,7 @@ export class CodeWatch implements AsyncDisposable {
     const own = new Set<string>()
     const packages = new Set<string>()
     for (const { paths } of this.#sites.values()) {
-      for (const folder of paths.folders) (folder.includes('/node_modules/') ? packages : own).add(folder)
+      for (const folder of paths.folders) (`${folder}/`.includes('/node_modules/') ? packages : own).add(folder)
     }
     try {
       this.#folders.setFolders([...own, ...packages])

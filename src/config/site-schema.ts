@@ -91,7 +91,11 @@ const site = section('What the site is and where it lives.', {
     'For a module that starts several servers: the port of the one that is the site. The port itself is ' +
       'never opened.',
   ),
-  watch: setting(flag, 'no', 'Load the site again when its code changes.'),
+  watch: setting(
+    flag,
+    'no',
+    'Load the site again when its code changes, or when npm, pnpm or Yarn have installed packages for it.',
+  ),
   isolation: setting(
     choice(ISOLATIONS),
     'shared',

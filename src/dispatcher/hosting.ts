@@ -10,6 +10,7 @@
 import type { SiteStatus } from '../admin/reports.ts'
 import type { ErrorPages } from '../config/error-pages.ts'
 import { environmentAs } from '../config/identity.ts'
+import { installMarks } from '../config/install-marks.ts'
 import type { SiteLogConfig } from '../config/log-schema.ts'
 import { shownPath } from '../config/problems.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
@@ -398,7 +399,9 @@ export class Hosting {
   }
 
   #watch(site: Site, files: readonly string[], loadedAt?: number): void {
-    this.#code?.set(site.name, site.wanted.watch ? files.filter((file) => file !== '') : [], loadedAt)
+    const { watch, module } = site.wanted
+    const own = files.filter((file) => file !== '')
+    this.#code?.set(site.name, watch ? [...own, ...(module === undefined ? [] : installMarks(module))] : [], loadedAt)
   }
 
   #order(config: SiteConfig): LoadOrder {

@@ -84,6 +84,24 @@ test('without watch = yes edited code waits for a reload by hand', async (t) => 
   assert.equal(report.sites[0]?.state, 'live')
 })
 
+test('code that came before its packages is loaded where watch = yes as soon as they are installed', async (t) => {
+  const { ini = '', files = {} } = watched('one')
+  const box = await startBox(t, { app: { ini, files: { ...files, 'package.json': '{}' } } })
+  await says(box, 'app', 'one')
+
+  box.write('sites/app/app.mjs', "import text from 'words'\nexport default () => new Response(text)")
+  await box.waitFor('the load to fail', async () => (await box.site('app'))?.state === 'previous')
+  box.write('sites/app/node_modules/words/index.js', "module.exports = 'two'")
+  box.write('sites/app/node_modules/.package-lock.json', '{}')
+  await says(box, 'app', 'two')
+  // As npm ci does: everything goes first.
+  rmSync(join(box.dir, 'sites/app/node_modules'), { recursive: true })
+  box.write('sites/app/node_modules/words/index.js', "module.exports = 'three'")
+  box.write('sites/app/node_modules/.package-lock.json', '{}')
+
+  await says(box, 'app', 'three')
+})
+
 test('a syntax error in new code leaves the version before in service, and says where it is', async (t) => {
   const box = await startBox(t, { app: watched('one') })
   await says(box, 'app', 'one')

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict'
-import { renameSync } from 'node:fs'
+import { mkdirSync, renameSync, rmSync } from 'node:fs'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import type { CodeWatchOptions } from '../../src/config/code-watch.ts'
 import { CodeWatch } from '../../src/config/code-watch.ts'
+import { installMarks } from '../../src/config/install-marks.ts'
 import type { ConfigFolder } from './config-folder.ts'
 import { configFolder } from './config-folder.ts'
 
@@ -217,6 +218,31 @@ test('folders that are not used any more are let go', async (t) => {
   await watch.whenReady()
   folder.put({ 'many/d8/x.js': '2' })
   folder.put({ 'many/d7/x.js': '2' })
+
+  await until('blog')
+})
+
+test('packages that are installed anew are a change once all are there, not while they are away', async (t) => {
+  const mark = 'blog/node_modules/.package-lock.json'
+  const folder = configFolder(t, {
+    'blog/app/server.js': '1',
+    'blog/package.json': '{}',
+    [mark]: '{}',
+    'shop/x.js': '1',
+  })
+  const { watch, until, reported } = watched(t)
+  watch.set('blog', [folder.path('blog/app/server.js'), ...installMarks(folder.path('blog/app/server.js'))])
+  watch.set('shop', [folder.path('shop/x.js')])
+  await watch.whenReady()
+
+  rmSync(folder.path('blog/node_modules'), { recursive: true })
+  mkdirSync(folder.path('blog/node_modules'))
+  folder.put({ 'blog/node_modules/p/index.js': '2' })
+  // The kernel tells of this one after the others.
+  folder.put({ 'shop/x.js': '2' })
+  await until('shop')
+  assert.deepEqual(reported, [])
+  folder.put({ [mark]: '{}' })
 
   await until('blog')
 })
