@@ -4,6 +4,7 @@
  * Limits: `stuckMs` needs the event loop to have been busy through a whole interval of the caller's; a thread in native
  * code tells no heap size within `HEAP_TIMEOUT_MS`, and keeps the last one.
  */
+import { realpathSync } from 'node:fs'
 import { constants, setPriority } from 'node:os'
 import type { EventLoopUtilization } from 'node:perf_hooks'
 import { Worker } from 'node:worker_threads'
@@ -29,6 +30,9 @@ const YOUNG_GENERATION_MB = 48
 /** `UV_UNKNOWN`. */
 const UNKNOWN_ERROR = -4094
 const ANSWER_BYTES = 8
+
+/** Where a site of its own had this process go, as it said it: by way of a link, that may be another folder later. */
+let entered = '/'
 
 type StartOrder = Extract<SupervisorOrder, { type: 'start' }>
 
@@ -67,6 +71,7 @@ export class SupervisedThread {
     const options: ThreadOptions = { thread, token, socket, compileCache, board, alone }
     this.number = thread
     this.isAlone = alone
+    if (alone) leaveRemovedFolder()
     this.#board = new ThreadBoard(board)
     this.#memoryBytes = memoryBytes
     this.worker = new Worker(entryUrl(import.meta, './thread'), {
@@ -256,7 +261,7 @@ function answer({ type, value, answer: memory }: ProcessQuestion): void {
   const words = new Int32Array(memory)
   let result = 0
   try {
-    if (type === 'chdir') process.chdir(String(value))
+    if (type === 'chdir') enter(String(value))
     else if (type === 'timezone') process.env.TZ = String(value)
     else result = process.umask(Number(value))
   } catch (error) {
@@ -265,6 +270,29 @@ function answer({ type, value, answer: memory }: ProcessQuestion): void {
   Atomics.store(words, 1, result)
   Atomics.store(words, 0, 1)
   Atomics.notify(words, 0)
+}
+
+function enter(path: string): void {
+  process.chdir(path)
+  entered = path
+}
+
+/** No thread starts in a folder that was removed. Another one may have its name by now; if not, the load tells so. */
+function leaveRemovedFolder(): void {
+  try {
+    realpathSync.native('.')
+  } catch {
+    for (const folder of [entered, '/']) if (mayEnter(folder)) return
+  }
+}
+
+function mayEnter(folder: string): boolean {
+  try {
+    process.chdir(folder)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function heapLimitMb(memoryBytes: number): number {

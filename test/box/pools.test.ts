@@ -3,8 +3,9 @@
  */
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { chmodSync, chownSync, readFileSync, renameSync, rmSync } from 'node:fs'
+import { chmodSync, chownSync, cpSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { connect } from 'node:net'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import type { GroupStatus } from '../../src/admin/reports.ts'
 import type { Box, SiteFixture } from '../helpers/box.ts'
@@ -94,6 +95,21 @@ test('isolation = process gives a site a process of its own, with the real worki
   assert.equal(alone.cwd, `${box.dir}/sites/alone`)
   assert.equal(alone.real, `${box.dir}/sites/alone`)
   assert.equal(alone.relative, 'mine')
+})
+
+test('a site alone is loaded from the folder that was put in the place of its own', async (t) => {
+  const box = await startBox(t, { alone: site('isolation = process\n') }, { config: ONE })
+  const folder = join(box.dir, 'sites/alone')
+  const before = await where(box, 'alone')
+
+  cpSync(folder, `${folder}.new`, { recursive: true })
+  box.write('sites/alone.new/note.txt', 'new')
+  rmSync(folder, { recursive: true })
+  renameSync(`${folder}.new`, folder)
+  const report = await box.reload('alone')
+
+  assert.deepEqual(report.sites[0]?.problems, [])
+  assert.deepEqual(await where(box, 'alone'), { ...before, relative: 'new' })
 })
 
 test('a site alone that ends its process is throttled, and its visitors are told when to come again', async (t) => {
