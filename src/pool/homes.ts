@@ -28,7 +28,7 @@ export class Homes {
       const group = this.#workforce.groups.get(site.lane.group)
       if (group === undefined || (await group.whenReady())) return group
       // It may have been closed meanwhile, or the site have moved.
-      if (!group.closing || site.removed) return undefined
+      if (!group.closing || site.removed || this.#workforce.closing) return undefined
     }
   }
 

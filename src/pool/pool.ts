@@ -365,7 +365,8 @@ export class Pool {
   /** A generation cannot be loaded. Where nothing else of the site can serve, those who wait for it are told. */
   loadFailed(site: PoolSite, order: LoadOrder, report: LoadReport): void {
     site.lostLoads = 0
-    this.#handlers.onLoaded(site, order, report)
+    // With everything else its thread ends, which says nothing of what was loaded there.
+    if (!this.#closing) this.#handlers.onLoaded(site, order, report)
     if (site.lane.warm.size > 0) return
     // New settings that do not work leave those before them, which are loaded at the next request.
     if (site.order !== undefined && !isSameCode(site.order, order)) return this.seekThread(site)

@@ -94,6 +94,7 @@ export class ProcessGroup {
 
   /** Resolves once a thread takes requests, with true; with false when none does within 30 s, or the group is closed. */
   whenReady(): Promise<boolean> {
+    if (this.#isClosing) return Promise.resolve(false)
     if (this.ready > 0) return Promise.resolve(true)
     return new Promise((resolve) => {
       const settle = (isReady: boolean): void => {

@@ -65,7 +65,10 @@ export class Renewal {
    */
   replace(site: PoolSite, order: LoadOrder, trial?: GroupSettings): Promise<LoadReport> {
     const before = site.renewal ?? Promise.resolve()
-    const load = () => (trial === undefined ? this.#replace(site, order) : prove(this.#pool, site, order, trial))
+    const load = async () => {
+      if (this.#closed) return failedReport('the server is being ended')
+      return trial === undefined ? this.#replace(site, order) : prove(this.#pool, site, order, trial)
+    }
     const now = before.then(() => this.#inTurn(load))
     site.renewal = now
     return now.finally(() => {
@@ -206,7 +209,7 @@ export class Renewal {
       const thread = await this.#nursery(site)
       const mayCome = this.#pool.workforce.groups.has(site.lane.group) && !site.removed && !this.#closed
       if (thread !== undefined || !mayCome || performance.now() > deadline) return thread
-      await delay(backOffMs(tries, FIRST_LOOK_MS, LAST_LOOK_MS))
+      await delay(backOffMs(tries, FIRST_LOOK_MS, LAST_LOOK_MS), undefined, { ref: false })
     }
   }
 

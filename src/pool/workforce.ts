@@ -140,6 +140,11 @@ export class Workforce {
     await this.#allReady()
   }
 
+  /** Whether everything is being ended. */
+  get closing(): boolean {
+    return this.#closing
+  }
+
   /** Starts a group that is not there yet. @throws VHOSTEL_RUN_UNREACHABLE for a user who cannot reach the pool's socket */
   openGroup(settings: GroupSettings): ProcessGroup {
     const group = new ProcessGroup(settings)
@@ -168,7 +173,7 @@ export class Workforce {
   async startThread(groupName: string): Promise<PoolThread | undefined> {
     const group = this.groups.get(groupName)
     const process = group?.roomiest()
-    if (group === undefined || process === undefined) return undefined
+    if (group === undefined || process === undefined || this.#closing) return undefined
     const thread = this.#startThread(group, process)
     return (await thread.started) ? thread : undefined
   }
@@ -275,6 +280,8 @@ export class Workforce {
     this.#closing = true
     clearInterval(this.#sampler)
     this.#server.close()
+    // Who waits for a thread of theirs would keep the server from its end.
+    for (const group of this.groups.values()) group.close()
     const threads = [...this.threads.values()]
     for (const thread of threads) this.endThread(thread, CLOSE_GRACE_MS)
     const allEnded = Promise.all(threads.map((thread) => thread.ended))
@@ -381,7 +388,7 @@ export class Workforce {
   #processHandlers(group: ProcessGroup): WorkerProcessHandlers {
     return {
       onUp: (process) => {
-        if (process.isLeaving) return
+        if (process.isLeaving || this.#closing) return
         // Some may have been ordered while it was still starting.
         const share = Math.ceil(group.size / group.processes.length)
         for (let count = group.threadsOf(process).length; count < share && group.present < group.size; count++) {

@@ -39,6 +39,18 @@ new WebSocketServer({ server }).on('connection', (socket) => {
 server.listen(3000)
 `
 
+/** Its second version is never loaded; says so when it begins. */
+const ENDLESS_LOAD = `import { existsSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+if (existsSync('again')) {
+  writeFileSync('loading', '')
+  await new Promise(() => {})
+}
+createServer((_request, response) => response.end('up')).listen(3000)
+`
+/** Less than `vhostel` gives what should not be open any more. */
+const AT_ONCE_MS = 8_000
+
 /** The same behind a port of its own. */
 async function startUpstream(t: TestContext): Promise<number> {
   const server = createServer((_request, response) => {
@@ -111,4 +123,25 @@ test('connections on which nothing was ever asked, as browsers open ahead, are n
 
   assert.ok(performance.now() - toldAt < SOON_MS, `after ${Math.round(performance.now() - toldAt)} ms`)
   await Promise.all(sockets.filter((socket) => !socket.closed).map((socket) => once(socket, 'close')))
+})
+
+test('versions that are being loaded, or wait to be, are not waited for, and are no fault of their sites', async (t) => {
+  const names = ['a', 'b', 'c']
+  const sites = Object.fromEntries(names.map((name) => [name, { files: { 'app.mjs': ENDLESS_LOAD } }]))
+  const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1\nthreads = 2' })
+  for (const name of names) {
+    assert.equal((await box.ask(name)).text, 'up')
+    box.write(`sites/${name}/again`, '')
+  }
+  // The first is under way for two of them, as many as there are threads; the others wait, for these and for one another.
+  const reloads = [box.reload(), ...names.map((name) => box.reload(name))].map((one) => one.catch(() => {}))
+  const loading = (): string[] => names.filter((name) => existsSync(`${box.dir}/sites/${name}/loading`))
+  await box.waitFor('two loads', () => loading().length === 2)
+
+  const toldAt = performance.now()
+  assert.equal(await box.stop(), 0)
+
+  assert.ok(performance.now() - toldAt < AT_ONCE_MS, `after ${Math.round(performance.now() - toldAt)} ms`)
+  assert.doesNotMatch(box.output, /refused/)
+  await Promise.all(reloads)
 })
