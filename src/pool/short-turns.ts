@@ -20,11 +20,11 @@ export interface ShortTurnsHandlers {
 }
 
 /** Share of the time for which a thread may be late in short turns. */
-const ALLOWED = 0.25
+const ALLOWED = 0.15
 /** From here on it is looked at, in ms. */
-const FULL_MS = 1_000
+const FULL_MS = 700
 /** How often, how long after each other in ms, and what share of those that found something has to have found the same. */
-const LOOKS = 8
+const LOOKS = 16
 const EVERY_MS = 90
 const MOST = 0.6
 const LEAST_FOUND = 4
