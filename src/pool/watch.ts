@@ -76,8 +76,8 @@ export class Watch {
   readonly #culprits: Culprits
   readonly #shortTurns = new ShortTurns({
     lookAt: (thread) => this.#questions.look(thread),
-    onKept: (thread, site) =>
-      this.#offend(thread.late, site, 'kept its thread most of the time, in short turns', false),
+    // By then it has kept it for longer than the few blocks that convict.
+    onKept: (thread, site) => this.#offend(thread.late, site, 'kept its thread most of the time, in short turns', true),
   })
 
   constructor(pool: WatchedPool, log: Log) {
