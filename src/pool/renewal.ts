@@ -15,6 +15,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { backOffMs } from '../core/back-off.ts'
 import type { Log } from '../core/log.ts'
 import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
+import { loadNew, refuseNew } from './new-generation.ts'
 import type { Pool } from './pool.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { PoolThread } from './pool-thread.ts'
@@ -164,10 +165,7 @@ export class Renewal {
   async #replace(site: PoolSite, order: LoadOrder, attempt = 1): Promise<LoadReport> {
     const thread = await this.#nurseryInTime(site)
     if (thread === undefined) return this.#notLoaded(site, order)
-    // Requests that come for a site without a thread wait for this load instead of causing another.
-    if (site.lane.warm.size === 0) site.lane.loading ??= thread.slot
-    const report = await this.#pool.load(site, thread, order)
-    if (site.lane.loading === thread.slot) site.lane.loading = undefined
+    const report = await loadNew(this.#pool, site, thread, order)
     const isOwnFault = thread.overdue === site
     if (attempt < MAX_ATTEMPTS && !isOwnFault && !site.removed && (await this.#wasTakenAway(thread))) {
       return this.#replace(site, order, attempt + 1)
@@ -175,9 +173,7 @@ export class Renewal {
     if (site.removed) {
       this.#pool.leave(site, thread)
     } else if (report.shape === undefined) {
-      this.#pool.loadFailed(site, order, report)
-      // A previous version that serves cannot be loaded anywhere else: its code is not on disk any more.
-      site.lane.spreadable = site.lane.warm.size === 0
+      refuseNew(this.#pool, site, order, report)
     } else {
       this.#pool.takeOver(site, thread, order, report)
       this.#log.info({ site: site.name, generation: order.generation, tookMs: report.tookMs }, 'generation is live')

@@ -5,6 +5,7 @@
  * Limit: the site is loaded once more where it is then put. Invariant: what serves the site stays as it is.
  */
 import type { LoadOrder, LoadReport } from '../protocol/frames.ts'
+import { loadNew, refuseNew } from './new-generation.ts'
 import type { Pool } from './pool.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { GroupSettings, ProcessGroup } from './process-group.ts'
@@ -23,10 +24,7 @@ export async function prove(
   settings: GroupSettings,
 ): Promise<LoadReport> {
   const report = await loadIn(pool, site, order, settings)
-  if (report.shape !== undefined || site.removed) return report
-  pool.loadFailed(site, order, report)
-  // As after any other load that failed (renewal.ts): what serves may not be on disk any more.
-  site.lane.spreadable = site.lane.warm.size === 0
+  if (report.shape === undefined && !site.removed) refuseNew(pool, site, order, report)
   return report
 }
 
@@ -41,11 +39,7 @@ async function loadIn(pool: Pool, site: PoolSite, order: LoadOrder, settings: Gr
     await group.whenReady()
     const [thread] = group.threads
     if (thread?.state !== 'ready') return failedReport('no thread is there to prove it in; the log says why')
-    // Requests that come for a site without a thread wait for this load instead of causing another.
-    if (site.lane.warm.size === 0) site.lane.loading ??= thread.slot
-    const report = await pool.load(site, thread, order)
-    if (site.lane.loading === thread.slot) site.lane.loading = undefined
-    return report
+    return await loadNew(pool, site, thread, order)
   } finally {
     void pool.workforce.closeGroup(group, site.limits.stopTimeoutMs)
   }
