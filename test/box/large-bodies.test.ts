@@ -3,21 +3,18 @@
  * answers are on their way, so what is sent must never be what was given back.
  */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
 import { request } from 'node:http'
 import type { ClientHttp2Session } from 'node:http2'
 import { connect } from 'node:http2'
 import { request as requestTls } from 'node:https'
-import type { Readable } from 'node:stream'
 import { test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
 import { createGunzip } from 'node:zlib'
 import { WebSocket } from 'ws'
 import { DEADLINE_MS, makeBox } from '../helpers/box.ts'
 import { makePair } from '../helpers/certificates.ts'
-import { contentOf, MEGABYTE, sumOf } from '../helpers/large-content.ts'
+import { contentOf, sumOf, sumOfStream } from '../helpers/large-content.ts'
 
 /** Sends 64 KiB of a stream of its own after the other, from one buffer that is filled again as soon as it was called back. */
 const SERVER = `
@@ -53,20 +50,6 @@ export default { fetch(request) {
 } }
 `
 
-/** @param pauseMs after each MB, as a client has that is slower than the server */
-async function read(stream: Readable, pauseMs: number): Promise<string> {
-  const hash = createHash('sha1')
-  let [bytes, pauses] = [0, 0]
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    hash.update(chunk)
-    bytes += chunk.byteLength
-    if (pauseMs === 0 || bytes / MEGABYTE < pauses + 1) continue
-    pauses++
-    await delay(pauseMs)
-  }
-  return hash.digest('hex')
-}
-
 interface Way {
   port: number
   host: string
@@ -84,12 +67,12 @@ async function overHttp1({ port, host, path, pauseMs = 0, isTls = false, headers
   assert.equal(response.statusCode, 200)
   const isCompressed = response.headers['content-encoding'] === 'gzip'
   assert.equal(isCompressed, headers['accept-encoding'] === 'gzip')
-  return read(isCompressed ? response.pipe(createGunzip()) : response, pauseMs)
+  return sumOfStream(isCompressed ? response.pipe(createGunzip()) : response, pauseMs)
 }
 
 async function overHttp2(session: ClientHttp2Session, host: string, path: string, pauseMs: number): Promise<string> {
   const stream = session.request({ ':path': path, ':authority': host })
-  return read(stream, pauseMs)
+  return sumOfStream(stream, pauseMs)
 }
 
 async function echoed(port: number, host: string, seed: string): Promise<string> {

@@ -3,7 +3,6 @@
  * one it is for. Memory is given back while bodies are on their way, so what is sent must never be what was given back.
  */
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingMessage, RequestListener } from 'node:http'
 import { createServer, request } from 'node:http'
@@ -11,13 +10,12 @@ import type { ClientHttp2Session } from 'node:http2'
 import { connect } from 'node:http2'
 import { createServer as createSecureServer, request as requestTls } from 'node:https'
 import type { AddressInfo } from 'node:net'
-import type { Readable, Writable } from 'node:stream'
+import type { Writable } from 'node:stream'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
-import { setTimeout as delay } from 'node:timers/promises'
 import { DEADLINE_MS, makeBox } from '../helpers/box.ts'
 import { makePair } from '../helpers/certificates.ts'
-import { contentOf, sumOf } from '../helpers/large-content.ts'
+import { contentOf, sumOf, sumOfStream } from '../helpers/large-content.ts'
 
 /** Answers with what it got, or, `/sum`, with its sum; reads and writes `/slow…` with pauses. Says the sum as a trailer too. */
 const ECHO = `
@@ -53,20 +51,6 @@ async function write(to: Writable, content: Buffer, piece: number): Promise<void
     if (!to.write(content.subarray(at, at + piece))) await once(to, 'drain')
   }
   to.end()
-}
-
-/** @param pauseMs after each MB */
-async function sumOfStream(stream: Readable, pauseMs: number): Promise<string> {
-  const hash = createHash('sha1')
-  let bytes = 0
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    hash.update(chunk)
-    bytes += chunk.byteLength
-    if (pauseMs === 0 || bytes < 1_000_000) continue
-    bytes = 0
-    await delay(pauseMs)
-  }
-  return hash.digest('hex')
 }
 
 interface Way {
