@@ -21,7 +21,7 @@ export class AnswerInvalid extends Error {
 }
 
 export interface AnswerFraming {
-  headers: string[]
+  headers: readonly string[]
   /** Bytes of body that have to follow; undefined when any number may, or when none goes to the client. */
   length: number | undefined
   /** Whether it is a stream of events (server-sent events), which has no end of its own. */
@@ -32,7 +32,22 @@ export interface AnswerFraming {
  * @param method of the request
  * @throws AnswerInvalid for a head that two readers could take for two lengths
  */
-export function answerFraming(method: string | undefined, { status, headers }: ResponseHead): AnswerFraming {
+export function answerFraming(method: string | undefined, head: ResponseHead): AnswerFraming {
+  const framing = framingOf(head)
+  return isBodyless(method, head.status) ? { ...framing, length: undefined } : framing
+}
+
+/** RFC 9110 §6.4.1: these have no body, whatever their head says of the length it would have. @param method of the request */
+export function isBodyless(method: string | undefined, status: number): boolean {
+  return method === 'HEAD' || status === 204 || status === 304
+}
+
+/**
+ * As `answerFraming`, of the head alone, whatever was asked.
+ *
+ * @returns a length wherever one is announced
+ */
+export function framingOf({ status, headers }: ResponseHead): AnswerFraming {
   // An answer that is no answer yet: its client would take the next one for it.
   if (status < 200) throw new AnswerInvalid(`the site answered with status ${status}, which is not final`)
   let length: number | undefined
@@ -51,14 +66,12 @@ export function answerFraming(method: string | undefined, { status, headers }: R
       isEventStream = EVENT_STREAM.test(headers[at + 1] as string)
     }
   }
-  // RFC 9110 §6.4.1: these have no body, whatever their head says of the length it would have.
-  const isBodyless = method === 'HEAD' || status === 204 || status === 304
   // RFC 9110 §8.6: a 204 says nothing of a length; who believes it waits for a body that does not come.
   const isUntrue = status === 204 && length !== undefined
   // Framing is the front's: what the site sent is the body itself.
   const isLeftOut = (name: string): boolean => name === ENCODING_NAME || (isUntrue && name === LENGTH_NAME)
   const framed = hasEncoding || isUntrue ? withoutFields(headers, isLeftOut) : headers
-  return { headers: framed, length: isBodyless ? undefined : length, isEventStream }
+  return { headers: framed, length: isUntrue ? undefined : length, isEventStream }
 }
 
 function invalidLength(value: string, before: number | undefined): AnswerInvalid {

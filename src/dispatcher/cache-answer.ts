@@ -11,13 +11,12 @@ import { weakTag } from './compress-head.ts'
 import type { Accepted } from './content-coding.ts'
 import type { AnswerHead, FrontResponse } from './front-response.ts'
 import { entityTags, fieldOf, withoutFields } from './header-fields.ts'
+import { RepeatedHead } from './repeated-head.ts'
 import type { Form, StoredAnswer } from './stored-answer.ts'
 
 /** An answer, ready to be sent. */
 export interface ReadyAnswer {
-  status: number
-  reason: string | undefined
-  headers: string[]
+  head: RepeatedHead
   body: Buffer | undefined
   /** The body as latin1, where it is small. */
   text: string | undefined
@@ -45,27 +44,24 @@ export function readyAnswer(
   if (wish === 'none') return noPart(stored, shown)
   if (wish !== 'whole') return partOf(stored, wish, accepted, shown)
   const form = stored.form(accepted)
-  const { status, reason } = stored
-  return { status, reason, headers: shownHead(form, shown), body: form.body, text: form.text }
+  return { head: shownHead(stored, form, shown), body: form.body, text: form.text }
 }
 
 /** Sends it. @param isHead whether the request was HEAD */
 export function sendReady(res: FrontResponse, answer: ReadyAnswer, isHead: boolean): void {
   res.sendDate = false
-  // The types do not know the flat list that Node takes.
-  if (answer.reason === undefined) res.writeHead(answer.status, answer.headers)
-  else res.writeHead(answer.status, answer.reason, answer.headers)
+  res.writeRepeated(answer.head)
   if (isHead || answer.body === undefined) res.end()
   else if (answer.text !== undefined) res.end(answer.text, 'latin1')
   else res.end(answer.body)
 }
 
 /** The head for this moment. Made once a second, or rather for each age. */
-function shownHead(form: Form, { age, status }: Shown): string[] {
-  const { sent } = form
-  if (form.sentAge === age && sent.at(-1) === status) return sent
-  form.sentAge = age
-  form.sent = [...form.headers, 'Age', String(age), 'Cache-Status', status]
+function shownHead({ status, reason }: StoredAnswer, form: Form, shown: Shown): RepeatedHead {
+  if (form.sentAge === shown.age && form.sent?.cacheStatus === shown.status) return form.sent
+  const headers = [...form.headers, 'Age', String(shown.age), 'Cache-Status', shown.status]
+  form.sentAge = shown.age
+  form.sent = new RepeatedHead(status, reason, headers)
   return form.sent
 }
 
@@ -115,7 +111,7 @@ const CONFIRMED = new Set(['cache-control', 'content-location', 'date', 'etag', 
 function notModified(form: Form, { age, status }: Shown): ReadyAnswer {
   const headers = withoutFields(form.headers, (name) => !CONFIRMED.has(name))
   headers.push('Age', String(age), 'Cache-Status', status)
-  return { status: 304, reason: undefined, headers, body: undefined, text: undefined }
+  return { head: new RepeatedHead(304, undefined, headers), body: undefined, text: undefined }
 }
 
 // ---- ranges ----------------------------------------------------------------------------------------------------
@@ -132,7 +128,7 @@ function mayHaveParts({ etag, lastModified }: StoredAnswer, { ifRange }: CacheRe
 function noPart({ body }: StoredAnswer, { status }: Shown): ReadyAnswer {
   const headers = ['Content-Range', `bytes */${body.byteLength}`, 'Content-Length', '0', 'Cache-Control', 'no-store']
   headers.push('Cache-Status', status)
-  return { status: 416, reason: undefined, headers, body: undefined, text: undefined }
+  return { head: new RepeatedHead(416, undefined, headers), body: undefined, text: undefined }
 }
 
 const UNCODED: Accepted = { coding: undefined, needsCoding: false }
@@ -147,7 +143,7 @@ function partOf(
   const whole = stored.form(accepted && UNCODED)
   const { headers, body } = ranges.length === 1 ? onePart(whole, ranges) : parts(whole, ranges)
   headers.push('Content-Length', String(body.byteLength), 'Age', String(age), 'Cache-Status', status)
-  return { status: 206, reason: undefined, headers, body, text: undefined }
+  return { head: new RepeatedHead(206, undefined, headers), body, text: undefined }
 }
 
 function onePart({ headers, body }: Form, [range]: readonly ByteRange[]): Pick<Form, 'headers' | 'body'> {

@@ -125,7 +125,9 @@ export class CacheFetch implements AnswerFilter {
   #instead(head: AnswerHead, stored: StoredAnswer, detail: string, isStorable: boolean): BodyFilter {
     this.#order.store.counters.revalidated++
     const answer = this.#order.ready(stored, this.#told(`; fwd-status=${head.status}${detail}`))
-    Object.assign(head, { status: answer.status, reason: answer.reason, headers: answer.headers })
+    const { status, reason, headers } = answer.head
+    // A copy: what comes next may change it.
+    Object.assign(head, { status, reason, headers: [...headers] })
     this.#settle(isStorable, head.status)
     return (next) => ({
       write: () => true,

@@ -12,7 +12,8 @@ import type { Exchange, ExchangeListener } from '../pool/exchange.ts'
 import type { ResponseHead } from '../protocol/frames.ts'
 import { BODY_WINDOW_BYTES } from '../protocol/frames.ts'
 import type { ReadMemory } from '../protocol/read-memory.ts'
-import { AnswerInvalid, answerFraming } from './answer-framing.ts'
+import { AnswerInvalid, isBodyless } from './answer-framing.ts'
+import { framedHead } from './framed-head.ts'
 import type { FrontResponse } from './front-response.ts'
 import type { HeldBody } from './held-bodies.ts'
 import { kept } from './kept-request.ts'
@@ -123,10 +124,10 @@ export class ClientExchange implements ExchangeListener, SlowClient {
     const { res } = this
     if (res.headersSent || res.destroyed) return
     try {
-      const { headers, length, isEventStream } = answerFraming(this.req.method, head)
-      res.isEndless = isEventStream
-      res.writeHead(head.status, head.reason, headers)
-      this.#room = length
+      const framed = framedHead(head)
+      res.isEndless = framed.isEventStream
+      res.writeRepeated(framed)
+      this.#room = isBodyless(this.req.method, head.status) ? undefined : framed.length
     } catch (error) {
       // The thread's adapter refuses such heads; this is the second door. The thread need not go on.
       if (this.exchange !== undefined) this.#handlers.onGone(this.exchange)

@@ -11,9 +11,11 @@ import type { ErrorPages } from '../config/error-pages.ts'
 import type { SiteLimits } from '../config/site-schema.ts'
 import type { Log } from '../core/log.ts'
 import { flushHead, ServerResponse } from '../core/node-http.ts'
+import { isPlain, writeAgain } from '../core/written-head.ts'
 import type { AccessRecord } from './access-record.ts'
 import { connectionOf } from './connection.ts'
 import { fieldNames } from './header-fields.ts'
+import type { RepeatedHead } from './repeated-head.ts'
 
 /** The head of a final answer; a filter may change all of it. */
 export interface AnswerHead {
@@ -54,7 +56,7 @@ export interface ServerWide {
 }
 
 /** As `http.ServerResponse.writeHead` takes them. */
-export type Headers = OutgoingHttpHeaders | OutgoingHttpHeader[]
+export type Headers = OutgoingHttpHeaders | readonly OutgoingHttpHeader[]
 /** Called when a part was taken. */
 export type Written = (error?: Error | null) => void
 
@@ -130,6 +132,21 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     return this
   }
 
+  /** As `writeHead`, of a head that comes again: what was worked out of it before is not worked out anew. */
+  writeRepeated(head: RepeatedHead): this {
+    const { status, reason, headers } = head
+    if (this.#filters !== undefined) {
+      if (this.#filters.some((filter) => filter.isFor === undefined || filter.isFor(status, headers, this)))
+        return this.writeHead(status, reason, headers)
+      this.#filters = undefined
+    }
+    // What was set one by one, Node joins to it.
+    if (this.getHeaderNames().length > 0) return this.writeHead(status, reason, headers)
+    if (this.headAt === 0) this.headAt = performance.now()
+    if (this.access !== undefined) this.access.cache = head.cacheStatus
+    return this.sendRepeated(head)
+  }
+
   override flushHeaders(): void {
     if (!this.headersSent) this.writeHead(this.statusCode)
     if (!this.holdsHead) flushHead(this)
@@ -189,7 +206,17 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
 
   /** The head as it leaves; what comes by here has been through the filters. As `http.ServerResponse.writeHead`. */
   protected sendHead(status: number, reason?: string | Headers, headers?: Headers): this {
-    return super.writeHead(status, reason as string, headers)
+    // The types know neither the flat list that Node takes nor that it leaves it as it is.
+    return super.writeHead(status, reason as string, headers as OutgoingHttpHeader[])
+  }
+
+  /** As `sendHead`, of a head that comes again, where nothing else was set for it. */
+  protected sendRepeated(head: RepeatedHead): this {
+    const isLikeOthers = isPlain(this)
+    if (isLikeOthers && head.written !== undefined && writeAgain(this, head.written)) return this
+    this.sendHead(head.status, head.reason, head.headers)
+    if (isLikeOthers) head.sent(this)
+    return this
   }
 
   /** A part of the body as it leaves. As `http.ServerResponse.write`. */

@@ -14,8 +14,10 @@
 import type { Stats } from 'node:fs'
 import { LRUCache } from 'lru-cache'
 import type { Found } from './find-file.ts'
+import { withoutFields } from './header-fields.ts'
 import type { Coding } from './precompressed.ts'
 import { chooseCoding } from './precompressed.ts'
+import { RepeatedHead } from './repeated-head.ts'
 
 /** Largest file that is kept, in bytes. */
 export const MAX_FILE_BYTES = 256 * 1024
@@ -32,6 +34,9 @@ const SETTLED_MS = 2500
 /** Up to this size a body is kept as a latin1 string, which Node joins to the head for one write to the kernel. */
 const JOIN_BYTES = 16 * 1024
 
+/** What a client that has the file already is not told; as @fastify/send does it. */
+const NOT_OF_304 = new Set(['content-type', 'content-encoding', 'content-length'])
+
 /** Something that was seen on the disk. */
 interface Seen {
   /** As `performance.now()`: when looking began. */
@@ -41,8 +46,9 @@ interface Seen {
 
 /** A whole answer of status 200. */
 export interface HotAnswer extends Seen {
-  /** For `writeHead`: name, value, name, value, … */
-  headers: string[]
+  head: RepeatedHead
+  /** Of the 304 for a client that has it already. */
+  unchanged: RepeatedHead
   /** A string has one character for each byte. */
   body: Buffer | string
   etag: string
@@ -151,8 +157,11 @@ export function hotAnswer(
   stat: Stats,
   { readAt, lookedAt }: ReadTimes,
 ): HotAnswer {
+  const fields = Object.entries(headers).flatMap(([name, value]) => [name, String(value)])
+  const confirmed = withoutFields(fields, (name) => NOT_OF_304.has(name))
   return {
-    headers: Object.entries(headers).flatMap(([name, value]) => [name, String(value)]),
+    head: new RepeatedHead(200, undefined, fields),
+    unchanged: new RepeatedHead(304, undefined, confirmed),
     body: bytes.byteLength <= JOIN_BYTES ? bytes.toString('latin1') : bytes,
     etag: headers.ETag ?? '',
     modified: headers['Last-Modified'] ?? '',

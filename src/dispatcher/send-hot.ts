@@ -2,15 +2,12 @@
  * Sends an answer that is in memory: the whole file, or that the client has it already. Other conditions and ranges need
  * the way over representation.ts. Runs for every request of a hot file, so it looks at each header at most once.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { withoutFields } from './header-fields.ts'
+import type { IncomingMessage } from 'node:http'
+import type { FrontResponse } from './front-response.ts'
 import type { HotAnswer } from './hot-files.ts'
 
-/** What a client that has the file already is told; as @fastify/send does it. */
-const NOT_OF_304 = new Set(['content-type', 'content-encoding', 'content-length'])
-
 /** @returns whether it was sent; if not, nothing was */
-export function sendHot(req: IncomingMessage, res: ServerResponse, answer: HotAnswer): boolean {
+export function sendHot(req: IncomingMessage, res: FrontResponse, answer: HotAnswer): boolean {
   const { headers } = req
   const isOther =
     (headers.range !== undefined && req.method === 'GET') ||
@@ -20,7 +17,7 @@ export function sendHot(req: IncomingMessage, res: ServerResponse, answer: HotAn
   const noneMatch = headers['if-none-match']
   const isConditional = noneMatch !== undefined || headers['if-modified-since'] !== undefined
   if (!isConditional) {
-    res.writeHead(200, answer.headers)
+    res.writeRepeated(answer.head)
     if (req.method === 'HEAD') res.end()
     else if (typeof answer.body === 'string') res.end(answer.body, 'latin1')
     else res.end(answer.body)
@@ -28,10 +25,7 @@ export function sendHot(req: IncomingMessage, res: ServerResponse, answer: HotAn
   }
   const isKnown = noneMatch === undefined ? headers['if-modified-since'] === answer.modified : noneMatch === answer.etag
   if (!isKnown || headers['cache-control'] !== undefined) return false
-  res.writeHead(
-    304,
-    withoutFields(answer.headers, (name) => NOT_OF_304.has(name)),
-  )
+  res.writeRepeated(answer.unchanged)
   res.end()
   return true
 }

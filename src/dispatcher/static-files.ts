@@ -7,13 +7,14 @@
  *
  * Invariant: whatever was opened is closed when the answer has ended, however it ended.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { errorCode } from '../config/text-file.ts'
 import { answerFault } from './attempt.ts'
 import { decodePath, sameHostPath, splitTarget } from './file-path.ts'
 import type { Found } from './find-file.ts'
 import { findFile } from './find-file.ts'
 import { folderPage } from './folder-listing.ts'
+import type { FrontResponse } from './front-response.ts'
 import type { FileForm, HotAnswer } from './hot-files.ts'
 import { hotAnswer, isSame, MAX_FILE_BYTES } from './hot-files.ts'
 import { sendNotFoundPage } from './not-found-page.ts'
@@ -35,7 +36,7 @@ const OF_REQUEST = [400, 412, 416]
 /** One request for a file of a folder. */
 interface FileAsk {
   req: IncomingMessage
-  res: ServerResponse
+  res: FrontResponse
   folder: StaticFolder
   /** As sent, with what the folder is mounted at. */
   path: string
@@ -63,7 +64,7 @@ export function staticAnswers(folder: StaticFolder): Answerer {
  */
 export async function serveStatic(
   req: IncomingMessage,
-  res: ServerResponse,
+  res: FrontResponse,
   folder: StaticFolder,
   target: string,
 ): Promise<void> {
@@ -144,7 +145,7 @@ async function answerOnce(ask: FileAsk): Promise<boolean> {
   return true
 }
 
-function redirect(res: ServerResponse, path: string, query: string, found: Found & { kind: 'redirect' }): void {
+function redirect(res: FrontResponse, path: string, query: string, found: Found & { kind: 'redirect' }): void {
   const location = sameHostPath(path.slice(0, path.length - found.cut)) + found.add + query
   res.writeHead(301, { location, 'content-length': 0 })
   res.end()

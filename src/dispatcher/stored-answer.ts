@@ -11,6 +11,7 @@ import type { Accepted, Coding } from './content-coding.ts'
 import { compressAside, compressWhole } from './content-coding.ts'
 import type { AnswerHead } from './front-response.ts'
 import { fieldNames, fieldOf, withoutFields } from './header-fields.ts'
+import type { RepeatedHead } from './repeated-head.ts'
 
 /** Head and body as a client gets them. */
 export interface Form {
@@ -20,7 +21,7 @@ export interface Form {
   /** The body once more as latin1, where it is small: Node joins it to the head for one write. */
   text: string | undefined
   /** The head as last sent, and for which age, in seconds. */
-  sent: string[]
+  sent: RepeatedHead | undefined
   sentAge: number
 }
 
@@ -117,7 +118,7 @@ export class StoredAnswer {
     this.#coming.add(coding)
     const made = (body: Buffer): void => {
       head.headers.push('Content-Length', String(body.byteLength))
-      this.#forms.set(coding, { headers: head.headers, body, text: undefined, sent: [], sentAge: -1 })
+      this.#forms.set(coding, { headers: head.headers, body, text: undefined, sent: undefined, sentAge: -1 })
       onMade()
     }
     // Without memory for it, clients get it compressed one by one.
@@ -131,7 +132,7 @@ export class StoredAnswer {
     const body = coding === undefined ? this.body : compressWhole(coding, this.body)
     if (coding !== undefined) head.headers.push('Content-Length', String(body.byteLength))
     const text = body.byteLength <= JOIN_BYTES ? body.toString('latin1') : undefined
-    return { headers: head.headers, body, text, sent: [], sentAge: -1 }
+    return { headers: head.headers, body, text, sent: undefined, sentAge: -1 }
   }
 }
 

@@ -13,6 +13,7 @@ import { connectionOf } from './connection.ts'
 import type { Headers, Written } from './front-response.ts'
 import { FrontResponse } from './front-response.ts'
 import { namedByConnection } from './header-fields.ts'
+import type { RepeatedHead } from './repeated-head.ts'
 import { sendError } from './send-error.ts'
 import type { StreamRequest } from './stream-request.ts'
 import type { StreamSocket } from './stream-socket.ts'
@@ -137,6 +138,10 @@ export class StreamResponse extends FrontResponse<StreamRequest> implements Uplo
     // Not before: what Node refuses has not been sent, and something else can be.
     inner._header = ' '
     return this
+  }
+
+  protected override sendRepeated({ status, reason, headers }: RepeatedHead): this {
+    return this.sendHead(status, reason, headers)
   }
 
   protected override sendPart(

@@ -11,6 +11,7 @@
 import { FrameInvalid, FrameTooLarge } from '../core/errors.ts'
 import type { Frame, FrameType, LoadOrder, LoadReport, LogLevel, RequestHead, ResponseHead } from './frames.ts'
 import { assertNever, FRAME_CODES, MAX_FRAME_BYTES } from './frames.ts'
+import { KnownHeads } from './known-heads.ts'
 import { LARGE_READ_BYTES, ReadMemory } from './read-memory.ts'
 
 /** Bytes before each payload. */
@@ -180,6 +181,7 @@ export function encodeFrame(frame: Frame): Uint8Array {
 /** Turns bytes, cut anywhere, into frames. Not usable any more once it has thrown. */
 export class FrameDecoder {
   readonly #onFrame: (frame: Frame) => void
+  readonly #heads = new KnownHeads(toResponseHead)
   #held: Uint8Array[] = []
   #heldBytes = 0
   /** Bytes that must be there before anything can be decoded. */
@@ -270,7 +272,8 @@ export class FrameDecoder {
         this.#wanted = HEADER_BYTES + length
         return at
       }
-      const frame = decode(bytes[at + 4] as number, bytes.readUInt32LE(at + 5), bytes, at + HEADER_BYTES, end)
+      const [code, id] = [bytes[at + 4] as number, bytes.readUInt32LE(at + 5)]
+      const frame = decode(code, id, bytes, at + HEADER_BYTES, end, this.#heads)
       at = end
       if (this.#memory !== undefined) share(frame, this.#memory)
       this.#onFrame(frame)
@@ -290,7 +293,7 @@ const TYPE_OF_CODE = new Map<number, FrameType>(
   Object.entries(FRAME_CODES).map(([type, code]) => [code, type as FrameType]),
 )
 
-function decode(code: number, id: number, bytes: Buffer, from: number, to: number): Frame {
+function decode(code: number, id: number, bytes: Buffer, from: number, to: number, heads: KnownHeads): Frame {
   const type = TYPE_OF_CODE.get(code)
   switch (type) {
     case 'request': {
@@ -298,8 +301,8 @@ function decode(code: number, id: number, bytes: Buffer, from: number, to: numbe
       return { type, id, head: toRequestHead(head), body: head.body, last: (head.flags & FLAG_LAST) !== 0 }
     }
     case 'response': {
-      const head = decodeHead(bytes, from, to)
-      return { type, id, head: toResponseHead(head.number, head.text), body: head.body, last: head.flags === FLAG_LAST }
+      const { number, text, body, flags } = decodeHead(bytes, from, to)
+      return { type, id, head: heads.head(number, text), body, last: flags === FLAG_LAST }
     }
     case 'body':
       return { type, id, chunk: bytes.subarray(from, to) }

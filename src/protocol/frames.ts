@@ -42,12 +42,17 @@ export interface RequestHead {
   upgrade: boolean
 }
 
-/** Head of an answer: what `ServerResponse` was told, without framing headers, which are the front's. */
+/**
+ * Head of an answer: what `ServerResponse` was told, without framing headers, which are the front's. Nobody changes one: of those
+ * that are equal, the reader may get one object (known-heads.ts).
+ */
 export interface ResponseHead {
-  status: number
-  reason: string
+  readonly status: number
+  readonly reason: string
   /** Flat: name, value, name, value, … as latin1 strings. */
-  headers: string[]
+  readonly headers: readonly string[]
+  /** What its reader has worked out of it. Does not go with it. */
+  memo?: object
 }
 
 /** How a site module's export is taken; `auto` tells it from the file. */

@@ -29,6 +29,11 @@ export function parseResponseHead(text: string, isUtf8: boolean): ResponseHead {
   }
 }
 
+/** The same head for a body of so many bytes. */
+export function withLength({ status, reason, headers }: ResponseHead, bytes: number): ResponseHead {
+  return { status, reason, headers: [...headers, 'Content-Length', String(bytes)] }
+}
+
 /** Headers of `name: value` lines, such as trailers, without framing headers. @throws Error as `parseResponseHead` */
 export function parseHeaderLines(text: string): string[] {
   return text === '' ? [] : parseLines(text, 0)

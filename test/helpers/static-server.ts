@@ -15,7 +15,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs'
-import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { createServer } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import { connect } from 'node:net'
@@ -23,6 +23,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { FrontResponse } from '../../src/dispatcher/front-response.ts'
 import { serveStatic } from '../../src/dispatcher/static-files.ts'
 import type { StaticFolder } from '../../src/dispatcher/static-folder.ts'
 import { PLAIN_FOLDER } from '../../src/dispatcher/static-folder.ts'
@@ -35,7 +36,7 @@ export interface StaticServer {
   dir: string
   port: number
   /** The response of the request that came last, and when its answer was over. */
-  last: { res: ServerResponse; done: Promise<void> } | undefined
+  last: { res: FrontResponse; done: Promise<void> } | undefined
 }
 
 /**
@@ -48,7 +49,7 @@ export async function serve(
   t: TestContext,
   files: Record<string, string | Buffer>,
   index: string[] = ['index.html'],
-  before: (res: ServerResponse) => void = () => {},
+  before: (res: FrontResponse) => void = () => {},
   settings: Partial<StaticFolder> = {},
 ): Promise<StaticServer> {
   const dir = realpathSync(mkdtempSync(join(tmpdir(), 'vhostel-static-')))
@@ -60,7 +61,7 @@ export async function serve(
   }
   const folder = { ...PLAIN_FOLDER, root, index, ...settings }
   const served: StaticServer = { dir, port: 0, last: undefined }
-  const server = createServer((req: IncomingMessage, res: ServerResponse) => {
+  const server = createServer({ ServerResponse: FrontResponse }, (req: IncomingMessage, res: FrontResponse) => {
     before(res)
     served.last = { res, done: serveStatic(req, res, folder, req.url ?? '') }
   })

@@ -267,7 +267,7 @@ async function settledLog(logOf: () => Promise<string[]>): Promise<Record<string
   }
 }
 
-function comparable(headers: string[]): string[] {
+function comparable(headers: readonly string[]): string[] {
   const kept: string[] = []
   for (let at = 0; at < headers.length; at += 2) {
     const name = headers[at] as string

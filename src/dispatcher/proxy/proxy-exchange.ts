@@ -348,6 +348,6 @@ function hasChunks({ method, httpVersionMinor }: IncomingMessage, status: number
 }
 
 /** Trailers go with chunks only; Node refuses a head that announces them otherwise. */
-function withoutTrailer(headers: string[]): string[] {
+function withoutTrailer(headers: readonly string[]): readonly string[] {
   return fieldOf(headers, 'trailer') === undefined ? headers : withoutFields(headers, (name) => name === 'trailer')
 }

@@ -1,0 +1,46 @@
+/**
+ * The head of an answer that may be sent many times, with what was worked out of it.
+ *
+ * Invariant: its fields never change.
+ */
+import type { ServerResponse } from '../core/node-http.ts'
+import type { WrittenHead } from '../core/written-head.ts'
+import { writtenHead } from '../core/written-head.ts'
+import { fieldOf } from './header-fields.ts'
+
+export class RepeatedHead {
+  readonly status: number
+  /** Undefined for the usual one. */
+  readonly reason: string | undefined
+  /** Name, value, name, value, … */
+  readonly headers: readonly string[]
+  /** RFC 9211; '' where it has none. */
+  readonly cacheStatus: string
+  /** As it was sent the last time, where it may be sent so again. */
+  written: WrittenHead | undefined
+  readonly #hasDate: boolean
+  #wasSent = false
+
+  constructor(status: number, reason: string | undefined, headers: readonly string[]) {
+    this.status = status
+    this.reason = reason
+    this.headers = headers
+    this.cacheStatus = lastOf(headers, 'cache-status')
+    this.#hasDate = fieldOf(headers, 'date') !== undefined
+  }
+
+  /** It was written for a response that was plain before. Kept from the second time on: many come only once. */
+  sent(response: ServerResponse): void {
+    if (this.#wasSent) this.written = writtenHead(response, this.#hasDate)
+    this.#wasSent = true
+  }
+}
+
+/** The last value of a field; '' where there is none. */
+function lastOf(headers: readonly string[], name: string): string {
+  for (let at = headers.length - 2; at >= 0; at -= 2) {
+    const one = headers[at] as string
+    if (one.length === name.length && one.toLowerCase() === name) return headers[at + 1] as string
+  }
+  return ''
+}
