@@ -20,6 +20,8 @@ import { refusedEntry } from './refused-requests.ts'
 import { sendError } from './send-error.ts'
 import type { TurnedAway } from './turned-away.ts'
 
+const LATE_HEAD = 'ERR_HTTP_REQUEST_TIMEOUT'
+
 /** What the parser says with an error. */
 export type ParseError = Error & { code?: string; rawPacket?: Buffer }
 
@@ -31,6 +33,11 @@ export interface Refusals {
   turnedAway(...what: Parameters<TurnedAway['write']>): void
   /** The server's own pages. */
   readonly pages: ErrorPages | undefined
+}
+
+/** What Node says of a head whose rest does not come. */
+export function lateHead(): ParseError {
+  return Object.assign(new Error('the head of the request did not come in time'), { code: LATE_HEAD })
 }
 
 /** Ends a connection on which something else than a request came, or not in time. */
@@ -56,7 +63,7 @@ function statusOf({ code, message }: ParseError): number {
       return 431
     case 'HPE_CHUNK_EXTENSIONS_OVERFLOW':
       return 413
-    case 'ERR_HTTP_REQUEST_TIMEOUT':
+    case LATE_HEAD:
       return 408
     case 'HPE_PAUSED_H2_UPGRADE': // the first bytes of HTTP/2
       return 505
@@ -69,7 +76,7 @@ function statusOf({ code, message }: ParseError): number {
 
 /** No request is open: the answer can go at once. */
 function refuseNow({ socket }: Connection, error: ParseError, refusals: Refusals): void {
-  const isSilent = error.code === 'ERR_HTTP_REQUEST_TIMEOUT' && socket.bytesRead === 0
+  const isSilent = error.code === LATE_HEAD && socket.bytesRead === 0
   if (isSilent || error.code === 'HPE_CLOSED_CONNECTION' || !socket.writable) {
     socket.destroy()
     return

@@ -51,8 +51,15 @@ export class Connection {
   /** What the client has asked for without waiting for the answer before; undefined where it never has. */
   pipeline: Pipeline | undefined
 
+  /** Since when its client owes the rest of a head, as `performance.now()`; undefined where it owes none. */
+  headSince: number | undefined
+
   #isLast = false
   #hasAsked = false
+  /** Whether heads of HTTP/1.1 come on it: not before the handshake of TLS is over, nor on HTTP/2. */
+  #hasHeads = false
+  /** What had been read of the socket when the last request was seen to be over. */
+  #bytesAtRest = 0
   #patienceMs = 0
   /** What had been read of the socket when it came. */
   #bytesBefore = 0
@@ -112,9 +119,30 @@ export class Connection {
     return (below as Socket & { _handle?: { writeQueueSize?: number } | null })._handle?.writeQueueSize ?? 0
   }
 
+  /** From now on its client owes a head of HTTP/1.1. @param now as `performance.now()` */
+  awaitHead(now: number): void {
+    this.#hasHeads = true
+    this.headSince = now
+  }
+
+  /** Its last request is over. Keeps nothing of it. */
+  rest(): void {
+    this.req = undefined
+    this.res = undefined
+    this.headSince = undefined
+    this.#bytesAtRest = this.socket.bytesRead
+  }
+
+  /** To be called now and then while no request is under way: what comes then is a head. @param now as `performance.now()` */
+  lookForHead(now: number): void {
+    if (this.headSince !== undefined || !this.#hasHeads || this.pipeline?.isEmpty === false) return
+    if (this.socket.bytesRead !== this.#bytesAtRest) this.headSince = now
+  }
+
   /** Takes note of a request whose turn it is. */
   begin(req: IncomingMessage, res: FrontResponse): void {
     if (this.#isLast) res.shouldKeepAlive = false
+    this.headSince = undefined
     this.req = req
     this.res = res
     this.#hasAsked = true

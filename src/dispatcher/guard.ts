@@ -13,7 +13,7 @@ import { addressSet } from '../config/network.ts'
 import type { FrontSettings } from '../config/server-front.ts'
 import { descriptorsForClients, mostDescriptors } from '../core/descriptors.ts'
 import type { ParseError, Refusals } from './bad-request.ts'
-import { refuseConnection } from './bad-request.ts'
+import { lateHead, refuseConnection } from './bad-request.ts'
 import type { ClientFinder } from './connection.ts'
 import { Connection, carrierOf, connectionOf } from './connection.ts'
 import { Connections } from './connections.ts'
@@ -25,8 +25,6 @@ import type { RequestLimits } from './request-check.ts'
 import { requestFault, streamFault } from './request-check.ts'
 import { sendError } from './send-error.ts'
 
-/** How often Node looks for heads that are late: how late a timeout can be. */
-const CHECK_MS = 1_000
 const LEAST_TARGET = 8 * 1024
 /** Who is on this machine: what they say about others is passed on where no proxies are named. */
 const THIS_MACHINE = ['127.0.0.0/8', '::1', 'unix']
@@ -34,14 +32,21 @@ const THIS_MACHINE = ['127.0.0.0/8', '::1', 'unix']
 export class Guard {
   readonly limits: RequestLimits
   readonly #settings: FrontSettings
-  readonly #connections = new Connections()
+  readonly #refusals: Refusals
+  readonly #connections: Connections
   readonly #trusted: AddressSet
   readonly #passed: AddressSet
   readonly #finder: ClientFinder
   readonly #forClients = descriptorsForClients(mostDescriptors())
 
-  constructor(settings: FrontSettings) {
+  /** @param refusals for what is no request */
+  constructor(settings: FrontSettings, refusals: Refusals) {
     this.#settings = settings
+    this.#refusals = refusals
+    this.#connections = new Connections({
+      timeoutMs: settings.headerTimeoutMs,
+      onLate: (socket) => refuseConnection(lateHead(), socket, refusals),
+    })
     this.#trusted = addressSet(settings.trustedProxies ?? [])
     this.#passed = addressSet(settings.trustedProxies ?? THIS_MACHINE)
     this.#finder = clientFinder(this.#trusted)
@@ -50,31 +55,34 @@ export class Guard {
 
   /** Options for servers that are to be guarded. */
   get options(): ServerOptions {
-    const { headerBytes, headerTimeoutMs, idleTimeoutMs } = this.#settings
+    const { headerBytes, idleTimeoutMs } = this.#settings
     return {
       insecureHTTPParser: false,
       maxHeaderSize: headerBytes,
-      headersTimeout: headerTimeoutMs,
       keepAliveTimeout: idleTimeoutMs,
-      // An upload may take as long as it makes progress; connections.ts sees to that.
+      // Both are connections.ts's; an upload may take as long as it makes progress.
+      headersTimeout: 0,
       requestTimeout: 0,
-      connectionsCheckingInterval: Math.min(CHECK_MS, headerTimeoutMs),
     }
   }
 
   /** To be called before the server listens. */
-  watch(server: Server, refusals: Refusals): void {
+  watch(server: Server): void {
+    // With these Node begins to keep a list of connections (connections.ts).
+    server.removeAllListeners('listening')
     // One more than is allowed: what is beyond is left out by Node without a word.
     server.maxHeadersCount = this.#settings.headerCount + 1
     const accept = server.listeners('connection') as ((socket: Socket) => void)[]
     server.removeAllListeners('connection')
     server.on('connection', (socket: Socket) => {
-      this.#admit(socket, refusals, () => {
+      this.#admit(socket, () => {
+        // Over TLS it is the handshake that comes first.
+        if (!isTls(server)) connectionOf(socket)?.awaitHead(performance.now())
         for (const listener of accept) listener.call(server, socket)
       })
     })
     server.on('secureConnection', (socket: TLSSocket) => this.#secured(socket))
-    server.on('clientError', (error: ParseError, socket) => refuseConnection(error, socket as Socket, refusals))
+    server.on('clientError', (error: ParseError, socket) => refuseConnection(error, socket as Socket, this.#refusals))
   }
 
   /**
@@ -118,25 +126,30 @@ export class Guard {
     this.#connections.endUnused(spares)
   }
 
+  /** Ends all connections. */
+  endAll(): void {
+    this.#connections.endAll()
+  }
+
   close(): void {
     this.#connections.close()
   }
 
-  #admit(socket: Socket, refusals: Refusals, onAdmitted: () => void): void {
+  #admit(socket: Socket, onAdmitted: () => void): void {
     const { proxyProtocol, headerTimeoutMs } = this.#settings
     // Until somebody else listens; a reset must not end the server.
     socket.on('error', () => socket.destroy())
     const connection = new Connection(socket)
     const { address } = connection.peer
     if (descriptorOf(socket) >= this.#forClients) {
-      refusals.turnedAway('descriptors', address, this.#forClients)
+      this.#refusals.turnedAway('descriptors', address, this.#forClients)
       socket.destroy()
       return
     }
     const isTrusted = this.#trusted.has(address)
     const enter = (isIn: boolean): void => {
       if (this.#enter(connection, socket, isIn)) onAdmitted()
-      else refusals.turnedAway('address', connection.peer.address, this.#settings.connectionsPerAddress)
+      else this.#refusals.turnedAway('address', connection.peer.address, this.#settings.connectionsPerAddress)
     }
     if (!proxyProtocol || !isTrusted) return enter(isTrusted)
     readProxyHeader(socket, headerTimeoutMs, (peer) => {
@@ -165,9 +178,16 @@ export class Guard {
     const connection = connectionOf(carrierOf(socket)) ?? new Connection(socket)
     connection.attach(socket)
     // HTTP/2 says itself which streams were the last that were looked at.
-    if (socket.alpnProtocol !== 'h2') lingerAtEnd(socket)
+    if (socket.alpnProtocol !== 'h2') {
+      lingerAtEnd(socket)
+      connection.awaitHead(performance.now())
+    }
     connection.peer = { ...connection.peer, encrypted: true }
   }
+}
+
+function isTls(server: Server): boolean {
+  return 'setSecureContext' in server
 }
 
 /** Its number; -1 where Node does not tell. */

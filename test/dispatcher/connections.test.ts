@@ -17,9 +17,12 @@ const MB = 1024 * 1024
 /** More than the kernel takes for a client that does not read. */
 const MORE_THAN_SOCKETS_HOLD = 32 * MB
 
+/** Heads are not what is looked at. */
+const NO_HEADS = { timeoutMs: 30_000, onLate: () => assert.fail('a head is late') }
+
 /** A server that reads bodies, and a client that has begun to send one. */
 async function uploading(t: TestContext) {
-  const connections = new Connections()
+  const connections = new Connections(NO_HEADS)
   const server = createServer({ ServerResponse: FrontResponse })
   server.on('connection', (socket: Socket) => connections.add(new Connection(socket), socket))
   server.listen(0, '127.0.0.1')
@@ -77,7 +80,7 @@ test('time in which nobody reads the body, or the answer has begun, is not its c
 for (const isSecure of [false, true]) {
   const over = isSecure ? ' over TLS' : ''
   test(`a client that takes a large answer slowly is let go on${over}, and one that stops is not`, async (t) => {
-    const connections = new Connections()
+    const connections = new Connections(NO_HEADS)
     const handler = (req: IncomingMessage, res: FrontResponse): void => {
       connectionOf(req.socket)?.begin(req, res)
       res.end(Buffer.alloc(2 * MORE_THAN_SOCKETS_HOLD))
@@ -129,3 +132,104 @@ async function read(client: Socket, bytes: number): Promise<void> {
     else left -= part.byteLength
   }
 }
+
+/** A server that answers at once, its connections, which know of heads, and those of them whose head was late. */
+async function answering(t: TestContext) {
+  const late: Socket[] = []
+  const connections = new Connections({ timeoutMs: 30_000, onLate: (socket) => late.push(socket) })
+  const server = createServer({ ServerResponse: FrontResponse }, (req: IncomingMessage, res: FrontResponse) => {
+    connectionOf(req.socket)?.begin(req, res)
+    req.resume()
+    if (req.url !== '/later') res.end('answered')
+  })
+  server.on('connection', (socket: Socket) => {
+    const connection = new Connection(socket)
+    connection.awaitHead(0)
+    connections.add(connection, socket)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  const [socket] = (await once(server, 'connection')) as [Socket]
+  t.after(() => {
+    client.destroy()
+    connections.close()
+    server.close()
+  })
+  return { connections, client, socket, late }
+}
+
+const GET = 'GET / HTTP/1.1\r\nHost: a.test\r\n\r\n'
+
+/** Sends it, and waits until the server has read it. */
+async function sendText(client: Socket, socket: Socket, text: string): Promise<void> {
+  const before = socket.bytesRead
+  client.write(text)
+  while (socket.bytesRead < before + text.length) await new Promise((again) => setImmediate(again))
+}
+
+test('a first head has so long from the connection, however its bytes come', async (t) => {
+  const { connections, client, socket, late } = await answering(t)
+
+  for (let second = 0; second < 30; second++) {
+    await sendText(client, socket, GET.charAt(second))
+    connections.sweep(second * 1000)
+  }
+  assert.equal(late.length, 0)
+  connections.sweep(30_000)
+
+  assert.deepEqual(late, [socket])
+})
+
+test('a connection at rest owes no head until it sends something', async (t) => {
+  const { connections, client, socket, late } = await answering(t)
+
+  for (let round = 0; round < 3; round++) {
+    client.write(GET)
+    await once(client, 'data')
+    connections.sweep(round * 100_000 + 1000)
+    connections.sweep(round * 100_000 + 99_000)
+  }
+  assert.equal(late.length, 0)
+
+  await sendText(client, socket, 'GET / HT')
+  connections.sweep(300_000)
+  connections.sweep(329_000)
+  assert.equal(late.length, 0)
+  await sendText(client, socket, 'TP/1.1')
+  connections.sweep(330_000)
+  assert.deepEqual(late, [socket])
+})
+
+test('while a request is answered, or its body comes, no head is owed', async (t) => {
+  const { connections, client, socket, late } = await answering(t)
+
+  await sendText(client, socket, 'POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100\r\n\r\n')
+  await once(client, 'data')
+  for (let second = 0; second < 50; second++) {
+    await sendText(client, socket, 'x')
+    connections.sweep(second * 1000)
+  }
+  await sendText(client, socket, 'x'.repeat(50))
+  connections.sweep(50_000)
+  await sendText(client, socket, 'GET /later HTTP/1.1\r\nHost: a.test\r\n\r\n')
+  connections.sweep(51_000)
+  connections.sweep(100_000)
+
+  assert.equal(late.length, 0)
+  assert.equal(socket.destroyed, false)
+})
+
+test('a client that is answered, and then stops in the middle of its body, is let go', async (t) => {
+  const { connections, client, socket, late } = await answering(t)
+
+  await sendText(client, socket, 'POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 100\r\n\r\nx')
+  await once(client, 'data')
+  connections.sweep(0)
+  connections.sweep(30_000)
+  assert.equal(socket.destroyed, false)
+  connections.sweep(61_000)
+
+  assert.equal(socket.destroyed, true)
+  assert.equal(late.length, 0)
+})
