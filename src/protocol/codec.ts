@@ -61,7 +61,12 @@ export class FrameBatch {
           requestText(frame.head),
         )
       case 'response':
-        return this.#addHead(frame, frame.last ? FLAG_LAST : 0, frame.head.status, responseText(frame.head))
+        return this.#addHead(
+          frame,
+          frame.last ? FLAG_LAST : 0,
+          frame.head.status,
+          frame.head.text ?? responseText(frame.head),
+        )
       case 'informational':
         return this.#addPayload(frame, `${frame.head.status}\n${responseText(frame.head)}`, 'latin1')
       case 'body':
@@ -437,7 +442,8 @@ function toRequestHead(raw: RawHead): RequestHead {
   }
 }
 
-function responseText(head: ResponseHead): string {
+/** The fields of a head as one text, as frames have it. */
+export function responseText(head: ResponseHead): string {
   return head.headers.length === 0 ? head.reason : `${head.reason}\n${head.headers.join('\n')}`
 }
 

@@ -51,6 +51,8 @@ export interface ResponseHead {
   readonly reason: string
   /** Flat: name, value, name, value, … as latin1 strings. */
   readonly headers: readonly string[]
+  /** As it goes into a frame (`responseText`), where its writer has kept that. */
+  readonly text?: string
   /** What its reader has worked out of it. Does not go with it. */
   memo?: object
 }

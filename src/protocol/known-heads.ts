@@ -30,7 +30,11 @@ export class KnownHeads {
     this.#read = read
   }
 
-  /** The head that these are, made by `read` where it is not known. Throws what that throws. */
+  /**
+   * The head that these are, made by `read` where it is not known. Throws what that throws.
+   *
+   * @param status what the text alone does not say
+   */
   head(status: number, text: string): ResponseHead {
     if (text.length > MAX_TEXT) return this.#read(status, text)
     const place = placeOf(status, text)

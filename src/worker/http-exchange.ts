@@ -23,7 +23,7 @@ import { enterServer, leaveServer } from './listen-adapter.ts'
 import type { RequestInternals, ResponseInternals } from './node-internals.ts'
 import { getInternal, internalSymbols, responsePrototype } from './node-internals.ts'
 import { hasStreamListeners, isBeingRead, isConsumed } from './request-reading.ts'
-import { parseHeaderLines, parseResponseHead, withLength } from './response-head.ts'
+import { knownResponseHead, parseHeaderLines, parseResponseHead, withLength } from './response-head.ts'
 import type { Site } from './site.ts'
 import type { SocketOwner, WrittenChunk } from './site-socket.ts'
 import { SiteSocket } from './site-socket.ts'
@@ -354,7 +354,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
 
   #sendHead(body: Uint8Array, isLast: boolean): void {
     const { _header: text, _trailer: trailer } = this.#response as ResponseInternals
-    const read = parseResponseHead(text as string, this.#isUtf8Head === true)
+    const read = knownResponseHead(text as string, this.#isUtf8Head === true)
     // An answer whose end is held back is whole for its client all the same.
     const isHeldBack = !isLast && this.#isEnded && trailer === ''
     const head = isHeldBack && this.#isChunked ? withLength(read, body.byteLength) : read

@@ -1,10 +1,12 @@
 /**
- * Turns the head that Node's `ServerResponse` has written as text into a frame's head. Pure.
+ * Turns the head that Node's `ServerResponse` has written as text into a frame's head. Pure, but for heads that it knows.
  *
  * Framing is the front's: `Transfer-Encoding: chunked`, `Keep-Alive` and `Connection: keep-alive` are left out. A
  * `Connection` header that says anything else stays, so that a site can have its client's connection closed.
  */
+import { responseText } from '../protocol/codec.ts'
 import type { ResponseHead } from '../protocol/frames.ts'
+import { KnownHeads } from '../protocol/known-heads.ts'
 
 /** `HTTP/1.1 ` */
 const STATUS_AT = 9
@@ -27,6 +29,16 @@ export function parseResponseHead(text: string, isUtf8: boolean): ResponseHead {
     reason: bytes.slice(REASON_AT, lineEnd),
     headers: parseLines(bytes, lineEnd + 2),
   }
+}
+
+const KNOWN = new KnownHeads((isUtf8, text) => {
+  const head = parseResponseHead(text, isUtf8 === 1)
+  return { ...head, text: responseText(head) }
+})
+
+/** As `parseResponseHead`, of a text that may come again: most answers of a site have one of few heads. */
+export function knownResponseHead(text: string, isUtf8: boolean): ResponseHead {
+  return KNOWN.head(isUtf8 ? 1 : 0, text)
 }
 
 /** The same head for a body of so many bytes. */

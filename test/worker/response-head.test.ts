@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { parseHeaderLines, parseResponseHead } from '../../src/worker/response-head.ts'
+import { knownResponseHead, parseHeaderLines, parseResponseHead } from '../../src/worker/response-head.ts'
 
 test('a head is taken apart', () => {
   const head = parseResponseHead('HTTP/1.1 200 OK\r\nX-A: 1\r\nX-B: a: b\r\nX-Empty: \r\n\r\n', false)
@@ -45,4 +45,20 @@ test('letters beyond ASCII are bytes, of latin1 or of UTF-8', () => {
 test('trailers are lines too', () => {
   assert.deepEqual(parseHeaderLines(''), [])
   assert.deepEqual(parseHeaderLines('X-A: 1\r\nX-A: 2\r\n'), ['X-A', '1', 'X-A', '2'])
+})
+
+test('a head that comes again is the same as one that is read anew, whatever came between', () => {
+  const texts = ['é', 'e', 'ee'].map((value) => `HTTP/1.1 200 OK\r\nX-A: ${value}\r\nSet-Cookie: a\r\n\r\n`)
+  for (let round = 0; round < 3; round++) {
+    for (const text of texts) {
+      for (const isUtf8 of [true, false]) {
+        const { text: inFrame, ...head } = knownResponseHead(text, isUtf8)
+        const expected = parseResponseHead(text, isUtf8)
+        assert.deepEqual(head, expected)
+        assert.equal(inFrame, [expected.reason, ...expected.headers].join('\n'))
+      }
+    }
+  }
+  assert.equal(knownResponseHead(texts[1] as string, false), knownResponseHead(texts[1] as string, false))
+  assert.throws(() => knownResponseHead('HTTP/1.1 200 OK\nX: y\r\n\r\n', false), /line break/)
 })
