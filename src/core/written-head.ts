@@ -29,8 +29,8 @@ export interface WrittenHead {
   readonly text: string
   readonly contentLength: number | null
   readonly keepAliveTimeout: number
-  /** Unix time in ms; Infinity where the date in it is not Node's. */
-  readonly until: number
+  /** The second of Unix time whose date Node has put in; undefined where it put none in. */
+  readonly second: number | undefined
 }
 
 /** Whether nothing about a response, whose head is not written yet, makes its head another than that of most. */
@@ -59,8 +59,8 @@ export function writtenHead(response: ServerResponse, hasDate: boolean): Written
   if (!hasDate && !response.sendDate) return undefined
   // In one piece: as Node leaves it, it is a tree of all that it was joined from, which each write would have to go through.
   const text = Buffer.from(_header, 'latin1').toString('latin1')
-  const until = hasDate ? Infinity : (Math.floor(Date.now() / SECOND_MS) + 1) * SECOND_MS
-  return { status, reason, text, contentLength, keepAliveTimeout: _keepAliveTimeout, until }
+  const second = hasDate ? undefined : secondNow()
+  return { status, reason, text, contentLength, keepAliveTimeout: _keepAliveTimeout, second }
 }
 
 /**
@@ -71,7 +71,7 @@ export function writtenHead(response: ServerResponse, hasDate: boolean): Written
 export function writeAgain(response: ServerResponse, head: WrittenHead): boolean {
   const inner = response as unknown as Inner
   if (inner._keepAliveTimeout !== head.keepAliveTimeout) return false
-  if (head.until !== Infinity && !(response.sendDate && Date.now() < head.until)) return false
+  if (head.second !== undefined && (!response.sendDate || head.second !== secondNow())) return false
   response.statusCode = head.status
   response.statusMessage = head.reason
   if (isBodyless(head.status)) inner._hasBody = false
@@ -79,6 +79,11 @@ export function writeAgain(response: ServerResponse, head: WrittenHead): boolean
   inner._header = head.text
   inner._headerSent = false
   return true
+}
+
+/** Not only a later one is another: clocks are set back. */
+function secondNow(): number {
+  return Math.floor(Date.now() / SECOND_MS)
 }
 
 /** RFC 9110 §6.4.1. */
