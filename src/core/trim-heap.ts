@@ -8,6 +8,7 @@
  *
  * The inspector is asked because that leaves no trace: `--expose-gc` is seen in every `vm` context of every site.
  */
+import { executionAsyncResource } from 'node:async_hooks'
 import { getHeapStatistics } from 'node:v8'
 
 /** A collection takes about a ms for each MB in use. */
@@ -16,9 +17,18 @@ const MOST_BYTES = 64 * 1024 ** 2
 // Taken before any site's code can change it.
 const Session = process.features.inspector ? process.getBuiltinModule('node:inspector').Session : undefined
 
+/**
+ * What `process.nextTick` has made of a callback; read by nobody but the garbage collector. A collection like this one drops hidden
+ * classes that no object has. Where that of ticks is dropped, V8 (Node 24.21) makes each later one by three calls of its runtime, for
+ * good: 4 % of the time of a dispatcher under load, 11 % of that of a thread.
+ */
+export const kept: { tick: object | undefined } = { tick: undefined }
+
 /** Resolves when it is done, at once where the heap is too large or Node was built without inspector; never rejects. */
 export function trimHeap(): Promise<void> {
   if (Session === undefined || getHeapStatistics().used_heap_size > MOST_BYTES) return Promise.resolve()
+  // Runs before the collection, which is a task of its own.
+  if (kept.tick === undefined) process.nextTick(() => Object.assign(kept, { tick: executionAsyncResource() }))
   const { promise, resolve } = Promise.withResolvers<void>()
   const session = new Session()
   session.connect()

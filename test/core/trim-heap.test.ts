@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { PerformanceObserver } from 'node:perf_hooks'
 import { test } from 'node:test'
 import { setImmediate as turn } from 'node:timers/promises'
@@ -54,4 +55,17 @@ test('many at once, in a thread too, leave it able to end', async () => {
   worker.on('exit', resolve)
 
   assert.equal(await promise, 0)
+})
+
+test('the hidden class of ticks outlives it', () => {
+  const source = `
+    import { executionAsyncResource } from 'node:async_hooks'
+    import { kept, trimHeap } from ${JSON.stringify(import.meta.resolve('../../src/core/trim-heap.ts'))}
+    await trimHeap()
+    await trimHeap()
+    process.nextTick(() => console.log(%HaveSameMap(executionAsyncResource(), kept.tick)))`
+  const options = ['--allow-natives-syntax', '--input-type=module', '--eval', source]
+  const { stdout, stderr } = spawnSync(process.execPath, options, { encoding: 'utf8', timeout: 20_000 })
+
+  assert.equal(stdout, 'true\n', stderr)
 })
