@@ -14,7 +14,7 @@ import { flushHead, ServerResponse } from '../core/node-http.ts'
 import { isPlain, writeAgain } from '../core/written-head.ts'
 import type { AccessRecord } from './access-record.ts'
 import { connectionOf } from './connection.ts'
-import { fieldNames } from './header-fields.ts'
+import { fieldNames, lastFieldOf } from './header-fields.ts'
 import type { RepeatedHead } from './repeated-head.ts'
 
 /** The head of a final answer; a filter may change all of it. */
@@ -116,9 +116,7 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
 
   override writeHead(status: number, reason?: string | Headers, headers?: Headers): this {
     if (this.headAt === 0) this.headAt = performance.now()
-    if (status >= 200 && this.#filters !== undefined && !this.#isForAny(this.#filters, status, reason, headers)) {
-      this.#filters = undefined
-    }
+    if (status >= 200) this.#leaveOut(status, optionalHeaders(reason, headers))
     if (this.#filters === undefined || status < 200) {
       if (this.access !== undefined) this.access.cache = this.#cacheStatus(optionalHeaders(reason, headers))
       return this.sendHead(status, reason, headers)
@@ -135,13 +133,9 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   /** As `writeHead`, of a head that comes again: what was worked out of it before is not worked out anew. */
   writeRepeated(head: RepeatedHead): this {
     const { status, reason, headers } = head
-    if (this.#filters !== undefined) {
-      if (this.#filters.some((filter) => filter.isFor === undefined || filter.isFor(status, headers, this)))
-        return this.writeHead(status, reason, headers)
-      this.#filters = undefined
-    }
+    this.#leaveOut(status, headers)
     // What was set one by one, Node joins to it.
-    if (this.getHeaderNames().length > 0) return this.writeHead(status, reason, headers)
+    if (this.#filters !== undefined || this.getHeaderNames().length > 0) return this.writeHead(status, reason, headers)
     if (this.headAt === 0) this.headAt = performance.now()
     if (this.access !== undefined) this.access.cache = head.cacheStatus
     return this.sendRepeated(head)
@@ -187,21 +181,19 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
     return super.destroy(error)
   }
 
-  #isForAny(filters: AnswerFilter[], status: number, reason?: string | Headers, headers?: Headers): boolean {
-    const given = optionalHeaders(reason, headers)
+  /** Leaves the filters out where none of them has to do with an answer. */
+  #leaveOut(status: number, given: Headers | undefined): void {
+    if (this.#filters === undefined) return
     // What was set one by one is only known once it is gathered.
-    if (!Array.isArray(given) || this.getHeaderNames().length > 0) return true
-    return filters.some((filter) => filter.isFor === undefined || filter.isFor(status, given, this))
+    if (!Array.isArray(given) || this.getHeaderNames().length > 0) return
+    const isForAny = this.#filters.some((filter) => filter.isFor === undefined || filter.isFor(status, given, this))
+    if (!isForAny) this.#filters = undefined
   }
 
   /** RFC 9211; '' where the answer has none. Of several the last, which is ours where the site has a cache. */
   #cacheStatus(headers: Headers | undefined): string {
-    const given = Array.isArray(headers) ? headers : inTurn(headers)
-    for (let at = given.length - 2; at >= 0; at -= 2) {
-      const name = String(given[at])
-      if (name.length === CACHE_STATUS.length && name.toLowerCase() === CACHE_STATUS) return String(given[at + 1])
-    }
-    return String(this.getHeader(CACHE_STATUS) ?? '')
+    const given = Array.isArray(headers) ? (headers as string[]) : inTurn(headers)
+    return String(lastFieldOf(given, CACHE_STATUS) ?? this.getHeader(CACHE_STATUS) ?? '')
   }
 
   /** The head as it leaves; what comes by here has been through the filters. As `http.ServerResponse.writeHead`. */

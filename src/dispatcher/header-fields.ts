@@ -17,6 +17,15 @@ export function fieldOf(headers: readonly string[], name: string): string | unde
   return found
 }
 
+/** The last value of a field; undefined where it is not there. */
+export function lastFieldOf(headers: readonly string[], name: string): string | undefined {
+  for (let at = headers.length - 2; at >= 0; at -= 2) {
+    const one = headers[at] as string
+    if (one.length === name.length && one.toLowerCase() === name) return headers[at + 1] as string
+  }
+  return undefined
+}
+
 /** All fields but those that are left out, as they were. @param isLeftOut is given each name in lower case */
 export function withoutFields(headers: readonly string[], isLeftOut: (name: string) => boolean): string[] {
   const kept: string[] = []

@@ -6,7 +6,7 @@
 import type { ServerResponse } from '../core/node-http.ts'
 import type { WrittenHead } from '../core/written-head.ts'
 import { writtenHead } from '../core/written-head.ts'
-import { fieldOf } from './header-fields.ts'
+import { fieldOf, lastFieldOf } from './header-fields.ts'
 
 export class RepeatedHead {
   readonly status: number
@@ -25,7 +25,7 @@ export class RepeatedHead {
     this.status = status
     this.reason = reason
     this.headers = headers
-    this.cacheStatus = lastOf(headers, 'cache-status')
+    this.cacheStatus = lastFieldOf(headers, 'cache-status') ?? ''
     this.#hasDate = fieldOf(headers, 'date') !== undefined
   }
 
@@ -34,13 +34,4 @@ export class RepeatedHead {
     if (this.#wasSent) this.written = writtenHead(response, this.#hasDate)
     this.#wasSent = true
   }
-}
-
-/** The last value of a field; '' where there is none. */
-function lastOf(headers: readonly string[], name: string): string {
-  for (let at = headers.length - 2; at >= 0; at -= 2) {
-    const one = headers[at] as string
-    if (one.length === name.length && one.toLowerCase() === name) return headers[at + 1] as string
-  }
-  return ''
 }
