@@ -1,7 +1,7 @@
 /**
  * Whether the ACME server can be asked at all: while it is gone, or says that it is asked too often, nobody asks.
  *
- * Invariant: failures of orders that began before the last one was noted are the same outage, and do not make it longer.
+ * Invariant: failures of orders that had begun when the last one was noted are the same outage, and do not make it longer.
  */
 import { outageOverAt } from './schedule.ts'
 import type { Attempts } from './state-folder.ts'
@@ -48,7 +48,8 @@ export class Outage {
   /** An order found nobody. @param startedAt when it began. @returns whether that is new */
   note(reasons: readonly string[], retryAfterMs: number, startedAt: number): boolean {
     const { failures, lastAt } = this.#attempts
-    if (failures > 0 && startedAt < lastAt) return false
+    // In the same millisecond too: several begin at once, and a refused connection takes less.
+    if (failures > 0 && startedAt <= lastAt) return false
     const now = this.#clock.now()
     const notBefore = retryAfterMs > 0 ? now + retryAfterMs : 0
     this.restore({ failures: failures + 1, lastAt: now, notBefore, reasons, names: [] })
