@@ -4,7 +4,6 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import { request } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import { brotliDecompressSync, createGunzip, gunzipSync, zstdDecompressSync } from 'node:zlib'
@@ -13,6 +12,7 @@ import { compressing } from '../../src/dispatcher/compress.ts'
 import { acceptedCoding } from '../../src/dispatcher/content-coding.ts'
 import { FrontResponse } from '../../src/dispatcher/front-response.ts'
 import type { Visit } from '../../src/dispatcher/visit.ts'
+import { listenHere } from '../helpers/listen-here.ts'
 
 const TEXT = 'All that is gold does not glitter. '.repeat(100)
 const DECODERS: Record<string, (body: Buffer) => Buffer> = {
@@ -23,17 +23,11 @@ const DECODERS: Record<string, (body: Buffer) => Buffer> = {
 
 type Answer = (res: FrontResponse, req: IncomingMessage) => void | Promise<void>
 
-async function serve(t: TestContext, answer: Answer): Promise<number> {
+function serve(t: TestContext, answer: Answer): Promise<number> {
   const server = createServer({ ServerResponse: FrontResponse }, (req, res) => {
     compressing({ req, res, upgrade: undefined } as Visit, () => void answer(res, req))
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return (server.address() as AddressInfo).port
+  return listenHere(t, server)
 }
 
 function open(port: number, headers: Record<string, string>, method = 'GET', path = '/'): Promise<IncomingMessage> {

@@ -1,13 +1,12 @@
 /** What filters see of an answer, over a real server and a real socket. */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import type { IncomingMessage } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import { createServer } from '../../src/core/node-http.ts'
 import type { AnswerFilter, AnswerHead } from '../../src/dispatcher/front-response.ts'
 import { FrontResponse } from '../../src/dispatcher/front-response.ts'
+import { listenHere } from '../helpers/listen-here.ts'
 
 interface Seen {
   heads: AnswerHead[]
@@ -26,13 +25,7 @@ async function ask(
     for (const filter of filters) res.addFilter(filter)
     answer(res, req)
   })
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}/`)
+  const response = await fetch(`http://127.0.0.1:${await listenHere(t, server)}/`)
   return { response, text: await response.text(), seen }
 }
 

@@ -1,15 +1,14 @@
 /** What is kept of a head is sent only where Node would have written the same: byte by byte, over real sockets. */
 import assert from 'node:assert/strict'
-import { once } from 'node:events'
 import type { IncomingMessage, RequestListener, ServerOptions, ServerResponse } from 'node:http'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { connect } from 'node:net'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { FrontResponse } from '../../src/dispatcher/front-response.ts'
 import { RepeatedHead } from '../../src/dispatcher/repeated-head.ts'
+import { listenHere } from '../helpers/listen-here.ts'
 
 const BODY = 'twelve bytes'
 const DATE = ['Date', 'Sun, 06 Nov 1994 08:49:37 GMT']
@@ -37,18 +36,12 @@ const REQUESTS: Record<string, (path: string) => string> = {
   expecting: (path) => `GET ${path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n`,
 }
 
-/** Ends with the test. @returns the port */
-async function listen(t: TestContext, options: ServerOptions, listener: RequestListener): Promise<number> {
+/** @returns the port */
+function listen(t: TestContext, options: ServerOptions, listener: RequestListener): Promise<number> {
   const server = createServer({ ...options, keepAliveTimeout: 7000 }, listener)
   // Not answered before the answer itself.
   server.on('checkContinue', listener)
-  server.listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.after(() => {
-    server.closeAllConnections()
-    server.close()
-  })
-  return (server.address() as AddressInfo).port
+  return listenHere(t, server)
 }
 
 /** All that comes on one connection for a request, and another that ends it. The dates of this test's own time are made one. */
