@@ -175,7 +175,7 @@ export class Front {
   }
 
   async #listen(server: Server, address: ListenAddress, isSecure: boolean, handler: RequestHandler): Promise<void> {
-    this.#guard.watch(server)
+    this.#guard.watch(server, isSecure)
     this.#serve(server, handler)
     const isInherited = await this.#inherited.listen(server, address, BACKLOG)
     const acceptors = isInherited ? [] : await bind(server, address)

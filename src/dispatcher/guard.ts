@@ -66,8 +66,8 @@ export class Guard {
     }
   }
 
-  /** To be called before the server listens. */
-  watch(server: Server): void {
+  /** To be called before the server listens. @param isSecure whether it speaks TLS */
+  watch(server: Server, isSecure: boolean): void {
     // With these Node begins to keep a list of connections (connections.ts).
     server.removeAllListeners('listening')
     // One more than is allowed: what is beyond is left out by Node without a word.
@@ -77,7 +77,7 @@ export class Guard {
     server.on('connection', (socket: Socket) => {
       this.#admit(socket, () => {
         // Over TLS it is the handshake that comes first.
-        if (!isTls(server)) connectionOf(socket)?.awaitHead(performance.now())
+        if (!isSecure) connectionOf(socket)?.awaitHead(performance.now())
         for (const listener of accept) listener.call(server, socket)
       })
     })
@@ -184,10 +184,6 @@ export class Guard {
     }
     connection.peer = { ...connection.peer, encrypted: true }
   }
-}
-
-function isTls(server: Server): boolean {
-  return 'setSecureContext' in server
 }
 
 /** Its number; -1 where Node does not tell. */

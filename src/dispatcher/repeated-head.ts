@@ -14,24 +14,26 @@ export class RepeatedHead {
   readonly reason: string | undefined
   /** Name, value, name, value, … */
   readonly headers: readonly string[]
-  /** RFC 9211; '' where it has none. */
-  readonly cacheStatus: string
   /** As it was sent the last time, where it may be sent so again. */
   written: WrittenHead | undefined
-  readonly #hasDate: boolean
+  #cacheStatus: string | undefined
   #wasSent = false
 
   constructor(status: number, reason: string | undefined, headers: readonly string[]) {
     this.status = status
     this.reason = reason
     this.headers = headers
-    this.cacheStatus = lastFieldOf(headers, 'cache-status') ?? ''
-    this.#hasDate = fieldOf(headers, 'date') !== undefined
+  }
+
+  /** RFC 9211; '' where it has none. */
+  get cacheStatus(): string {
+    this.#cacheStatus ??= lastFieldOf(this.headers, 'cache-status') ?? ''
+    return this.#cacheStatus
   }
 
   /** It was written for a response that was plain before. Kept from the second time on: many come only once. */
   sent(response: ServerResponse): void {
-    if (this.#wasSent) this.written = writtenHead(response, this.#hasDate)
+    if (this.#wasSent) this.written = writtenHead(response, fieldOf(this.headers, 'date') !== undefined)
     this.#wasSent = true
   }
 }

@@ -9,6 +9,7 @@ import type { OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
 import type { ServerHttp2Stream } from 'node:http2'
 import type { SiteLimits } from '../config/site-schema.ts'
 import { validateHeaderName, validateHeaderValue } from '../core/node-http.ts'
+import { isBodyless } from './answer-framing.ts'
 import { connectionOf } from './connection.ts'
 import type { Headers, Written } from './front-response.ts'
 import { FrontResponse } from './front-response.ts'
@@ -123,7 +124,7 @@ export class StreamResponse extends FrontResponse<StreamRequest> implements Uplo
     const sent = streamHeaders(status, head.headers)
     if (this.sendDate && !sent.includes('date')) sent.push('date', new Date().toUTCString())
     this.statusCode = status
-    this.#hasBody = this.req.method !== 'HEAD' && status !== 204 && status !== 304
+    this.#hasBody = !isBodyless(this.req.method, status)
     const stream = this.#stream
     const inner = this as unknown as Inner
     if (stream.destroyed || stream.closed) {

@@ -61,12 +61,7 @@ export class FrameBatch {
           requestText(frame.head),
         )
       case 'response':
-        return this.#addHead(
-          frame,
-          frame.last ? FLAG_LAST : 0,
-          frame.head.status,
-          frame.head.text ?? responseText(frame.head),
-        )
+        return this.#addHead(frame, frame.last ? FLAG_LAST : 0, frame.head.status, responseText(frame.head))
       case 'informational':
         return this.#addPayload(frame, `${frame.head.status}\n${responseText(frame.head)}`, 'latin1')
       case 'body':
@@ -444,6 +439,7 @@ function toRequestHead(raw: RawHead): RequestHead {
 
 /** The fields of a head as one text, as frames have it. */
 export function responseText(head: ResponseHead): string {
+  if (head.text !== undefined) return head.text
   return head.headers.length === 0 ? head.reason : `${head.reason}\n${head.headers.join('\n')}`
 }
 

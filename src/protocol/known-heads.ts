@@ -1,7 +1,7 @@
 /**
  * The heads of answers that came lately: one that comes again is the same object, so that what its reader has worked out of it
  * need not be worked out again. Most answers of a site have one of few heads; to take one apart, check it and write it as
- * HTTP took 3.3 of the 20.3 µs that a request takes of the dispatcher (docs/architecture.md).
+ * HTTP took 4 of the 22 µs that a request takes of the dispatcher (docs/architecture.md).
  *
  * A table without chains: a `Map` whose content changes with every request keeps what was in it (docs/architecture.md).
  * Limits: `SLOTS` heads of at most `MAX_TEXT` characters; of two that fall into one place the later one has it. Invariant: what is

@@ -30,7 +30,7 @@ for (const [name, create] of [
   test(`Node keeps no list of the connections of a guarded ${name} server`, async (t) => {
     const guard = new Guard(frontSettings(serverSchema.parse({}).server), NOBODY)
     const [server, other]: [Server, Server] = [create(), create()]
-    guard.watch(server)
+    guard.watch(server, name === 'https')
     for (const one of [server, other]) await once(one.listen(0, '127.0.0.1'), 'listening')
     t.after(() => {
       guard.close()

@@ -15,7 +15,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { SAFE_METHODS } from '../../protocol/methods.ts'
 import type { ReadMemory } from '../../protocol/read-memory.ts'
-import { answerFraming } from '../answer-framing.ts'
+import { answerFraming, isBodyless } from '../answer-framing.ts'
 import { asInvalid, inPairs, writeInformational } from '../client-exchange.ts'
 import { fieldOf, withoutFields } from '../header-fields.ts'
 import type { HeldBody } from '../held-bodies.ts'
@@ -344,7 +344,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
 
 /** Whether the answer to a request is chunked where its length is not known. */
 function hasChunks({ method, httpVersionMinor }: IncomingMessage, status: number): boolean {
-  return httpVersionMinor > 0 && method !== 'HEAD' && status !== 204 && status !== 304
+  return httpVersionMinor > 0 && !isBodyless(method, status)
 }
 
 /** Trailers go with chunks only; Node refuses a head that announces them otherwise. */
