@@ -12,6 +12,7 @@ import type { AdviceSnapshot } from '../core/advice-report.ts'
 import { isDenied, ownUser } from '../core/denied.ts'
 import { AdminAnswerInvalid, AdminDenied, AdminTimeout, NotRunning } from '../core/errors.ts'
 import { request } from '../core/node-http.ts'
+import { readText } from './read-text.ts'
 import type { MatchReport, PurgeReport, ReloadReport, StackReport, StatusReport } from './reports.ts'
 
 /** Every method throws VHOSTEL_NOT_RUNNING, VHOSTEL_ADMIN_DENIED, VHOSTEL_ADMIN_TIMEOUT, VHOSTEL_ADMIN_ANSWER_INVALID. */
@@ -30,6 +31,9 @@ export interface AdminClient {
 
 /** Name of the admin socket in the run folder. */
 export const ADMIN_SOCKET = 'admin.sock'
+
+/** A question that costs the server nothing. */
+const ANSWERED_AT_ONCE = '/match?url=localhost'
 
 /** How long an answer may take. */
 export interface AdminTimeouts {
@@ -50,7 +54,11 @@ export function adminClient(runFolder: string, { statusMs, reloadMs } = TIMEOUTS
     ask(runFolder, { method: 'POST', path, timeoutMs, body })
   return {
     status: () => get('/status'),
-    reload: (site) => post('/reload', reloadMs, { site }),
+    reload: async (site) => {
+      // Whether it answers at all is known soon, and not when the time of a reload is over.
+      await get(ANSWERED_AT_ONCE)
+      return post('/reload', reloadMs, { site })
+    },
     match: (url) => get(`/match?url=${encodeURIComponent(url)}`),
     advice: (windowMs) => get(`/advice?windowMs=${windowMs}`),
     purge: (site, url) => post('/cache/purge', statusMs, { site, url }),
@@ -83,7 +91,9 @@ async function ask<T>(runFolder: string, asked: Question): Promise<T> {
   const signal = AbortSignal.timeout(timeoutMs)
   try {
     const response = await send(socketPath, asked, signal)
-    return readAnswer<T>(question, response.statusCode ?? 0, await readText(response, question))
+    const text = await readText(response as AsyncIterable<Buffer>, MAX_ANSWER_BYTES)
+    if (text === undefined) throw new AdminAnswerInvalid(question, `more than ${MAX_ANSWER_BYTES} bytes`)
+    return readAnswer<T>(question, response.statusCode ?? 0, text)
   } catch (error) {
     if (signal.aborted) throw new AdminTimeout(question, timeoutMs)
     const { code } = error as NodeJS.ErrnoException
@@ -114,17 +124,6 @@ function send(socketPath: string, { method, path, body }: Question, signal: Abor
     req.on('error', reject)
     req.end(body === undefined ? undefined : JSON.stringify(body))
   })
-}
-
-async function readText(response: IncomingMessage, question: string): Promise<string> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > MAX_ANSWER_BYTES) throw new AdminAnswerInvalid(question, `more than ${MAX_ANSWER_BYTES} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks).toString()
 }
 
 function readAnswer<T>(question: string, status: number, text: string): T {

@@ -190,7 +190,7 @@ export const AdminDenied = createError<[string, string, string]>(
 /** A running server did not answer on its admin socket in time. Arguments: the request, ms. */
 export const AdminTimeout = createError<[string, number]>(
   'VHOSTEL_ADMIN_TIMEOUT',
-  "the running server did not answer %s within %d ms; its log may say why, 'vhostel list' shows where it stands",
+  'the running server did not answer %s within %d ms; it is busy or stands still, and its log may say why',
   504,
 )
 
@@ -199,6 +199,20 @@ export const AdminAnswerInvalid = createError<[string, string]>(
   'VHOSTEL_ADMIN_ANSWER_INVALID',
   'the running server answered %s with something else than expected: %s; is it another version of vhostel?',
   502,
+)
+
+/** A request on the admin socket is none that this version knows. Argument: method and target. */
+export const AdminQuestionUnknown = createError<[string]>(
+  'VHOSTEL_ADMIN_QUESTION_UNKNOWN',
+  'the running server does not know %s; restart it if it is older than the command',
+  404,
+)
+
+/** A request on the admin socket lacks something, or has it wrong. Arguments: the request, what is wrong. */
+export const AdminQuestionInvalid = createError<[string, string]>(
+  'VHOSTEL_ADMIN_QUESTION_INVALID',
+  'the running server cannot read what was sent with %s: %s',
+  400,
 )
 
 /** No enabled site has this name. Arguments: the name, `; did you mean …?` or nothing. */

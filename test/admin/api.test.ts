@@ -106,16 +106,16 @@ test('only the owner may use the socket', async (t) => {
 test('an error arrives with its code and its words, whatever it is', async (t) => {
   const failing: AdminActions = {
     ...ACTIONS,
-    match: () => {
+    advice: () => {
       throw Object.assign(new Error('not today'), { code: 'VHOSTEL_TEST' })
     },
   }
   const dir = await open(t, failing)
   const client = adminClient(dir)
 
-  await assert.rejects(client.match('x'), { code: 'VHOSTEL_TEST', message: 'not today' })
-  for (const question of [client.reload('bolg'), client.stack('bolg')]) {
-    await assert.rejects(question, {
+  await assert.rejects(client.advice(1), { code: 'VHOSTEL_TEST', message: 'not today' })
+  for (const ask of [client.reload, client.stack]) {
+    await assert.rejects(ask('bolg'), {
       code: 'VHOSTEL_SITE_UNKNOWN',
       message: "there is no site 'bolg' in the sites folder; did you mean blog?",
     })
@@ -129,11 +129,20 @@ test('a question that is not known, or badly asked, is answered with code and me
 
   const unknown = await send({ socketPath, path: '/nothing' })
   const bad = await send({ socketPath, path: '/reload', method: 'POST', headers }, '{"site":{}}')
+  const noJson = await send({ socketPath, path: '/reload', method: 'POST', headers }, 'site=blog')
+  const large = await send({ socketPath, path: '/reload', method: 'POST', headers }, ' '.repeat(2 * 1024 ** 2))
   const noUrl = await send({ socketPath, path: '/match' })
   const noSite = await send({ socketPath, path: '/stack' })
+  const noTime = await send({ socketPath, path: '/advice?windowMs=soon' })
+  const noTarget = await send({ socketPath, path: '//' })
 
-  assert.deepEqual([unknown.status, bad.status, noUrl.status, noSite.status], [404, 400, 400, 400])
-  for (const reply of [unknown, bad, noUrl, noSite]) {
+  assert.deepEqual([unknown.status, noTarget.status], [404, 404])
+  assert.deepEqual(
+    [bad, noJson, large, noUrl, noSite, noTime].map(({ status }) => status),
+    [400, 400, 400, 400, 400, 400],
+  )
+  assert.match(large.text, /POST \/reload: more than 1048576 bytes/)
+  for (const reply of [unknown, bad, noJson, large, noUrl, noSite, noTime, noTarget]) {
     assert.deepEqual(Object.keys(JSON.parse(reply.text)), ['code', 'message'])
   }
 })
@@ -191,9 +200,20 @@ test('that no server runs is one code, whether its socket is missing, stale, or 
 test('a server that does not answer in time is told from one that is not there', async (t) => {
   const dir = await open(t, { ...ACTIONS, reload: () => new Promise(() => {}) })
 
-  const question = adminClient(dir, { statusMs: 50, reloadMs: 50 }).reload()
+  const question = adminClient(dir, { statusMs: 10_000, reloadMs: 50 }).reload()
 
   await assert.rejects(question, { code: 'VHOSTEL_ADMIN_TIMEOUT', message: /POST \/reload within 50 ms/ })
+})
+
+test('a server that stands still is told before the time of a reload is over', async (t) => {
+  const dir = makeFolder(t)
+  const still = createNetServer()
+  await new Promise<void>((resolve) => still.listen(join(dir, ADMIN_SOCKET), resolve))
+  t.after(() => still.close())
+
+  const question = adminClient(dir, { statusMs: 50, reloadMs: 5_000 }).reload('blog')
+
+  await assert.rejects(question, { code: 'VHOSTEL_ADMIN_TIMEOUT', message: /within 50 ms; it is busy or stands still/ })
 })
 
 test('an answer that is none of ours is told as such', async (t) => {
