@@ -8,11 +8,10 @@ import { cpuUs } from './process-tree.ts'
 import { showProgress } from './progress.ts'
 import { DISTURBING, quietMoment, watchOthers } from './quiet.ts'
 import { median } from './table.ts'
+import type { Load } from './wrk.ts'
 import { runWrk } from './wrk.ts'
 
-export interface Plan {
-  sites: number
-  connections: number
+export interface Plan extends Pick<Load, 'sites' | 'connections' | 'closes'> {
   rounds: number
   /** Of each load. */
   seconds: number
@@ -81,10 +80,10 @@ async function sample(contender: Contender, plan: Plan): Promise<Sample> {
   return samples.toSorted((a, b) => a.others - b.others)[0] as Sample
 }
 
-async function loadOnce({ port, pids }: Contender, { sites, connections, seconds }: Plan): Promise<Sample> {
+async function loadOnce({ port, pids }: Contender, plan: Plan): Promise<Sample> {
   const others = watchOthers()
   const before = cpuUs(pids)
-  const { requests, perSecond, p50Us, p99Us } = await runWrk({ port, sites, connections, seconds })
+  const { requests, perSecond, p50Us, p99Us } = await runWrk({ port, ...plan })
   return { perSecond, cpuUs: (cpuUs(pids) - before) / requests, p50Us, p99Us, others: others() }
 }
 

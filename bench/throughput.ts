@@ -1,6 +1,6 @@
 /**
- * One site of 18 bytes of JSON at 64, 1 and 256 connections: bare `node:http`, Fastify alone, vhostel, and nginx before
- * one Node process. And 50 sites visited in turn: vhostel, and nginx before 50 Node processes.
+ * One site of 18 bytes of JSON at 64, 1 and 256 connections, and with a connection for each request: bare `node:http`, Fastify
+ * alone, vhostel, and nginx before one Node process. And 50 sites visited in turn: vhostel, and nginx before 50 Node processes.
  */
 import type { BenchOptions, Verdict } from './bench-options.ts'
 import { bareNode, fastifyAlone, nginxToNode, vhostel } from './contenders.ts'
@@ -27,6 +27,9 @@ export async function throughput(options: BenchOptions): Promise<{ figures: Figu
     printFigures(`One site, ${connections} connection${connections === 1 ? '' : 's'}`, figures)
     all.push(...figures)
   }
+  const newcomers = await runRounds(contenders, { ...plan(options, 1, CONNECTIONS[0] as number), closes: true })
+  printFigures(`One site, a connection for each request, ${CONNECTIONS[0]} at a time`, newcomers)
+  all.push(...newcomers)
   const at64 = all.slice(0, contenders.length)
   return {
     figures: all,

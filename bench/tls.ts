@@ -1,14 +1,15 @@
 /**
- * What TLS and HTTP/2 cost: processor time of the server for each request over TLS with keep-alive beside the same in clear text.
+ * What TLS and HTTP/2 cost: requests/s over TLS with keep-alive beside the same in clear text, and the server's processor time of each.
  * Handshakes, and many sites with a certificate each, are in tls-sites.ts.
  *
  * `node bench/tls.ts [--quick]`. Needs openssl and h2load.
  *
- * Limits: ratios are of processor time of all processes of the server, which a busy machine changes less than time itself.
+ * Limits: the client shares the machine, and encrypts as well; processor time is of all processes of the server alone.
  */
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
+import { buildVhostel } from './built.ts'
 import { missingTools } from './machine.ts'
 import { cpuUs } from './process-tree.ts'
 import { median, printTable, verdict, whole } from './table.ts'
@@ -16,18 +17,17 @@ import { makeCertificates } from './tls-certificates.ts'
 import type { SiteFolder, Vhostel } from './vhostel.ts'
 import { startVhostel } from './vhostel.ts'
 
-const COMMAND = resolve(import.meta.dirname, '../bin/vhostel.js')
 /** The same bytes as the other benches send. */
 const CODE = `export default (request, response) => response.end('{"hello":"world"}\\n')\n`
 const PAGE = 'x'.repeat(1024)
-/** Of clear text, the requests for a processor second that TLS has to reach. */
+/** Of the requests/s in clear text. */
 const WANTED = 0.8
 const CLIENTS = 32
 /** A module, and files. */
 const SITES = 2
 
 const quick = process.argv.includes('--quick')
-const requests = quick ? 5_000 : 20_000
+const requests = quick ? 10_000 : 60_000
 const rounds = quick ? 3 : 5
 
 /** Makes a site with a certificate of its own. */
@@ -53,16 +53,23 @@ async function portsOf(server: Vhostel): Promise<Ports> {
   return { plain: port('http:'), secure: port('https:') }
 }
 
-/** µs of processor time for a request. */
-function load(server: Vhostel, args: readonly string[]): number {
+interface Cost {
+  /** µs of processor time for a request. */
+  cpu: number
+  perSecond: number
+}
+
+function load(server: Vhostel, args: readonly string[]): Cost {
   const before = cpuUs([server.pid])
   const text = execFileSync('h2load', ['-n', String(requests), ...args], { encoding: 'utf8' })
   if (!text.includes(`${requests} succeeded`)) throw new Error(text)
-  return (cpuUs([server.pid]) - before) / requests
+  const cpu = (cpuUs([server.pid]) - before) / requests
+  return { cpu, perSecond: Number(/([\d.]+) req\/s/.exec(text)?.[1]) }
 }
 
 async function costOfRequests(): Promise<void> {
-  await using server = await startVhostel({ command: COMMAND, sites: SITES, writeSite })
+  using built = await buildVhostel()
+  await using server = await startVhostel({ command: built.command, sites: SITES, writeSite })
   const { plain, secure } = await portsOf(server)
   const h1 = ['--h1', '-c', String(CLIENTS)]
   const h2 = ['-c', '4', '-m', String(CLIENTS / 4)]
@@ -75,7 +82,7 @@ async function costOfRequests(): Promise<void> {
     ['a module', 'site1.test', '/'],
     ['a file of 1 KB', 'site2.test', '/page.txt'],
   ] as const) {
-    const found = new Map<string, number[]>()
+    const found = new Map<string, Cost[]>()
     // The first round warms up, and is not counted.
     for (let round = 0; round <= rounds; round++) {
       for (const [name, args] of ways(host, path)) {
@@ -83,17 +90,27 @@ async function costOfRequests(): Promise<void> {
         if (round > 0) found.set(name, [...(found.get(name) ?? []), cost])
       }
     }
-    const clear = median(found.get('HTTP/1.1, clear text') ?? [])
-    console.log(`\nProcessor time of ${what}, keep-alive, ${CLIENTS} requests at a time:\n`)
-    const rows = [...found].map(([name, costs]) => [
+    const figures = [...found].map(([name, costs]) => ({ name, ...medians(costs) }))
+    const [clear, secure] = figures as unknown as [Cost, Cost]
+    console.log(`\nRequests for ${what}, keep-alive, ${CLIENTS} at a time:\n`)
+    const rows = figures.map(({ name, cpu, perSecond }) => [
       name,
-      `${whole(median(costs))} µs`,
-      (clear / median(costs)).toFixed(2),
+      whole(perSecond),
+      (perSecond / clear.perSecond).toFixed(2),
+      `${cpu.toFixed(1)} µs`,
+      (clear.cpu / cpu).toFixed(2),
     ])
-    printTable(['', 'a request', 'of clear text'], rows)
-    const ratio = clear / median(found.get('HTTP/1.1, TLS') ?? [])
-    if (host === 'site1.test') console.log(`\nTLS / clear text: ${verdict(ratio, { least: WANTED })}`)
+    printTable(['', 'requests/s', 'of clear text', 'CPU of each', 'of clear text'], rows)
+    if (host !== 'site1.test') continue
+    console.log(`\nTLS / clear text, requests/s: ${verdict(secure.perSecond / clear.perSecond, { least: WANTED })}`)
+    console.log(
+      `TLS / clear text, requests for a processor second: ${verdict(clear.cpu / secure.cpu, { least: WANTED })}`,
+    )
   }
+}
+
+function medians(costs: readonly Cost[]): Cost {
+  return { cpu: median(costs.map(({ cpu }) => cpu)), perSecond: median(costs.map(({ perSecond }) => perSecond)) }
 }
 
 const missing = missingTools({ openssl: 'openssl', h2load: 'nghttp2-client' })

@@ -14,6 +14,8 @@ export interface Load {
   sites: number
   connections: number
   seconds: number
+  /** Whether each request has a connection of its own. */
+  closes?: boolean
 }
 
 export interface LoadResult {
@@ -36,10 +38,16 @@ interface Figures {
 }
 
 /** Runs one load. @throws when a request failed, or was answered with another status than 2xx or 3xx */
-export async function runWrk({ port, sites, connections, seconds }: Load): Promise<LoadResult> {
+export async function runWrk({ port, sites, connections, seconds, closes = false }: Load): Promise<LoadResult> {
   // One thread of wrk drives more than twice what any contender answers, and leaves the other cores alone.
   const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--latency', '-s', SCRIPT]
-  await using wrk = await startChild('wrk', [...args, `http://127.0.0.1:${port}/`, '--', String(sites)])
+  await using wrk = await startChild('wrk', [
+    ...args,
+    `http://127.0.0.1:${port}/`,
+    '--',
+    String(sites),
+    ...(closes ? ['closes'] : []),
+  ])
   const hanging = setTimeout(() => void wrk.stop(), seconds * 1000 + GRACE_MS)
   await wrk.ended
   clearTimeout(hanging)

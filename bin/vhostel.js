@@ -24,6 +24,8 @@ if (version[0] < FLOOR[0] || (version[0] === FLOOR[0] && version[1] < FLOOR[1]))
 // server puts itself in its own place once more, 20 ms later. Not where that would lose what it was handed: a channel to its
 // parent, or listening sockets (Node marks all descriptors but the first three to be closed then).
 var LIMIT = '--max-semi-space-size=8'
+// Beside the thread that serves, V8 has four that collect and compile, each with memory of its own that it keeps: one will do.
+var HELPERS = '--v8-pool-size=1'
 var isLimited = (process.execArgv.join(' ') + (process.env.NODE_OPTIONS || ''))
   .replace(/_/g, '-')
   .includes(LIMIT.slice(0, -2))
@@ -32,7 +34,7 @@ var isServer = process.argv.includes('serve')
 // Node aborts where the kernel cannot start it again.
 if (isServer && !isLimited && !isHanded && existsSync(process.execPath)) {
   try {
-    process.execve(process.execPath, [process.argv0, LIMIT].concat(process.execArgv, process.argv.slice(1)))
+    process.execve(process.execPath, [process.argv0, LIMIT, HELPERS].concat(process.execArgv, process.argv.slice(1)))
   } catch (_) {
     // Where that is not allowed (Node's permission model), it runs as it is.
   }
@@ -43,6 +45,10 @@ if (isServer && !isLimited && !isHanded && existsSync(process.execPath)) {
 // middle one did (docs/architecture.md). Sites run in other processes, which have both.
 if (isServer) setFlagsFromString('--no-maglev')
 if (isServer) setFlagsFromString('--invocation-count-for-turbofan=400')
+
+// V8 puts what seems to live long into the old generation at once. Here that are parts of connections, which do not, and each of
+// them keeps all that it refers to until the next major collection (docs/architecture.md).
+if (isServer) setFlagsFromString('--no-allocation-site-pretenuring')
 
 var source = new URL('../src/cli/main.ts', import.meta.url)
 import(existsSync(source) ? source.href : new URL('../dist/cli/main.js', import.meta.url).href).then((cli) =>

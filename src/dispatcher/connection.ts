@@ -63,6 +63,8 @@ export class Connection {
   #patienceMs = 0
   /** What had been read of the socket when it came. */
   #bytesBefore = 0
+  /** What had been read of the socket when its client said that this request is its last; -1 until then. */
+  #bytesAtLast = -1
 
   constructor(socket: Socket) {
     this.socket = socket
@@ -105,6 +107,12 @@ export class Connection {
     return (this.socket as Socket & { alpnProtocol?: unknown }).alpnProtocol === 'h2'
   }
 
+  /** Whether its client has said which request is the last, and has sent all of that and nothing since. */
+  get hasSaidAll(): boolean {
+    const { req, pipeline, socket } = this
+    return req?.complete === true && pipeline?.isEmpty !== false && socket.bytesRead === this.#bytesAtLast
+  }
+
   /** Whether the client has not even begun to say something. */
   get isSilent(): boolean {
     return this.isUnused && this.socket.bytesRead === this.#bytesBefore
@@ -142,6 +150,7 @@ export class Connection {
   /** Takes note of a request whose turn it is. */
   begin(req: IncomingMessage, res: FrontResponse): void {
     if (this.#isLast) res.shouldKeepAlive = false
+    if (!res.shouldKeepAlive && saysLast(req)) this.#bytesAtLast = this.socket.bytesRead
     this.headSince = undefined
     this.req = req
     this.res = res
@@ -162,6 +171,11 @@ export class Connection {
   clientOf(req: IncomingMessage): Client {
     return this.finder === undefined ? this.peer : this.finder(req, this.peer)
   }
+}
+
+/** Whether the client itself asks that the connection ends behind the answer (RFC 9112 §9.3). */
+function saysLast({ httpVersionMinor, headers }: IncomingMessage): boolean {
+  return httpVersionMinor === 0 || /\bclose\b/i.test(headers.connection ?? '')
 }
 
 /** The connection of a socket; undefined where nobody keeps one. */

@@ -1,6 +1,7 @@
 /**
  * Closes a connection so that its client gets the last answer: a socket that is closed while bytes of the client are not
- * read is reset by the kernel, and a client that still sends would lose the answer with it (RFC 9112 §9.6).
+ * read is reset by the kernel, and a client that still sends would lose the answer with it (RFC 9112 §9.6). Where the client has
+ * said that a request is its last, and has sent all of that and nothing since, its socket is closed at once, as nginx does.
  *
  * Limit: `LINGER_MS`. Invariant: what comes after the call is dropped unread, and no request of it is looked at.
  */
@@ -47,11 +48,18 @@ export function closeAfter(req: IncomingMessage): void {
   if (connection !== undefined) connection.isClosing = true
 }
 
-/** Makes a socket linger when Node closes it behind its last answer: the client may still be sending, against its own word. */
+/** Makes a socket linger when Node closes it behind its last answer, if its client may still be sending, against its own word. */
 export function lingerAtEnd(socket: Socket): void {
-  const destroySoon = socket.destroySoon.bind(socket)
-  socket.destroySoon = () => {
-    socket.destroySoon = destroySoon
-    linger(socket)
-  }
+  socket.destroySoon = endGently
+}
+
+function endGently(this: Socket): void {
+  this.destroySoon = (Object.getPrototypeOf(this) as Socket).destroySoon
+  const connection = connectionOf(this)
+  // TLS has a word of its own for the end, which its client sends then.
+  const isOver = connection?.hasSaidAll === true && !connection.isClosing && !connection.peer.encrypted
+  if (!isOver) linger(this)
+  // What the kernel has it still sends.
+  else if (this.writableLength === 0) this.destroy()
+  else this.destroySoon()
 }

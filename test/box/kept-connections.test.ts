@@ -121,4 +121,7 @@ test('a program that closes a kept connection is asked again, and one that a req
       .split('\n')
     assert.deepEqual(asked, ['/1', '/2', '/2', '/3', '/4', '/4', '/5', '/crash'], name)
   }
+  // What ended with its program was not idle.
+  await box.waitFor('both to be told', () => box.output.match(/"url":"\/crash"/g)?.length === 2)
+  assert.doesNotMatch(box.output, /make \[proxy\] keepalive shorter/)
 })
