@@ -42,7 +42,9 @@ A configuration is a folder: one file for the server, one for its log, and one f
 
 Every file or link in \`sites-enabled/\` whose name ends in \`.ini\` and does not begin with a dot is a
 site. The file name without \`.ini\` is the name of the site: letters, digits, \`-\`, \`_\` and \`.\`. Files
-that editors leave behind (\`blog.ini~\`, \`.blog.ini.swp\`, \`blog.ini.save\`) are ignored.
+that editors leave behind (\`blog.ini~\`, \`.blog.ini.swp\`, \`blog.ini.save\`) are ignored. Names as nginx
+and Apache have them (\`blog\`, \`blog.conf\`, links such as \`example.com\`) are passed over too, and
+\`vhostel check\` and the log warn of them.
 
 Each file stands alone. If one is wrong, or claims a domain that another site has, only that site is
 affected: its last good version keeps serving. A domain belongs to the site that has it; when the

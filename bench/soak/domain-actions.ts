@@ -111,11 +111,13 @@ export class DomainActions {
     const { world, random } = this.#tools
     const host = this.#newHost()
     const [one, other] = random.chance(0.5) ? ['nomad', 'nomad-handed'] : ['nomad-files', 'nomad-alone']
+    const over = this.#tools.record.begin(`default_site is ${one}, then ${other}`, 'stand-in')
     world.writeServerIni(`default_site = ${one}\n`)
     await this.#until(host, one)
     await this.#watched(host, [one, other], other, async () => world.writeServerIni(`default_site = ${other}\n`))
     world.writeServerIni('')
     await this.#until(host, '421')
+    over()
   }
 
   /** The site is another by its name, and the same by all that visitors see: none of them may notice. */

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Record } from './record.ts'
+import { mayStandIn } from './record.ts'
 import type { Ask } from './sites.ts'
 import { SITES } from './sites.ts'
 
@@ -52,7 +53,9 @@ export function checkAccessLog(folder: string, record: Record): void {
     const key = `${site?.replace(/-renamed$/, '')} ${target.split('/')[2] ?? ''}`
     found.set(key, [...(found.get(key) ?? []), status])
   }
-  for (const { id, site, outcome, ask } of record.visits) {
+  for (const visit of record.visits) {
+    const { id, site, outcome, ask } = visit
+    if (mayStandIn(visit, record.events)) continue
     const status = outcome === 'ok' ? (site === 'sent-on' ? 301 : 200) : outcome
     // A host that is nobody's is not in the name of a site.
     if (UNCOUNTED.has(ask) || typeof status !== 'number' || status === 421) continue

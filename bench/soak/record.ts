@@ -42,8 +42,9 @@ export interface Event {
    * `loss`: threads or processes end; what may not be run again, and what had begun to be answered, may be lost. `down`: the site may
    * be away. `all`: nothing is promised. `broken`: its code on the disk does not work. `restart`: the server ends, and another is
    * started: nobody is there meanwhile, and WebSockets and event streams end at once, but what was asked before is answered.
+   * `stand-in`: another site answers for those that are away.
    */
-  cost: 'loss' | 'down' | 'broken' | 'restart' | 'all'
+  cost: 'loss' | 'down' | 'broken' | 'restart' | 'stand-in' | 'all'
   from: number
   /** Undefined: lasts. */
   to: number | undefined
@@ -97,9 +98,17 @@ export function judge(
   })
 }
 
+/** Whether a site that was away may have had its visitor answered by `default_site`. */
+export function mayStandIn(visit: Visit, events: readonly Event[]): boolean {
+  const felt = events.filter((event) => isFelt(event, visit))
+  return felt.some(({ cost }) => cost === 'stand-in') && felt.some(({ cost }) => cost === 'down')
+}
+
 function problemOf(visit: Visit, events: readonly Event[], mayFail: boolean, mayBeRated: boolean): string | undefined {
   const { outcome, mark, floor, site } = visit
   if (outcome === 'wrong') return 'a wrong answer'
+  if (mayStandIn(visit, events)) return undefined
+  const felt = events.filter((event) => isFelt(event, visit))
   if (mark !== undefined) {
     const [name, code, ini] = mark.split('/')
     if (name !== site) return 'an answer of another site'
@@ -108,7 +117,6 @@ function problemOf(visit: Visit, events: readonly Event[], mayFail: boolean, may
       return `older than ${floor.code}/${floor.ini}`
   }
   if (outcome === 'ok' || outcome === 'left' || (outcome === 429 && mayBeRated)) return undefined
-  const felt = events.filter((event) => isFelt(event, visit))
   if (felt.some(({ cost }) => cost === 'all')) return undefined
   if (outcome === 'none') return 'no end'
   if (mayFail) return undefined

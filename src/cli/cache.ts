@@ -16,6 +16,7 @@ export function addCache(program: Command): void {
   program
     .command('cache')
     .description('Manage the stored answers of sites with cache = on.')
+    .addHelpText('after', EXAMPLES)
     .command('purge')
     .argument('<site>', 'name of an enabled site')
     .argument('[url]', 'URL or path, or its beginning and a *; without it, everything')
@@ -36,13 +37,15 @@ export function purgeLine({ site, urls, bytes }: PurgeReport): string {
   return `${site}: ${counted(urls, 'URL')} forgotten (${formatSize(Math.ceil(bytes / 1024) * 1024)})`
 }
 
+const EXAMPLES = `
+Examples:
+  $ vhostel cache purge shop
+  $ vhostel cache purge shop /products?page=1
+  $ vhostel cache purge shop 'https://shop.example.com/products*'`
+
 const HELP = `
 A path counts for every host of the site, http and https. Quote a *, or the shell expands it. Answers that are on their way from
 the site at that moment are not stored.
 
 Exit codes: 0 done, even if nothing was stored; 1 no site has this name, or no server is running; 78 there is no vhostel.ini.
-
-Examples:
-  $ vhostel cache purge shop
-  $ vhostel cache purge shop /products?page=1
-  $ vhostel cache purge shop 'https://shop.example.com/products*'`
+${EXAMPLES}`

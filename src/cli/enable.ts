@@ -16,6 +16,7 @@ import {
   isThere,
   leadsTo,
   makeLink,
+  misnamed,
   otherNames,
   placeOf,
   siteNameOf,
@@ -78,7 +79,8 @@ function whyNot(
     return `${shown} is a file of its own, not a link: it is served as it is; move it to ${shownPath(availableFolder(sites), dir)} to enable and disable it`
   }
   if (!isThere(available)) {
-    return `there is no ${shownPath(available, dir)}${otherNames(name, availableFolder(sites))}`
+    const folder = availableFolder(sites)
+    return `there is no ${shownPath(available, dir)}${misnamed(name, folder) ?? otherNames(name, folder)}`
   }
   if (place.kind === 'link') {
     return `${shown} is a link to ${place.target}, which is another file; remove it first (vhostel disable ${name})`

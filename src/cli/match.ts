@@ -6,7 +6,7 @@ import { adminClient, ifRunning } from '../admin/client.ts'
 import type { MatchReport, MatchRule } from '../admin/reports.ts'
 import type { ServerConfig } from '../config/server-schema.ts'
 import { buildHostTable } from '../dispatcher/host-table.ts'
-import { matchReport } from '../dispatcher/match.ts'
+import { isHostless, matchReport } from '../dispatcher/match.ts'
 import { readFiles, settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
 import { columns, complain, paint, print, printJson } from './output.ts'
@@ -44,7 +44,7 @@ async function matchFiles(url: string, settings: ServerConfig): Promise<MatchRep
 function explain(report: MatchReport, isRunning: boolean): void {
   const source = isRunning ? '' : paint('dim', '  (from the files; no server is running)')
   if (report.host === undefined) {
-    complain(`${report.url}: this has no valid host; such a request is answered with 400`)
+    complain(`${report.url === '' ? 'vhostel' : report.url}: ${whyNoHost(report.url)}`)
     return
   }
   const [winner, ...losers] = report.rules
@@ -56,6 +56,12 @@ function explain(report: MatchReport, isRunning: boolean): void {
   print(`${report.host}: site ${paint('bold', report.site)}${source}`)
   for (const line of columns([winner, ...losers].map(row))) print(`  ${line}`)
   for (const [name, value] of Object.entries(report.captures)) print(`  captured ${name} = ${value}`)
+}
+
+function whyNoHost(url: string): string {
+  return isHostless(url)
+    ? 'no host is named: say a URL or a host, such as a.example.com'
+    : 'this has no valid host; such a request is answered with 400'
 }
 
 function row(rule: MatchRule) {

@@ -5,6 +5,7 @@
 import { lstatSync, readdirSync, readlinkSync, realpathSync, statSync, symlinkSync, unlinkSync } from 'node:fs'
 import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:path'
 import { realPath } from '../config/links.ts'
+import { siteFileName } from '../config/passed-over.ts'
 import { nearest } from '../config/suggest.ts'
 import { isConfigFile } from '../config/watched-paths.ts'
 import { makeFolders } from './new-file.ts'
@@ -84,6 +85,12 @@ export function makeLink({ enabled, available }: SitePaths): void {
 /** Takes a link away; what it leads to stays. */
 export function removeLink({ enabled }: SitePaths): void {
   unlinkSync(enabled)
+}
+
+/** `; rename blog there to blog.ini`, or undefined where no file is one that only has not the name of a site's file. */
+export function misnamed(name: string, folder: string): string | undefined {
+  const found = [name, `${name}.conf`].find((file) => isThere(join(folder, file)))
+  return found === undefined ? undefined : `; rename ${found} there to ${siteFileName(found)}`
 }
 
 /** `; did you mean blog?`, or the names there are, or nothing. */

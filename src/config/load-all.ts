@@ -40,6 +40,7 @@ export async function loadAll(file: string, env: NodeJS.ProcessEnv = process.env
     ...reading.problems,
     ...[...table.sites.values()].flatMap((entry) => entry.problems),
   ]
-  const warnings = [...serverWarnings, ...[...reading.sites.values()].flatMap((site) => site.warnings)]
+  const ofSites = [...reading.sites.values()].flatMap((site) => site.warnings)
+  const warnings = [...serverWarnings, ...reading.warnings, ...ofSites]
   return { server, table, starts: config !== undefined, problems, warnings }
 }

@@ -15,6 +15,7 @@ import { basename, join } from 'node:path'
 import { setImmediate as yieldToOthers } from 'node:timers/promises'
 import type { SiteLoad, SiteSurroundings } from './load-site.ts'
 import { loadSite } from './load-site.ts'
+import { passedOver } from './passed-over.ts'
 import type { Problem } from './problems.ts'
 import { fileProblem } from './problems.ts'
 import { errorCode, missedReads, noteMissedRead } from './text-file.ts'
@@ -43,6 +44,8 @@ export interface SitesReading {
   sites: Map<string, SiteReading>
   /** What is wrong with the folder itself. Then `sites` is what the reading before had. */
   problems: Problem[]
+  /** What a person should know of the folder. */
+  warnings: Problem[]
   /** What all readings depend on: with another one, none of them is used again. */
   surroundings: string
 }
@@ -72,7 +75,12 @@ export async function readSites(
     noteMissedRead(errorCode(error))
     const reason = errorCode(error) === 'ENOENT' ? 'does not exist: make it' : `cannot be read (${errorCode(error)})`
     const problems = [fileProblem(server.sites, `the sites folder ${reason}`)]
-    return { sites: before?.sites ?? new Map(), problems, surroundings: before?.surroundings ?? surroundings }
+    return {
+      sites: before?.sites ?? new Map(),
+      problems,
+      warnings: before?.warnings ?? [],
+      surroundings: before?.surroundings ?? surroundings,
+    }
   }
   const files = entries.filter(({ name }) => isConfigFile(name)).sort(byName)
   const problems = files.length > MAX_SITES ? [tooMany(server.sites, files.length)] : []
@@ -86,7 +94,7 @@ export async function readSites(
     await yieldToOthers()
     sliceEnd = performance.now() + SLICE_MS
   }
-  return { sites, problems, surroundings }
+  return { sites, problems, warnings: await passedOver(server.sites, entries), surroundings }
 }
 
 /** By the names of the sites, as everywhere: with their endings, `shop-old.ini` would come before `shop.ini`. */

@@ -135,7 +135,9 @@ function defaultableKeys(): Record<string, z.ZodType> {
 const defaults = section(
   "Settings for all sites that do not set them themselves, as if the line stood in each site's file. All " +
     "keys of a site's [site], [limits], [static], [door], [proxy], [cache] and [log] are allowed, except " +
-    '`domains`, `canonical`, `upstream`, `command`, `paths`, `access` and `error`.',
+    '`domains`, `canonical`, `upstream`, `command`, `paths`, `access` and `error`, which name what belongs to one ' +
+    'site. [env], [options], [headers] and the paths of [static] are not: [defaults] has no sections, so where any ' +
+    'name may be a key, a misspelt one would be taken for a variable or a header.',
   defaultableKeys(),
 )
 

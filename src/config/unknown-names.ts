@@ -84,7 +84,7 @@ function unknownSectionHint<S extends FileSchema>(
   const { others, families, sections } = checker
   const [word = name, ...rest] = name.split(' ')
   const home = others.find((other) =>
-    rest.length === 0 ? name in other.schema.shape : other.families?.includes(word) === true,
+    rest.length === 0 ? hasSection(other.schema, name) : other.families?.includes(word) === true,
   )
   if (home?.file !== undefined) return { text: ` here; it belongs in ${home.file}` }
   const foreign = foreignHint(checker, undefined, name)
@@ -163,8 +163,13 @@ function keysOf(text: string): string[] {
 /** The name of a section in the place of a key. */
 function sectionHint<S extends FileSchema>({ sections, others }: Checker<S>, key: string): Hint | undefined {
   if (sections.has(key)) return { ...NO_HINT, text: `; [${key}] is a section` }
-  const home = others.find(({ schema }) => key in schema.shape)
+  const home = others.find(({ schema }) => hasSection(schema, key))
   return home?.file === undefined ? undefined : { ...NO_HINT, text: `; [${key}] is a section of ${home.file}` }
+}
+
+/** Not by `in`: every object has a `constructor`, and what people type may be that. */
+function hasSection(schema: FileSchema, name: string): boolean {
+  return Object.hasOwn(schema.shape, name)
 }
 
 /** The section in which a key is at home; not [defaults], which has those of sites. */

@@ -5,6 +5,7 @@
  * leaves the settings before in force, and never touches a site.
  */
 import { isDeepStrictEqual } from 'node:util'
+import type { ServerLoad } from '../config/load-server.ts'
 import { loadServer } from '../config/load-server.ts'
 import type { Problem } from '../config/problems.ts'
 import { renderProblem, renderProblems } from '../config/problems.ts'
@@ -54,7 +55,7 @@ export class Configuration {
   #table: SitesTable | undefined
   #reading: SitesReading | undefined
   #problems: Problem[] = []
-  /** Of the server's own files, as they were told. */
+  /** Of the server's own files and of the sites folder, as they were told. */
   #warnings: string[] = []
   #awaitsRestart: string[] = []
   #current: Promise<void> | undefined
@@ -139,9 +140,10 @@ export class Configuration {
   async #read(): Promise<{ applied: Promise<void> }> {
     const before = new Set(this.problems)
     const missed = missedReads()
-    const ofServer = this.#readServer()
+    const { problems: ofServer, warnings } = this.#readServer()
     const isStart = this.#table === undefined
     this.#reading = await readSites(this.#server, this.#reading, this.#env)
+    this.#warnOfServer([...warnings, ...this.#reading.warnings])
     this.#warn(this.#reading)
     const table = nextSitesTable(this.#table, this.#reading.sites.values(), this.#server.dir)
     this.#table = table
@@ -159,16 +161,16 @@ export class Configuration {
     return { applied }
   }
 
-  /** Takes over the server's files, or keeps the settings before. @returns what is wrong with them */
-  #readServer(): Problem[] {
-    const { config, problems, warnings } = loadServer(this.#server.file)
-    this.#warnOfServer(warnings)
-    if (config === undefined) return problems
+  /** Takes over the server's files, or keeps the settings before. @returns also what is wrong with them */
+  #readServer(): ServerLoad {
+    const load = loadServer(this.#server.file)
+    const { config } = load
+    if (config === undefined) return load
     this.#noteRestart(config)
     const kept = Object.fromEntries(NAMES_AT_START.map((name) => [name, this.#server[name]]))
     this.#server = { ...config, ...(kept as Pick<ServerConfig, keyof typeof AT_START_ONLY>) }
     this.#hosting.errorPages = this.#server.errors
-    return problems
+    return load
   }
 
   #noteRestart(config: ServerConfig): void {
@@ -193,7 +195,7 @@ export class Configuration {
     }
   }
 
-  /** As `#warn`, of the server's own files: what was not there at the reading before. */
+  /** As `#warn`, of what belongs to no site: what was not there at the reading before. */
   #warnOfServer(warnings: readonly Problem[]): void {
     const lines = warnings.map((warning) => renderProblem(warning, this.#server.dir))
     for (const line of lines) if (!this.#warnings.includes(line)) this.#log.warn(line)

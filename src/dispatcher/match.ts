@@ -12,8 +12,18 @@ export function matchReport<S>(url: string, hosts: HostTable<S>): MatchReport {
   return { url, host, ...hosts.explain(host) }
 }
 
-/** The authority of a URL, read as the server reads a Host header: `URL` would change what it does not like. */
+/** Whether a URL says no host at all, not even a wrong one. @param url as in `matchReport` */
+export function isHostless(url: string): boolean {
+  return authorityOf(url) === ''
+}
+
+/** Reads the authority as the server reads a Host header: `URL` would change what it does not like. */
 function hostOf(url: string): string | undefined {
-  const authority = url.replace(/^[a-z][a-z0-9+.-]*:\/\//i, '').replace(/[/?#].*$/s, '')
-  return normaliseHost(authority)
+  return normaliseHost(authorityOf(url))
+}
+
+/** What a client would write into Host. It keeps the user of a URL to itself; a host alone is taken as it stands. */
+function authorityOf(url: string): string {
+  const [, scheme, authority = ''] = /^([a-z][a-z0-9+.-]*:\/\/)?([^/?#]*)/i.exec(url) ?? []
+  return scheme === undefined ? authority : authority.slice(authority.lastIndexOf('@') + 1)
 }

@@ -60,7 +60,8 @@ test('a request that waits longer than queue_timeout is answered with 503 and Re
 
   assert.equal(refused.status, 503)
   assert.match(refused.headers['retry-after'] ?? '', /^\d+$/)
-  assert.ok(waitedMs >= 290, `${waitedMs} ms`)
+  // At that moment, and not at the next round of something slower; with room for a busy machine.
+  assert.ok(waitedMs >= 290 && waitedMs < 1_500, `${waitedMs} ms`)
   assert.equal((await held).text, 'answered')
 })
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { writeFileSync } from 'node:fs'
+import { symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { makeOldPair } from '../helpers/certificates.ts'
@@ -70,6 +70,20 @@ test('a warning is shown, and nothing is wrong for it', async (t) => {
   assert.match(stderr, /^warning: sites-enabled\/one\.ini:2: \[site\] certificate: .* ran out on .*: renew it\n$/)
   assert.match(stdout, /all is well, 1 site/)
   assert.deepEqual([json.ok, json.problems, json.warnings.length], [true, [], 1])
+})
+
+test('sites that are enabled without .ini, as nginx has them, are a warning, exit code 0', async (t) => {
+  const dir = makeConfig(t, {})
+  writeFileSync(join(dir, 'hello'), staticIni('hello.test'))
+  symlinkSync('../hello', join(dir, 'sites-enabled/hello'))
+
+  const { code, stdout, stderr } = await vhostel(['check', '--config', dir])
+  const json = JSON.parse((await vhostel(['check', '--json', '--config', dir])).stdout)
+
+  const told = `"hello" is passed over: the name of a site's file must end in .ini (such as hello.ini)`
+  assert.deepEqual([code, stdout], [0, `${dir}/vhostel.ini: all is well, 0 sites\n`])
+  assert.equal(stderr, `warning: sites-enabled: ${told}\n`)
+  assert.deepEqual([json.ok, json.warnings], [true, [{ file: join(dir, 'sites-enabled'), message: told }]])
 })
 
 test('--json has each problem with file, line, section and key', async (t) => {

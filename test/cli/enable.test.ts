@@ -1,5 +1,14 @@
 import assert from 'node:assert/strict'
-import { existsSync, lstatSync, mkdirSync, readlinkSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readlinkSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import type { Box } from '../helpers/box.ts'
@@ -171,6 +180,24 @@ test('a name that is not there is refused with the one that was meant', async (t
   assert.equal(enable.stderr, 'vhostel: there is no sites-available/aap.ini; did you mean app?\n')
   assert.equal(disable.stderr, 'vhostel: no site aap is enabled; did you mean app?\n')
   assert.equal(other.stderr, 'vhostel: there is no sites-available/something-else.ini; there are app\n')
+})
+
+test('a file without .ini, as nginx and Apache have them, is refused with the name that it has to have', async (t) => {
+  const dir = makeConfig(t, { app: staticIni('app.test') })
+  writeFileSync(join(dir, 'sites-available/hello'), staticIni('hello.test'))
+  writeFileSync(join(dir, 'sites-available/shop.conf'), staticIni('shop.test'))
+
+  const told = ['hello', 'shop', 'shop.conf'].map(async (name) => {
+    const { code, stderr } = await vhostel(['enable', name, '--config', dir])
+    return [code, stderr]
+  })
+
+  assert.deepEqual(await Promise.all(told), [
+    [1, 'vhostel: there is no sites-available/hello.ini; rename hello there to hello.ini\n'],
+    [1, 'vhostel: there is no sites-available/shop.ini; rename shop.conf there to shop.ini\n'],
+    [1, 'vhostel: there is no sites-available/shop.conf.ini; rename shop.conf there to shop.ini\n'],
+  ])
+  assert.deepEqual(readdirSync(join(dir, 'sites-enabled')), ['app.ini'])
 })
 
 test('a file, or a link to something else, is never touched', async (t) => {

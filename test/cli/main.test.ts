@@ -20,6 +20,7 @@ const COMMANDS = [
   'enable',
   'disable',
   'reload',
+  'cache',
   'init',
   'version',
 ]
@@ -111,6 +112,31 @@ test('there are colours where they are asked for, and none in a pipe', async (t)
 
   assert.ok(!piped.stdout.includes(ESCAPE))
   assert.ok(forced.stdout.includes(ESCAPE))
+})
+
+test('a terminal gets colours, and none where NO_COLOR is set', (t) => {
+  const dir = makeConfig(t, { one: staticIni('one.test') })
+  // In CI Node takes terminals for such without colours.
+  const { FORCE_COLOR: _forced, NO_COLOR: _none, NODE_DISABLE_COLORS: _disabled, CI: _ci, ...env } = process.env
+  const command = [process.execPath, ...COMMAND, 'list', '--config', dir].map((word) => `'${word}'`).join(' ')
+  // script(1) runs a command in a terminal of its own, and passes on what that shows.
+  const inTerminal = (more: NodeJS.ProcessEnv): string => {
+    const options = {
+      env: { ...env, TERM: 'xterm-256color', ...more },
+      encoding: 'utf8',
+      timeout: DEADLINE_MS,
+    } as const
+    const { status, stdout } = spawnSync('script', ['-qec', command, '/dev/null'], options)
+    assert.equal(status, 0, stdout)
+    return stdout
+  }
+
+  const coloured = inTerminal({})
+  const plain = inTerminal({ NO_COLOR: '1' })
+
+  assert.ok(coloured.includes(ESCAPE))
+  assert.match(plain, /one\.test/)
+  assert.ok(!plain.includes(ESCAPE))
 })
 
 test('a reader that goes away early is not a failure', async (t) => {

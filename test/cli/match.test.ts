@@ -43,6 +43,29 @@ test('a host that no site has is exit code 1, and so is one that cannot be', asy
   assert.match(invalid.stderr, /no valid host; .*400/)
 })
 
+test('the user in a URL is passed over, as clients keep it out of Host; in a host alone it is none', async (t) => {
+  const dir = makeConfig(t, SITES)
+
+  const url = await vhostel(['match', 'http://user:p@ss@b.example.com:8080/a@c?d@e', '--config', dir])
+  const host = await vhostel(['match', 'user@b.example.com', '--config', dir])
+
+  assert.deepEqual([url.code, url.stderr], [0, ''])
+  assert.match(url.stdout, /^b\.example\.com: site wide /)
+  assert.equal(host.code, 1)
+  assert.match(host.stderr, /^user@b\.example\.com: this has no valid host; .*400$/m)
+})
+
+test('a URL without a host is told so', async (t) => {
+  const dir = makeConfig(t, SITES)
+
+  const empty = await vhostel(['match', '', '--config', dir])
+  const path = await vhostel(['match', 'http://user@/x', '--config', dir])
+
+  assert.deepEqual([empty.code, path.code], [1, 1])
+  assert.equal(empty.stderr, 'vhostel: no host is named: say a URL or a host, such as a.example.com\n')
+  assert.equal(path.stderr, 'http://user@/x: no host is named: say a URL or a host, such as a.example.com\n')
+})
+
 test('a running server answers for what it has in force, as JSON too', async (t) => {
   const ini = '[site]\ndomains = *.app.test\nroot = ../sites/app\nmodule = app.mjs\n'
   const files = { 'app.mjs': "export default () => new Response('hello')" }

@@ -45,3 +45,11 @@ test('docs/cli.md has a section for every command, and every exit code', async (
   for (const command of commands) assert.match(page, new RegExp(`^## ${command}$`, 'm'))
   for (const code of Object.values(EXIT)) assert.match(page, new RegExp(`^\\| ${code} \\|`, 'm'))
 })
+
+test('README.md names the packages that .ci/run installs for the tests', () => {
+  const installed = /^for package in (.+); do$/m.exec(read('.ci/run'))?.[1]
+  const named = /^apt-get install --no-install-recommends (.+)$/m.exec(read('README.md'))?.[1]
+
+  assert.ok(installed !== undefined)
+  assert.equal(named, installed)
+})

@@ -173,6 +173,11 @@ level = info
 
 const FILES: [name: string, entries: Record<string, Entry>, problem: RegExp][] = [
   [
+    'a section with a name that every object of JavaScript has',
+    { 'vhostel.ini': '[valueOf]\nx = 1\n' },
+    /^vhostel\.ini:1: \[valueOf\]: the section is not known$/,
+  ],
+  [
     'an address twice',
     { 'vhostel.ini': '[server]\nlisten = 8080 8080\n' },
     /^vhostel\.ini:2: .* \[::\]:8080 is named twice$/,

@@ -75,6 +75,14 @@ test('etc-example loads without a problem, and so does each of its sites once it
   assert.equal(all.table.sites.size, SITES.length)
 })
 
+test("every key of the server's own files in etc-example is commented out, as they say", () => {
+  for (const file of ['vhostel.ini', 'logging.ini']) {
+    const text = example(file)
+    assert.match(text, /Every key is here, commented out,/, file)
+    assert.deepEqual(text.match(/^\w+ = .*$/gm), null, file)
+  }
+})
+
 test('every line of etc-example that is commented out is good once it is not', async (t) => {
   // Whom sites run as depends on who starts the server.
   const uncommented = (file: string) =>

@@ -5,6 +5,7 @@ import { renderProblem } from '../../src/config/problems.ts'
 import type { SitesReading } from '../../src/config/read-sites.ts'
 import { readSites } from '../../src/config/read-sites.ts'
 import type { ServerConfig } from '../../src/config/server-schema.ts'
+import type { ConfigFolder } from './config-folder.ts'
 import { configFolder, siteText } from './config-folder.ts'
 
 const OLD = new Date('2020-01-01T00:00:00Z')
@@ -37,6 +38,60 @@ test('every .ini file that is not hidden is a site, in the order of the names', 
 
   assert.deepEqual([...reading.sites.keys()], ['a', 'a.b-c_1', 'b'])
   assert.deepEqual(reading.problems, [])
+})
+
+/** What a reading says of what it passed over. */
+async function warningsOf(folder: ConfigFolder): Promise<string[]> {
+  const { warnings } = await read(folder.server())
+  return warnings.map((warning) => renderProblem(warning, folder.dir))
+}
+
+test('what a person of nginx or Apache would take for an enabled site is warned of, and what is left aside is not', async (t) => {
+  const folder = configFolder(t, {
+    'sites-available/example.com': siteText('a.com'),
+    'sites-enabled/b.ini': siteText('b.com'),
+    // Left aside, or no site for anybody.
+    'sites-enabled/.hidden': 'x',
+    'sites-enabled/#shop#': 'x',
+    'sites-enabled/shop~': 'x',
+    'sites-enabled/shop.ini.disabled': { link: '../sites-available/example.com' },
+    'sites-enabled/shop.off': { link: '../sites-available/example.com' },
+    'sites-enabled/shop.txt': 'x',
+    'sites-enabled/README': 'x',
+    'sites-enabled/folder': 'folder',
+    'sites-enabled/other-folder': { link: '../app' },
+  })
+  assert.deepEqual(await warningsOf(folder), [])
+
+  for (const [name, entry, cure] of [
+    ['hello', siteText('a.com'), 'hello.ini'],
+    ['hello', { link: '../sites-available/nowhere' }, 'hello.ini'],
+    ['example.com', { link: '../sites-available/example.com' }, 'example.com.ini'],
+    ['000-default.conf', siteText('a.com'), '000-default.ini'],
+    ['HELLO.INI', siteText('a.com'), 'HELLO.ini'],
+  ] as const) {
+    folder.put({ [`sites-enabled/${name}`]: entry })
+
+    const warnings = await warningsOf(folder)
+    folder.remove(`sites-enabled/${name}`)
+
+    const told = `"${name}" is passed over: the name of a site's file must end in .ini (such as ${cure})`
+    assert.deepEqual(warnings, [`sites-enabled: ${told}`])
+  }
+})
+
+test('ten thousand entries that are passed over are one warning', async (t) => {
+  const names = Array.from({ length: 10_000 }, (_, index) => `s${String(index).padStart(4, '0')}`)
+  const folder = configFolder(
+    t,
+    Object.fromEntries(names.map((name) => [`sites-enabled/${name}`, { link: '../app/server.js' }])),
+  )
+
+  const warnings = await warningsOf(folder)
+
+  assert.deepEqual(warnings, [
+    'sites-enabled: "s0000", "s0001", "s0002" and 9997 more are passed over: the name of a site\'s file must end in .ini (such as s0000.ini)',
+  ])
 })
 
 test('a file that could not be read for a reason that passes is read again, though it is as it was', async (t) => {

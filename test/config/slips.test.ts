@@ -108,6 +108,15 @@ for (const [what, text, expected] of [
     [':4: [limits] domains: the key is not known here; it belongs in [site]'],
   ],
   [
+    'names that every object of JavaScript has',
+    `${STATIC}constructor = 1\ntoString = 1\n[valueOf]\nx = 1\n`,
+    [
+      ':4: [site] constructor: the key is not known',
+      ':5: [site] toString: the key is not known',
+      ':6: [valueOf]: the section is not known',
+    ],
+  ],
+  [
     'a misspelt key that tells the kind',
     '[site]\ndomains = a.test\nupstrem = http://127.0.0.1:3000\n',
     [':3: [site] upstrem: the key is not known; did you mean upstream?'],

@@ -72,6 +72,20 @@ test('a warning of the server is in the log once, and again when it comes back',
   assert.deepEqual([once, told()], [1, 2], lines.join('\n'))
 })
 
+test('what is passed over in the sites folder is in the log once, and again when it is something else', async (t) => {
+  const { configuration, dir, lines } = startConfiguration(t)
+  const told = (): number => lines.filter((line) => line.includes('passed over')).length
+
+  writeFileSync(join(dir, 'sites-enabled/hello'), '')
+  await configuration.refresh()
+  await configuration.refresh()
+  const once = told()
+  writeFileSync(join(dir, 'sites-enabled/shop'), '')
+  await configuration.refresh()
+
+  assert.deepEqual([once, told(), configuration.problems], [1, 2, []], lines.join('\n'))
+})
+
 test('a change of the run folder says that commands find no server until the restart', async (t) => {
   const { configuration, file, lines } = startConfiguration(t)
   await configuration.refresh()

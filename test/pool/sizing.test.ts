@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
+import { availableParallelism } from 'node:os'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import { poolSize, thisMachine } from '../../src/pool/sizing.ts'
 
 const GB = 1024 ** 3
@@ -58,4 +61,40 @@ test('this machine has cores and memory', () => {
 
   assert.ok(machine.cores >= 1)
   assert.ok(machine.memoryBytes > 64 * 1024 ** 2)
+})
+
+/** Cores that a process sees in a tree of cgroup v2 that exists for it alone (unshare(1); without root too). */
+const UNDER_QUOTA = `set -e
+mount -t tmpfs none /sys/fs/cgroup
+mkdir -p /sys/fs/cgroup/system.slice/vhostel.service
+echo cpu > /sys/fs/cgroup/system.slice/vhostel.service/cgroup.controllers
+echo max 100000 > /sys/fs/cgroup/system.slice/vhostel.service/cpu.max
+echo "$QUOTA 100000" > /sys/fs/cgroup/system.slice/cpu.max
+echo 0::/system.slice/vhostel.service > /sys/fs/cgroup/own
+mount --bind /sys/fs/cgroup/own /proc/$$/cgroup
+exec "$0" -e 'import(process.argv[1]).then((sizing) => console.log(sizing.thisMachine().cores))' "$1"`
+
+function coresUnder(quota: string): number {
+  const sizing = fileURLToPath(import.meta.resolve('../../src/pool/sizing.ts'))
+  const { status, stdout, stderr } = spawnSync('unshare', ['-rm', 'sh', '-c', UNDER_QUOTA, process.execPath, sizing], {
+    encoding: 'utf8',
+    env: { ...process.env, QUOTA: quota },
+  })
+  assert.equal(status, 0, stderr)
+  return Number(stdout)
+}
+
+/** Why there cannot be such a tree here; false where there can. */
+function whyNoQuota(): string | false {
+  if (availableParallelism() < 2) return 'a quota cannot leave fewer cores than one'
+  const script = 'mount -t tmpfs none /sys/fs/cgroup && mount --bind /dev/null /proc/$$/cgroup'
+  const { status, stderr, error } = spawnSync('unshare', ['-rm', 'sh', '-c', script], { encoding: 'utf8' })
+  return status !== 0 && `no mounts of its own for a process here: ${error?.message ?? stderr}`
+}
+
+test("a cgroup's quota of processor time counts, rounded down, but never to none", { skip: whyNoQuota() }, () => {
+  // This process may be under a quota itself.
+  assert.ok(coresUnder('max') >= availableParallelism())
+  assert.equal(coresUnder('150000'), 1)
+  assert.equal(coresUnder('30000'), 1)
 })

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict'
 import { mkdirSync, symlinkSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { join } from 'node:path'
+import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import type { LoadOrder, LoadReport } from '../../src/protocol/frames.ts'
 import { writeSite } from '../helpers/site-files.ts'
 import type { DrivenRequest, DrivenThread } from '../helpers/thread-driver.ts'
 import { fixture, shareThread } from '../helpers/thread-driver.ts'
 
+const require = createRequire(import.meta.url)
 let thread: DrivenThread
 let generation = 0
 
@@ -87,6 +90,35 @@ test('a Fastify plugin gets its options and the settings it exports', async () =
   assert.deepEqual(echo.json, { a: 1 })
   assert.deepEqual(listened.json, { listened: true })
 })
+
+/** A site with a `fastify` of its own: vhostel's, marked, and said to be of this version. */
+const withOwnFastify = (t: TestContext, version: string): string =>
+  writeSite(t, {
+    'site.mjs': `export default async function (fastify) {
+      let listened = false
+      fastify.addHook('onListen', async () => { listened = true })
+      fastify.get('/', async () => ({ whose: fastify.whose, listened }))
+    }`,
+    'node_modules/fastify/package.json': JSON.stringify({ name: 'fastify', version, main: 'fastify.js' }),
+    'node_modules/fastify/fastify.js': `const fastify = require(${JSON.stringify(require.resolve('fastify'))})
+      module.exports = (settings) => fastify(settings).decorate('whose', 'of fastify ${version}')`,
+  })
+
+for (const [version, listened] of [
+  ['5.0.1', true],
+  // Before 4 nothing can hear of it, and a plugin never had a port.
+  ['3.29.5', false],
+] as const) {
+  test(`a Fastify plugin is registered in an instance of the site's own fastify ${version}`, async (t) => {
+    const module = join(withOwnFastify(t, version), 'site.mjs')
+    const { shape } = await thread.loadWell({ generation: ++generation, module })
+
+    const reply = await thread.get(generation)
+
+    assert.equal(shape, 'fastify')
+    assert.deepEqual(reply.json, { whose: `of fastify ${version}`, listened })
+  })
+}
 
 test('an error in a Fastify route is a 500 and has its reason in the log', async () => {
   const { site } = await load('plugin.mjs')
