@@ -111,7 +111,18 @@ export const BLOCKING_FAULTS: readonly Fault[] = [
     visits: Array.from({ length: 24 }, () => '/'),
     mayAnswer: [200, ...TROUBLE],
     mustAnswer: [200],
-    log: /kept the helper threads of its process/,
+    lastsMs: 5_000,
+  },
+  {
+    name: 'compressing',
+    what: 'more to compress than the helper threads of its process can (`zlib.brotliCompress`)',
+    code: `import { randomBytes } from 'node:crypto'
+    import { brotliCompress } from 'node:zlib'
+    const text = randomBytes(40_000).toString('hex')
+    export default (request, response) => brotliCompress(text, () => response.end('compressed'))`,
+    visits: Array.from({ length: 24 }, () => '/'),
+    mayAnswer: [200, ...TROUBLE],
+    mustAnswer: [200],
     lastsMs: 5_000,
   },
 ]

@@ -4,6 +4,7 @@
 import { environmentAs } from '../config/identity.ts'
 import type { PoolConfig } from '../config/server-schema.ts'
 import type { SiteConfig } from '../config/site-schema.ts'
+import { withHelperThreads } from '../core/helper-threads.ts'
 import type { Residency } from '../pool/isolation.ts'
 import type { SiteLimits } from '../pool/pool-site.ts'
 import type { GroupSettings } from '../pool/process-group.ts'
@@ -39,7 +40,11 @@ export function groupSettings(pool: PoolConfig, { machine, env, isKernelGuarded 
       maxRequests: pool.maxRequests,
       maxAgeMs: pool.maxAgeMs,
     },
-    process: { env: environmentAs(pool.identity, env), uid: pool.identity?.uid, gid: pool.identity?.gid },
+    process: {
+      env: withHelperThreads(environmentAs(pool.identity, env), threads.max),
+      uid: pool.identity?.uid,
+      gid: pool.identity?.gid,
+    },
     brake: SHARED_BRAKE,
     isOwn: false,
   }

@@ -43,6 +43,8 @@ import { exitThread, installSiteProcess } from './site-process.ts'
 import { installSiteStacks } from './site-stacks.ts'
 import type { Home } from './site-workers.ts'
 import { installSiteWorkers } from './site-workers.ts'
+import { installSlowCompression } from './slow-compression.ts'
+import { installSlowJobs } from './slow-jobs.ts'
 import { takeStartVariables } from './start-variables.ts'
 import { hideSupervisor, supervisorPort, threadOptions } from './supervisor-port.ts'
 import type { HelperCount, ThreadMessage } from './thread-options.ts'
@@ -112,6 +114,8 @@ function installGlobals(guard: GlobalsGuard | undefined): void {
     installSiteDescriptors()
     installSiteGlobals()
     installSitePaths(folderOf)
+    installSlowCompression()
+    installSlowJobs()
   }
   installSiteNatives(options.alone ? () => undefined : folderOf)
   installSiteChildren()

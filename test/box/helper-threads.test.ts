@@ -3,26 +3,33 @@
  * that keeps all of them has its neighbours wait, though no thread is late.
  */
 import assert from 'node:assert/strict'
+import { globSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { fileURLToPath } from 'node:url'
 import type { Box, SiteFixture } from '../helpers/box.ts'
 import { send, startBox } from '../helpers/box.ts'
 
 const POOL = { config: '[pool]\nprocesses = 1\nthreads = 2' }
-const BCRYPT = import.meta.resolve('@node-rs/bcrypt')
-/** A native addon, of which Node does not know what its jobs cost; one of them takes some 100 ms. */
-const HASHES = `import bcrypt from ${JSON.stringify(BCRYPT)}
+const PACKAGES = fileURLToPath(new URL('../', import.meta.resolve('@node-rs/bcrypt/package.json')))
+const [BCRYPT = ''] = globSync('bcrypt-*/*.node', { cwd: PACKAGES }).map((file) => join(PACKAGES, file))
+/** A native add-on that nobody knows, of which Node does not tell what its jobs cost; one of them takes some 100 ms. */
+const HASHES = `import { copyFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+copyFileSync(${JSON.stringify(BCRYPT)}, 'own.node')
+const own = createRequire(import.meta.url)('./own.node')
 let open = 0
-const hash = () => { open++; void bcrypt.hash('password', { cost: 11 }).then(() => open--) }
+const hash = () => { open++; void own.hash('password', 11, undefined, undefined, false).then(() => open--) }
 export default (req, res) => {
   while (open < 40) hash()
   res.end('hashing')
 }`
-/** Opens what nobody writes to, in each helper thread of its process. */
+/** Opens what nobody writes to, in each helper thread of its process: there are seven. */
 const WAITS = `import { execFileSync } from 'node:child_process'
 import { open } from 'node:fs/promises'
 execFileSync('mkfifo', ['fifo'])
 export default async (req, res) => {
-  await Promise.all([1, 2, 3, 4].map(() => open('fifo')))
+  await Promise.all([1, 2, 3, 4, 5, 6, 7].map(() => open('fifo')))
   res.end('opened')
 }`
 const READS = `import { readFile } from 'node:fs/promises'
