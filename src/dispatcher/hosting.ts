@@ -196,6 +196,7 @@ export class Hosting {
     }
     // One that has not begun yet will load what is there by then: another after it would do the same.
     site.reload ??= this.#reloadInTurn(site)
+    this.#renewal.giveUp(site.pooled)
     await site.reload
   }
 

@@ -42,6 +42,10 @@ export class Renewal {
   readonly #log: Log
   #atWork = 0
   readonly #queue: (() => void)[] = []
+  /** Loads that are under way, of each site one. */
+  readonly #loads = new Map<PoolSite, { thread: PoolThread; order: LoadOrder }>()
+  /** Sites whose last load was to be given up. */
+  readonly #givenUp = new WeakSet<PoolSite>()
   #timer: NodeJS.Timeout | undefined
   #harmTimer: NodeJS.Timeout | undefined
   #waitingSince = 0
@@ -75,6 +79,18 @@ export class Renewal {
     return now.finally(() => {
       if (site.renewal === now) site.renewal = undefined
     })
+  }
+
+  /**
+   * What is being loaded of a site is not the newest any more: its thread gives it up where it only waits for `listen()`. Not two
+   * loads in a row: a site that writes what it is watched for has to come to its end at some time. Limit: a load that is proven in a
+   * process made for it is waited for.
+   */
+  giveUp(site: PoolSite): void {
+    const load = this.#loads.get(site)
+    if (load === undefined || this.#givenUp.has(site)) return
+    this.#givenUp.add(site)
+    load.thread.link?.outdate(load.order.generation)
   }
 
   /** Something stale may be in a thread: it is looked at once things are calm. */
@@ -165,7 +181,7 @@ export class Renewal {
   async #replace(site: PoolSite, order: LoadOrder, attempt = 1): Promise<LoadReport> {
     const thread = await this.#nurseryInTime(site)
     if (thread === undefined) return this.#notLoaded(site, order)
-    const report = await loadNew(this.#pool, site, thread, order)
+    const report = await this.#load(site, thread, order)
     const isOwnFault = thread.overdue === site
     if (attempt < MAX_ATTEMPTS && !isOwnFault && !site.removed && (await this.#wasTakenAway(thread))) {
       return this.#replace(site, order, attempt + 1)
@@ -179,6 +195,15 @@ export class Renewal {
       this.#log.info({ site: site.name, generation: order.generation, tookMs: report.tookMs }, 'generation is live')
     }
     this.noteStale()
+    return report
+  }
+
+  async #load(site: PoolSite, thread: PoolThread, order: LoadOrder): Promise<LoadReport> {
+    const mayGiveUp = !this.#givenUp.has(site)
+    this.#loads.set(site, { thread, order })
+    const report = await loadNew(this.#pool, site, thread, order)
+    this.#loads.delete(site)
+    if (!mayGiveUp) this.#givenUp.delete(site)
     return report
   }
 

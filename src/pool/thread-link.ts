@@ -136,6 +136,11 @@ export class ThreadLink {
     })
   }
 
+  /** A newer version is there than the one that is being loaded: the thread need not wait long for that one to listen. */
+  outdate(generation: number): void {
+    this.#channel.send({ type: 'outdate', id: generation })
+  }
+
   /**
    * Has the thread say something as soon as it comes round. Where all that it was sent is taken back from it, it owes nothing that
    * would tell; that nothing of this number is loaded any more it tells in any case.
@@ -229,6 +234,7 @@ export class ThreadLink {
       case 'request':
       case 'load':
       case 'unload':
+      case 'outdate':
         return this.#channel.destroy(new FrameInvalid(`a ${frame.type} frame from a thread`))
       default:
         return assertNever(frame)

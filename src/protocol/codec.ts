@@ -70,6 +70,7 @@ export class FrameBatch {
       case 'tunnel':
       case 'unload':
       case 'unloaded':
+      case 'outdate':
       case 'native':
         this.#open(FRAME_CODES[frame.type], frame.id, 0)
         return
@@ -310,6 +311,7 @@ function decode(code: number, id: number, bytes: Buffer, from: number, to: numbe
     case 'tunnel':
     case 'unload':
     case 'unloaded':
+    case 'outdate':
     case 'native':
       return empty(type, id, from, to)
     case 'credit':
@@ -374,7 +376,7 @@ function toLog(id: number, bytes: Buffer, from: number, to: number): Frame {
   return { type: 'log', id, level, text: text.slice(cut + 1), request: text.slice(0, cut) }
 }
 
-type EmptyType = 'started' | 'tunnel' | 'unload' | 'unloaded' | 'native'
+type EmptyType = 'started' | 'tunnel' | 'unload' | 'unloaded' | 'outdate' | 'native'
 
 function empty(type: EmptyType, id: number, from: number, to: number): Frame {
   if (from !== to) throw new FrameInvalid(`a ${type} frame with a payload`)

@@ -130,6 +130,8 @@ export type Frame =
   | { type: 'loaded'; id: number; report: LoadReport }
   | { type: 'unload'; id: number }
   | { type: 'unloaded'; id: number }
+  // what is being loaded is not the newest any more
+  | { type: 'outdate'; id: number }
   // files that a generation read after it was loaded
   | { type: 'files'; id: number; files: string[] }
   // a line for the site's log; `id` is the generation, 0 when no site is known; `request` is the X-Request-Id of the
@@ -162,6 +164,7 @@ export const FRAME_CODES = {
   log: 16,
   offence: 17,
   native: 18,
+  outdate: 19,
 } as const satisfies Record<FrameType, number>
 
 /** Ends a `switch` over a union: a member that is not handled fails to compile. */

@@ -34,6 +34,9 @@ const MAX_FILES = 10_000
 /** How long a program may take to end by itself once its requests are answered, in ms. Less than the end of a thread may take. */
 const OWN_END_MS = 1_000
 
+/** How long a module that is not the newest any more may take to listen, in ms, once it has run to its end. */
+const OUTDATED_MS = 1_000
+
 /** How long a module that listens may take to come to its end, in ms, or half of its start timeout if that is less. */
 const OWN_START_MS = 5_000
 
@@ -184,7 +187,7 @@ async function appFor(site: Site, found: FoundShape): Promise<SiteApp> {
     case 'handler':
       return new HandlerApp(found.listener)
     case 'none':
-      await untilListening(site)
+      await Promise.race([untilListening(site), untilOutdated(site)])
       return new ListenApp()
     case 'unclear':
       throw new LoadProblem(found.problem, site.order.module)
@@ -223,6 +226,18 @@ async function isListening(site: Site): Promise<boolean> {
 
 async function untilListening(site: Site): Promise<void> {
   while (!(await isListening(site))) await once(site.changes, 'server')
+}
+
+/**
+ * What does not listen soon may never do so: whoever wrote it has mended it, and waits for the new version to come to its turn.
+ *
+ * @throws LoadProblem when a newer version is there, and this one had its time to listen
+ */
+async function untilOutdated(site: Site): Promise<never> {
+  const inTime = delay(OUTDATED_MS, undefined, { ref: false })
+  await site.outdated
+  await inTime
+  throw new LoadProblem('its code changed before it called listen(); the newer version is loaded', site.order.module)
 }
 
 /**

@@ -75,6 +75,10 @@ export class Site implements Context {
   readonly exited: Promise<void>
   /** To be called when it does so. */
   readonly exits: () => void
+  /** Resolves when a newer version of its code is there than the one that is being loaded. */
+  readonly outdated: Promise<void>
+  /** To be called when that is so. */
+  readonly outdates: () => void
   /** Called with what nothing in the site caught while it was loading. */
   onLoadCrash: ((error: unknown) => void) | undefined
   /** Gets what nothing in the site caught, in place of its listeners on `process`. */
@@ -100,6 +104,9 @@ export class Site implements Context {
     const { promise, resolve } = Promise.withResolvers<void>()
     this.exited = promise
     this.exits = resolve
+    const { promise: outdated, resolve: outdates } = Promise.withResolvers<void>()
+    this.outdated = outdated
+    this.outdates = outdates
     this.processEvents.setMaxListeners(0)
     this.changes.setMaxListeners(0)
   }

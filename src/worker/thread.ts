@@ -78,6 +78,8 @@ function main(): void {
         return void load(frame.order, channel, guard)
       case 'unload':
         return void unload(frame.id, channel)
+      case 'outdate':
+        return sites.get(frame.id)?.outdates()
       case 'hello':
       case 'started':
       case 'informational':

@@ -47,6 +47,31 @@ test('an edited INI file is picked up, whole, without a restart', async (t) => {
   assert.equal((await box.ask('app2.test')).text, 'two')
 })
 
+test('an edited INI file is live within half a second', async (t) => {
+  const ini = (turn: string): string =>
+    `[site]\ndomains = app.test\nroot = ../sites/app\nmodule = app.mjs\n[env]\nTURN = ${turn}\n`
+  const files = { 'app.mjs': 'export default () => new Response(process.env.TURN)' }
+  const box = await startBox(t, { app: { ini: ini('first'), files } })
+  await says(box, 'app', 'first')
+  const since = (start: number): number => Math.round(performance.now() - start)
+
+  // The best of five. A reload by hand is the same work without noticing and settling: a machine that is too busy for half a second
+  // shows it there too.
+  const took: { edit: number; byHand: number }[] = []
+  for (let turn = 1; turn <= 5; turn++) {
+    const asked = performance.now()
+    await box.reload('app')
+    const byHand = since(asked)
+    const edited = performance.now()
+    box.write('sites-available/app.ini', ini(`edit ${turn}`))
+    await says(box, 'app', `edit ${turn}`)
+    took.push({ edit: since(edited), byHand })
+  }
+
+  const isSoon = ({ edit, byHand }: (typeof took)[0]): boolean => edit < Math.max(500, 300 + byHand)
+  assert.ok(took.some(isSoon), JSON.stringify(took))
+})
+
 test('a command of a package is a site with the arguments that it is given, and with others when they change', async (t) => {
   const command = `#!/usr/bin/env node
     const text = JSON.stringify([...process.argv.slice(2), require.main === module])
@@ -130,6 +155,35 @@ test('a module that throws, is missing, or never finishes loading leaves the ver
     assert.equal(report.sites[0]?.state, 'previous', broken)
     assert.equal((await box.ask('app')).text, 'one', broken)
   }
+})
+
+test('code that never listens does not hold back what it is mended with', async (t) => {
+  const box = await startBox(t, { app: watched('one') })
+  await says(box, 'app', 'one')
+
+  box.write('sites/app/app.mjs', "setInterval(() => {}, 1000)\nconsole.log('forgot to listen')")
+  await box.waitFor('the code to have run', () => Promise.resolve(box.output.includes('forgot to listen')))
+  box.write('sites/app/app.mjs', saying('two'))
+  await says(box, 'app', 'two')
+
+  assert.match(box.output, /"reason":"[^"]*app\.mjs: its code changed before it called listen\(\)/)
+  assert.deepEqual((await box.site('app'))?.problems, [])
+})
+
+test('code that changes its own files and listens late is live in the end', async (t) => {
+  const box = await startBox(t, { app: watched('one') })
+  await says(box, 'app', 'one')
+
+  const late = "createServer((req, res) => res.end('late')).listen(3000)"
+  box.write(
+    'sites/app/app.mjs',
+    `import { appendFileSync } from 'node:fs'
+    import { createServer } from 'node:http'
+    appendFileSync(import.meta.filename, '//')
+    setTimeout(() => ${late}, 1500)\n`,
+  )
+
+  await says(box, 'app', 'late')
 })
 
 test('new code that takes seconds to load is put in service, though a pool that is large enough gets a thread for it', async (t) => {

@@ -54,7 +54,7 @@ const report = record({ shape: fc.constant('fastify' as const), files: fc.array(
 const frame: fc.Arbitrary<Frame> = fc.oneof(
   record({ type: fc.constant('hello' as const), id: fc.constant(0 as const), thread: id, token: text }),
   record({ type: fc.constant('request' as const), id, head: requestHead, body, last: fc.boolean() }),
-  record({ type: fc.constantFrom('started' as const, 'tunnel' as const, 'unload' as const), id }),
+  record({ type: fc.constantFrom('started' as const, 'tunnel' as const, 'unload' as const, 'outdate' as const), id }),
   record({ type: fc.constant('unloaded' as const), id }),
   record({ type: fc.constant('informational' as const), id, head: responseHead }),
   record({ type: fc.constant('response' as const), id, head: responseHead, body, last: fc.boolean() }),
