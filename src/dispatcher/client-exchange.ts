@@ -29,6 +29,10 @@ const CREDIT_PORTION_BYTES = BODY_WINDOW_BYTES / 4
 const JOIN_BYTES = 16 * 1024
 /** How long a client may take for the rest of an answer that is cut, in ms. */
 const CUT_GRACE_MS = 5_000
+/** Of informational answers to one request: they are written whether the client takes them or not. */
+const MAX_INFORMED_BYTES = 64 * 1024
+/** What one takes beside its headers. */
+const INFORMED_BYTES = 32
 
 export interface ClientExchangeHandlers {
   /** The client has gone before the answer was complete. */
@@ -290,8 +294,10 @@ export function cut(res: FrontResponse): void {
   socket.once('close', () => clearTimeout(late))
 }
 
-/** Early hints and the like, by the one public way that Node has for each. */
+/** Early hints and the like, by the one public way that Node has for each, up to `MAX_INFORMED_BYTES`. */
 export function writeInformational(res: FrontResponse, head: ResponseHead): void {
+  res.informedBytes += head.headers.reduce((sum, part) => sum + part.length, INFORMED_BYTES)
+  if (res.informedBytes > MAX_INFORMED_BYTES) return
   if (head.status === 102) return res.writeProcessing()
   if (head.status !== 103) return
   const hints: Record<string, string | string[]> = {}

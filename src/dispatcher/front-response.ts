@@ -65,6 +65,8 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   headAt = 0
   /** Bytes of body on their way to the client, as it gets them. */
   bodyBytes = 0
+  /** Bytes of informational answers (1xx) that went ahead of it, or would have. */
+  informedBytes = 0
   /** Whether it has no end of its own, a tunnel or a stream of events: nobody waits for it at the end of the server. */
   isEndless = false
   /** Whether its head goes with its end: a client that has a 304 may leave, while the body is still wanted here. */

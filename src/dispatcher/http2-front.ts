@@ -68,6 +68,8 @@ interface Http2Connection {
   socket: TLSSocket
   /** The answers of its streams that are not closed yet, by the number of the stream. */
   open: IdTable<StreamResponse>
+  /** Until it is ended because nobody asks; starts with the end of a stream. */
+  idle: NodeJS.Timeout
 }
 
 export class Http2Front {
@@ -93,24 +95,22 @@ export class Http2Front {
   /** Takes a connection whose handshake is done. */
   accept(socket: TLSSocket): void {
     const session = performServerHandshake(socket, this.#session)
-    const connection: Http2Connection = { session, socket, open: new IdTable() }
+    // Not the session's own: Node does not clear that one at the end, and it would keep all of the connection (24.21).
+    const idle = setTimeout(() => {
+      if (connection.open.size === 0) session.close()
+    }, this.#limits.idleTimeoutMs).unref()
+    const connection: Http2Connection = { session, socket, open: new IdTable(), idle }
     this.#connections.add(connection)
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES)
     session.on('error', () => {})
     session.on('close', () => {
+      clearTimeout(idle)
       this.#connections.delete(connection)
       // A session that ends with an error leaves its socket to whoever made it.
       socket.destroySoon()
     })
     // Everything is on its way. A client that is gone without a word would never end its side, and a session waits for that.
     socket.once('finish', () => socket.setTimeout(LINGER_MS, () => socket.destroy()))
-    const { idleTimeoutMs } = this.#limits
-    session.setTimeout(idleTimeoutMs)
-    session.on('timeout', () => {
-      if (connection.open.size === 0) session.close()
-      // A stream on which nothing moves: its end alone would not start the time anew.
-      else session.setTimeout(idleTimeoutMs)
-    })
     guardFloods(session)
     session.on('stream', (stream: ServerHttp2Stream, _headers: IncomingHttpHeaders, flags: number, raw?: string[]) => {
       this.#handle(connection, stream, raw ?? [], (flags & END_STREAM) !== 0)
@@ -148,7 +148,7 @@ export class Http2Front {
   }
 
   #handle(
-    { socket: carrier, open }: Http2Connection,
+    { session, socket: carrier, open, idle }: Http2Connection,
     stream: ServerHttp2Stream,
     raw: string[],
     isWhole: boolean,
@@ -160,7 +160,10 @@ export class Http2Front {
     const res = new StreamResponse(req, stream, socket, this.uploads)
     const { id = 0 } = stream
     open.set(id, res)
-    stream.on('close', () => open.delete(id))
+    stream.on('close', () => {
+      open.delete(id)
+      if (open.size === 0 && !session.destroyed) idle.refresh()
+    })
     this.#handler.handle(req, res, head.refused)
   }
 }

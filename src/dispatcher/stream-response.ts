@@ -32,6 +32,8 @@ const SEND_LOOKS = 3
 /** About the connection, which is not one answer's any more (RFC 9113 §8.2.2). */
 const OF_CONNECTION = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade'])
 
+const RESET_CONTENT = 205
+
 /** What `http.OutgoingMessage` has beside what is declared; the getters of the public ones read these. */
 interface Inner {
   _header: string | null
@@ -124,7 +126,8 @@ export class StreamResponse extends FrontResponse<StreamRequest> implements Uplo
     const sent = streamHeaders(status, head.headers)
     if (this.sendDate && !sent.includes('date')) sent.push('date', new Date().toUTCString())
     this.statusCode = status
-    this.#hasBody = !isBodyless(this.req.method, status)
+    // Node ends the stream with the head of a 205 (24.21), which has no content (RFC 9110 §15.3.6).
+    this.#hasBody = !isBodyless(this.req.method, status) && status !== RESET_CONTENT
     const stream = this.#stream
     const inner = this as unknown as Inner
     if (stream.destroyed || stream.closed) {
@@ -242,6 +245,7 @@ function streamHeaders(status: number, headers: readonly string[]): string[] {
     const value = headers[at + 1] as string
     const key = name.toLowerCase()
     if (OF_CONNECTION.has(key) || dropped.has(key)) continue
+    if (status === RESET_CONTENT && key === 'content-length') continue
     validateHeaderName(name)
     validateHeaderValue(name, value)
     sent.push(key, value)

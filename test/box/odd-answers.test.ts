@@ -33,16 +33,22 @@ async function siteOf(
 }
 
 /** Asks for an upgrade. @returns all that comes back */
-async function upgrade(box: Box, site: string): Promise<string> {
+function upgrade(box: Box, site: string): Promise<string> {
+  return readAll(box, `GET / HTTP/1.1\r\nHost: ${site}.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`)
+}
+
+/** Sends bytes. @param onText is given what has come so far, @returns all that comes back until the connection ends */
+async function readAll(box: Box, bytes: string, onText?: (text: string) => void): Promise<string> {
   const socket = connect(box.port, '127.0.0.1')
   let text = ''
   socket
     .on('error', () => {})
     .on('data', (chunk: Buffer) => {
       text += chunk.toString('latin1')
+      onText?.(text)
     })
   socket.setTimeout(DEADLINE_MS, () => socket.destroy())
-  socket.write(`GET / HTTP/1.1\r\nHost: ${site}.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`)
+  socket.write(bytes)
   await once(socket, 'close')
   return text
 }
@@ -108,4 +114,131 @@ test('the log says why an answer is none, and which setting ended one', async (t
   await told(
     /site 'forgets': http:\/\/[\d.:]+ ended the connection .*; it was a kept one: .* make \[proxy\] keepalive shorter/,
   )
+})
+
+test('early hints without end are no answer, and none of them is kept for a client that does not read', async (t) => {
+  const hint = `HTTP/1.1 103 Early Hints\r\nLink: </${'a'.repeat(200)}.css>; rel=preload\r\n\r\n`
+  const some = hint.repeat(900)
+  const sites = {
+    endless: await siteOf(t, 'endless', (socket) => {
+      const more = (): void => {
+        while (!socket.destroyed && socket.write(some));
+      }
+      socket.on('drain', more)
+      more()
+    }),
+    many: await siteOf(t, 'many', (socket) => socket.write(`${some}HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok`)),
+  }
+  const box = await startBox(t, sites)
+
+  const { status } = await box.ask('endless')
+  const bytes = await readAll(box, 'GET / HTTP/1.1\r\nHost: many.test\r\nConnection: close\r\n\r\n')
+
+  assert.equal(status, 502)
+  await box.waitFor('a line', () =>
+    /"site":"endless",.*"reason":"the site sent 1000 answers with 1xx and went on/.test(box.output),
+  )
+  assert.match(bytes, /\r\n\r\nHTTP\/1\.1 200 OK\r\n[\s\S]*\r\n\r\nok$/)
+  assert.ok(bytes.length > 32 * 1024 && bytes.length < 80 * 1024, `${bytes.length} bytes`)
+})
+
+test('a reason in another alphabet does not cost the answer, nor does a status that is none look like another', async (t) => {
+  const answer = (line: string): Buffer => Buffer.from(`HTTP/1.1 ${line}\r\nContent-Length: 2\r\n\r\nok`)
+  const sites = {
+    utf8: await siteOf(t, 'utf8', (socket) => socket.write(answer('404 Не найдено ✓'))),
+    latin1: await siteOf(t, 'latin1', (socket) =>
+      socket.write(Buffer.from(answer('200 Sch\xf6n').toString('utf8'), 'latin1')),
+    ),
+    low: await siteOf(t, 'low', (socket) => socket.write(answer('099 Odd'))),
+  }
+  const box = await startBox(t, sites)
+  const get = (site: string): Promise<string> =>
+    readAll(box, `GET / HTTP/1.1\r\nHost: ${site}.test\r\nConnection: close\r\n\r\n`)
+
+  assert.match(Buffer.from(await get('utf8'), 'latin1').toString(), /^HTTP\/1\.1 404 Не найдено ✓\r\n[\s\S]*ok$/)
+  assert.match(await get('latin1'), /^HTTP\/1\.1 200 \r\n[\s\S]*ok$/)
+  assert.match(await get('low'), /^HTTP\/1\.1 502 /)
+  await box.waitFor('a line', () => /"site":"low",.* answered with status 99, which is not final/.test(box.output))
+})
+
+test('of several upstreams one that lets two requests in a row wait for nothing is passed over', async (t) => {
+  const mute = await siteOf(t, 'mute', () => {})
+  const good = await siteOf(t, 'good', (socket) => socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok'))
+  const upstreamOf = ({ ini = '' }: SiteFixture): string => /upstream = (.*)/.exec(ini)?.[1] ?? ''
+  const of = (name: string, upstreams: string): SiteFixture => ({
+    ini: `[site]\ndomains = ${name}.test\nupstream = ${upstreams}\n[limits]\ntimeout = 100ms\n`,
+  })
+  const box = await startBox(t, {
+    alone: of('alone', upstreamOf(mute)),
+    both: of('both', `${upstreamOf(mute)}, ${upstreamOf(good)}`),
+  })
+
+  for (let late = 0; late < 2; ) if ((await box.ask('both')).status === 504) late++
+  for (let late = 0; late < 2; late++) assert.equal((await box.ask('alone')).status, 504)
+
+  const line = /"site":"both","upstream":"[^"]*","why":"Headers Timeout Error","restMs":1000,.*upstream failed/
+  await box.waitFor(String(line), () => line.test(box.output))
+  assert.equal(box.output.match(/upstream failed/g)?.length, 1)
+  const [alone, both] = await Promise.all([box.site('alone'), box.site('both')])
+  assert.deepEqual([alone?.state, alone?.problems, both?.state, both?.problems.length], ['live', [], 'live', 1])
+})
+
+test('an answer that only the end of its connection ends is not whole where that failed, and is not kept', async (t) => {
+  const head = 'HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\n'
+  const open: Socket[] = []
+  const sites = {
+    endless: await siteOf(
+      t,
+      'endless',
+      (socket) => socket.write(`${head}\r\nhalf`) && open.push(socket),
+      'cache = on\n',
+    ),
+    known: await siteOf(
+      t,
+      'known',
+      (socket) => socket.write(`${head}Content-Length: 4\r\n\r\nhalf`) && open.push(socket),
+    ),
+  }
+  const box = await startBox(t, sites)
+  const get = (site: string): Promise<string> =>
+    readAll(box, `GET / HTTP/1.1\r\nHost: ${site}.test\r\nConnection: close\r\n\r\n`, (text) => {
+      if (text.includes('half')) for (const socket of open.splice(0)) socket.resetAndDestroy()
+    })
+
+  for (let count = 0; count < 2; count++) {
+    const text = await get('endless')
+    assert.match(text, /Cache-Status: vhostel; fwd=uri-miss[\s\S]*\r\n\r\n4\r\nhalf\r\n$/)
+  }
+  assert.match(await get('known'), /\r\n\r\nhalf$/)
+  await box.waitFor('a line', () =>
+    /"site":"endless",.* ended its answer in the middle: read ECONNRESET/.test(box.output),
+  )
+  assert.doesNotMatch(box.output, /"site":"known"/)
+})
+
+test('the log says what people get wrong about an upstream', async (t) => {
+  const of = (name: string, upstream: string): SiteFixture => ({
+    ini: `[site]\ndomains = ${name}.test\nupstream = ${upstream}\n`,
+  })
+  const box = await startBox(t, {
+    closes: await siteOf(t, 'closes', (socket) => socket.end()),
+    speaks: await siteOf(t, 'speaks', (socket) => socket.write('SSH-2.0-OpenSSH\r\n')),
+    broken: await siteOf(t, 'broken', (socket) => socket.write('HTTP/1.1 200 OK\r\nX-A : 1\r\n\r\n')),
+    nowhere: of('nowhere', 'unix:/nowhere/app.sock'),
+    nobody: of('nobody', 'http://nobody.invalid'),
+  })
+  const lines = {
+    closes:
+      /before its answer \(other side closed\); it never answered yet: does it speak HTTP\/1\.1 there, and not TLS/,
+    speaks: /what is not good HTTP \(.*\); it never answered yet: does it speak HTTP\/1\.1 there/,
+    broken: /what is not good HTTP \([^)]*Invalid header token\)\)"/,
+    nowhere: /cannot be reached \(ENOENT\): there is no such socket"/,
+    nobody: /cannot be reached \((ENOTFOUND\): there is no such name|EAI_AGAIN\): no name server answered)"/,
+  }
+
+  for (const [name, line] of Object.entries(lines)) {
+    assert.equal((await box.ask(name)).status, 502, name)
+    const told = new RegExp(`"reason":"site '${name}': .*${line.source}`)
+    await box.waitFor(String(told), () => told.test(box.output))
+  }
 })

@@ -5,6 +5,10 @@ import type { ClientHttp2Session, ClientHttp2Stream, IncomingHttpHeaders, Outgoi
 import { connect } from 'node:http2'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import type { StreamSocket } from '../../src/dispatcher/stream-socket.ts'
 import type { Visit } from '../../src/dispatcher/visit.ts'
 import { makePair } from '../helpers/certificates.ts'
 import { block, FLAG, FrameClient, frame, PREFACE, pseudo, TYPE } from '../helpers/frames.ts'
@@ -93,10 +97,11 @@ test('a request is as it would be in HTTP/1.1: Host, cookies in one, a length or
   assert.equal(one?.socket.remoteAddress, '127.0.0.1')
 })
 
-test('what leaves has no reason and nothing of a connection; HEAD, 204 and 304 have no body', async (t) => {
+test('what leaves has no reason and nothing of a connection; HEAD, 204, 205 and 304 have no body', async (t) => {
   const { port } = await serve(t, ({ req, res }) => {
     const status = Number(req.url?.slice(1))
     res.setHeader('X-Set', 'before')
+    if (status === 205) res.setHeader('Content-Length', '4')
     res.writeHead(status, 'Own Reason', [
       ...['Connection', 'close, X-Hop', 'X-Hop', '1', 'Keep-Alive', 'timeout=5', 'Transfer-Encoding', 'chunked'],
       ...['Set-Cookie', 'a=1', 'Set-Cookie', 'b=2', 'Upgrade', 'x', 'X-Kept', 'caf\xe9'],
@@ -118,6 +123,7 @@ test('what leaves has no reason and nothing of a connection; HEAD, 204 and 304 h
   for (const [method, path] of [
     ['HEAD', '/200'],
     ['GET', '/204'],
+    ['GET', '/205'],
     ['GET', '/304'],
   ] as const) {
     const bare = await send(client, { ':method': method, ':path': path })
@@ -421,6 +427,33 @@ test('a connection without a stream ends after its time, also where a stream was
   await once(client, 'close', { signal: AbortSignal.timeout(20_000) })
 
   assert.equal(client.closed, true)
+})
+
+test('nothing is kept of a connection that has ended', async (t) => {
+  let connection: WeakRef<object> | undefined
+  const { port, visits } = await serve(
+    t,
+    ({ req, res }) => {
+      connection = new WeakRef((req.socket as unknown as StreamSocket).connection)
+      res.end('ok')
+    },
+    { idleTimeoutMs: 60_000 },
+  )
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+
+  const client = session(t, port)
+  await send(client, { ':path': '/' })
+  visits.length = 0
+  client.close()
+  await once(client, 'close')
+
+  const deadline = performance.now() + 20_000
+  while (connection?.deref() !== undefined && performance.now() < deadline) {
+    await nextTurn()
+    collect()
+  }
+  assert.equal(connection?.deref(), undefined)
 })
 
 test('at the end nobody waits for a stream of events', async (t) => {

@@ -108,22 +108,55 @@ export function writeFailure({ config, failures }: BackendSite, { req }: Visit, 
 
 const KEPT_CURE =
   '; it was a kept one: if the upstream ends those when they are idle, make [proxy] keepalive shorter than its own time for that'
+/** What people point at by mistake closes the connection, or answers in its own protocol. */
+const PROTOCOL_CURE = '; it never answered yet: does it speak HTTP/1.1 there, and not TLS, FastCGI or another protocol?'
+/** What the words of the system mean where an upstream cannot be reached. */
+const MEANINGS: Readonly<Record<string, string>> = {
+  EACCES: ': the user of the server may not connect: let it enter the folders of the socket, and write to the socket',
+  EAI_AGAIN: ': no name server answered',
+  ECONNREFUSED: ': nobody listens there',
+  ENOENT: ': there is no such socket',
+  ENOTFOUND: ': there is no such name',
+}
 /** What an answer is ended with that stands still, by undici and here. */
 export const PAUSED = 'UND_ERR_BODY_TIMEOUT'
+
+/** What is wrong, and the cure, in words that follow its name. */
+const FULL =
+  'has no room for more connections (EAGAIN): make [proxy] connections as small as its queue of them (backlog)'
+
+/** Whether an upstream is there, and accepts no connection at the moment: those of a unix socket that would have to wait are refused. */
+export function isFull({ error, wasSent }: Failure): boolean {
+  return !wasSent && (error as NodeJS.ErrnoException).code === 'EAGAIN'
+}
+
+/** An upstream is full: that is told once. */
+export function noteFull({ config, log }: BackendSite, target: Target): void {
+  if (target.isFullTold) return
+  target.isFullTold = true
+  log.warn({ site: config.name, upstream: target.label }, `upstream ${FULL}`)
+}
 
 /** What the client is answered, and the log told. */
 export function asUpstreamError(site: string, target: Target, failure: Failure): Error {
   const { error, wasSent } = failure
   const { code = '' } = error as NodeJS.ErrnoException
+  if (isFull(failure)) return new UpstreamFailed(site, target.label, FULL)
   if (isTimeout(failure)) {
     return new UpstreamTimeout(site, target.label, wasSent ? 'begin its answer' : 'take the connection')
   }
+  const cure = wasSent ? cureOf(target, failure) : (MEANINGS[code] ?? '')
   const fault = tlsFault(error) ?? (wasSent ? badAnswer(error) : undefined)
-  if (fault !== undefined) return new UpstreamFailed(site, target.label, fault)
+  if (fault !== undefined) return new UpstreamFailed(site, target.label, `${fault}${cure}`)
   const what = wasSent ? 'ended the connection before its answer' : 'cannot be reached'
   const why = code === '' || code.startsWith('UND_') ? error.message : code
-  const cure = wasSent && failure.wasKept === true && isEnded(failure) ? KEPT_CURE : ''
   return new UpstreamFailed(site, target.label, `${what} (${why})${cure}`)
+}
+
+function cureOf({ hasAnswered }: Target, failure: Failure): string {
+  const isOver = isEnded(failure)
+  if (!hasAnswered && (isOver || failure.error.message.includes('Expected HTTP/'))) return PROTOCOL_CURE
+  return isOver && failure.wasKept === true ? KEPT_CURE : ''
 }
 
 /** @param error why an answer ended in the middle */
@@ -135,12 +168,18 @@ export function asCut(target: Target, error: Error): AnswerInvalid {
   return new AnswerInvalid(`${target.label} ${what}`)
 }
 
+/** With so many in a row, and no answer between them, an upstream is not slow but mute. */
+const MUTE_TIMEOUTS = 2
+
 /** An upstream gave no answer: it is passed over for a while, which is told once. */
-export function noteFailed({ config, group, log, program }: BackendSite, target: Target, failure: Failure): void {
+export function noteFailed(site: BackendSite, target: Target, failure: Failure): void {
+  const { config, group, log, program } = site
   const { error, wasSent } = failure
+  if (isFull(failure)) return noteFull(site, target)
   if (!wasSent && (error as NodeJS.ErrnoException).code === 'ENOENT') program?.placeIsGone(target)
   // One that is slow with one request, or answers it with too much, is there for others.
-  if (wasSent && (isTimeout(failure) || TOO_LARGE.has(String((error as NodeJS.ErrnoException).code)))) return
+  if (wasSent && TOO_LARGE.has(String((error as NodeJS.ErrnoException).code))) return
+  if (wasSent && isTimeout(failure) && (++target.timeouts < MUTE_TIMEOUTS || group.targets.length === 1)) return
   const wasWell = target.failures === 0
   const restMs = group.failed(target)
   target.why = tlsFault(error) ?? unasked(error) ?? error.message
@@ -150,6 +189,8 @@ export function noteFailed({ config, group, log, program }: BackendSite, target:
 
 /** An upstream began an answer. */
 export function noteAnswered({ config, log }: BackendSite, target: Target): void {
+  target.timeouts = 0
+  target.hasAnswered = true
   if (target.failures === 0) return
   target.failures = 0
   target.restUntil = 0

@@ -11,6 +11,8 @@ import { hearOut } from './early-answer.ts'
 
 /** The connection of one attempt. */
 export interface Carrier {
+  /** Undefined until something is sent over it. */
+  socket: Socket | undefined
   /** It had carried another request before. */
   wasKept: boolean
   /** Nothing could be written to it. Known before any failure is told. */
@@ -25,6 +27,7 @@ subscribe('undici:client:sendHeaders', (message) => {
   const { carrier, isInParts } = next
   next = undefined
   const { socket } = message as { socket: Socket }
+  carrier.socket = socket
   carrier.wasKept = used.has(socket)
   used.add(socket)
   hearOut(socket, isInParts)
@@ -36,7 +39,7 @@ subscribe('undici:client:sendHeaders', (message) => {
 
 /** To be called in `onRequestStart`, of a request that is sent then. @param isInParts whether its body is still coming */
 export function carrierOfThis(isInParts = false): Carrier {
-  const carrier = { wasKept: false, tookNothing: false }
+  const carrier: Carrier = { socket: undefined, wasKept: false, tookNothing: false }
   next = { carrier, isInParts }
   return carrier
 }

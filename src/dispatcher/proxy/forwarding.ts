@@ -6,6 +6,7 @@
  * `-`, which programs behind CGI and WSGI cannot tell apart.
  */
 import type { IncomingMessage } from 'node:http'
+import { isBodyless } from '../answer-framing.ts'
 import { captureFields, isCaptureField } from '../captures.ts'
 import { clientOf } from '../connection.ts'
 import { fieldOf, namedByConnection, withoutFields } from '../header-fields.ts'
@@ -121,6 +122,12 @@ export function answerHeaders(raw: readonly (Buffer | string)[]): string[] {
   return headers
 }
 
+/** The reason of an answer as its client gets it: undici reads UTF-8 and Node writes latin1, which keeps the bytes as they were; what was no UTF-8 is not known any more. */
+export function answerReason(reason = ''): string {
+  if (/^[\t -~]*$/.test(reason)) return reason
+  return reason.includes('\ufffd') ? '' : Buffer.from(reason).toString('latin1')
+}
+
 /** What frames, routes or changes a message must be in its head (RFC 9110 §6.5.1). */
 const NEVER_TRAILERS = new Set([
   'content-length',
@@ -134,4 +141,14 @@ const NEVER_TRAILERS = new Set([
 /** The trailers of an answer as its client gets them. @param raw as received */
 export function answerTrailers(raw: readonly (Buffer | string)[]): string[] {
   return withoutFields(answerHeaders(raw), (name) => NEVER_TRAILERS.has(name) || name === 'transfer-encoding')
+}
+
+/** Whether the answer to a request is chunked where its length is not known. */
+export function hasChunks({ method, httpVersionMinor }: IncomingMessage, status: number): boolean {
+  return httpVersionMinor > 0 && !isBodyless(method, status)
+}
+
+/** Trailers go with chunks only; Node refuses a head that announces them otherwise. */
+export function withoutTrailer(headers: readonly string[]): readonly string[] {
+  return fieldOf(headers, 'trailer') === undefined ? headers : withoutFields(headers, (name) => name === 'trailer')
 }

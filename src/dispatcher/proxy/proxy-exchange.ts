@@ -11,13 +11,12 @@
  * Invariant: a place at an upstream is held from `run` until the attempt has ended, and given back once.
  * Invariant: a client gets a whole answer, or an error page, or its connection is cut in the middle.
  */
-import type { IncomingMessage } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { SAFE_METHODS } from '../../protocol/methods.ts'
 import type { ReadMemory } from '../../protocol/read-memory.ts'
-import { answerFraming, isBodyless } from '../answer-framing.ts'
+import { AnswerInvalid, answerFraming } from '../answer-framing.ts'
 import { asInvalid, inPairs, writeInformational } from '../client-exchange.ts'
-import { fieldOf, withoutFields } from '../header-fields.ts'
+import { fieldOf } from '../header-fields.ts'
 import type { HeldBody } from '../held-bodies.ts'
 import { sendError } from '../send-error.ts'
 import type { Visit } from '../visit.ts'
@@ -28,15 +27,26 @@ import {
   asCut,
   asUpstreamError,
   isEnded,
+  isFull,
   isTimeout,
   noteAnswered,
   noteFailed,
+  noteFull,
   wasUnread,
   writeFailure,
 } from './backend-site.ts'
 import type { Carrier } from './carrier.ts'
 import { carrierOfThis } from './carrier.ts'
-import { answerHeaders, answerTrailers, forHost, forwardedClient, requestHeaders } from './forwarding.ts'
+import {
+  answerHeaders,
+  answerReason,
+  answerTrailers,
+  forHost,
+  forwardedClient,
+  hasChunks,
+  requestHeaders,
+  withoutTrailer,
+} from './forwarding.ts'
 import { RequestBody } from './request-body.ts'
 import type { Target } from './target.ts'
 import type { Job } from './upstream-group.ts'
@@ -48,10 +58,14 @@ const MAX_REPEATS = 1
 /** How often a program that cannot be reached, or did not read, is tried again, and after which time first, in ms; each is twice as long. */
 const MAX_LOOKS = 5
 const FIRST_LOOK_MS = 20
+/** The longest pause at an upstream that is full. */
+const LAST_LOOK_MS = 320
 /** How long it takes at most until it is known that a program has ended whose connection has. */
 const END_KNOWN_MS = 100
 /** Up to this size a whole body is written as a latin1 string, which Node joins to the head; see client-exchange.ts. */
 const JOIN_BYTES = 16 * 1024
+/** Informational answers (1xx) to one request: each starts the time for the answer itself anew. */
+const MAX_INFORMED = 1_000
 
 export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   readonly isTunnel = false
@@ -69,6 +83,10 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   #isApart = false
   #repeats = 0
   #looks = 0
+  #informed = 0
+  /** Since when the upstream that it has a place at is full, as `performance.now()`, and how often it was found to be. */
+  #fullAt = 0
+  #fullLooks = 0
   /** The first bytes of the answer, until the end or the next turn of the event loop: they may be all. */
   #first: Buffer | undefined
   #isHolding = false
@@ -129,8 +147,8 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     const { req, res } = this.#visit
     const raw = (controller.rawHeaders ?? []) as Buffer[]
     try {
-      if (status < 200) return this.#inform(status, answerHeaders(raw))
-      const head = { status, reason: reason ?? '', headers: answerHeaders(raw) }
+      if (status >= 100 && status < 200) return this.#inform(status, answerHeaders(raw))
+      const head = { status, reason: answerReason(reason), headers: answerHeaders(raw) }
       const { headers, length, isEventStream } = answerFraming(req.method, head)
       res.isEndless = isEventStream
       if (this.#target !== undefined) noteAnswered(this.#site, this.#target)
@@ -158,8 +176,14 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(controller: Controller): void {
+    const target = this.#target
+    const error = this.#brokenBy(controller)
     this.#release()
     if (this.#isDone) return
+    if (target !== undefined && error !== undefined) {
+      this.#stopHolding()
+      return this.fail(asCut(target, error))
+    }
     this.#isDone = true
     const { res } = this.#visit
     const trailers = answerTrailers((controller.rawTrailers ?? []) as Buffer[])
@@ -196,8 +220,19 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     return new RequestBody(req, res, this.#held, this.#site.config.limits.maxBodyBytes, () => this.#tooLarge())
   }
 
+  /** How the connection failed whose end undici took for that of an answer: that it is only where nothing failed (RFC 9112 §8). */
+  #brokenBy(controller: Controller): Error | undefined {
+    const error = this.#carrier?.socket?.errored
+    // Who answers before a body was read may have the kernel reset the connection behind an answer that is whole.
+    if (error == null || this.#held !== undefined) return undefined
+    const headers = answerHeaders((controller.rawHeaders ?? []) as Buffer[])
+    const framing = fieldOf(headers, 'content-length') ?? fieldOf(headers, 'transfer-encoding')
+    return framing === undefined ? error : undefined
+  }
+
   #attemptFailed(error: Error): void {
     const target = this.#target
+    if (!this.#isDone && target !== undefined && this.#mayWaitAt(target, error)) return this.#waitForRoom(target)
     this.#release()
     if (this.#isDone || target === undefined) return
     const { code } = error as NodeJS.ErrnoException
@@ -216,6 +251,26 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     if (this.#mayGoOn(failure)) return this.#site.group.take(this)
     if (this.#mayLookAgain(failure)) return this.#lookAgain()
     this.fail(asUpstreamError(this.#site.config.name, target, failure))
+  }
+
+  /** Whether there is no upstream but one that accepts no connection at the moment, and still time for it to. */
+  #mayWaitAt(target: Target, error: Error): boolean {
+    if (!isFull({ error, wasSent: this.#wasSent })) return false
+    noteFull(this.#site, target)
+    this.tried.add(target)
+    if (this.#site.group.hasOther(this)) return false
+    if (this.#fullLooks === 0) this.#fullAt = performance.now()
+    return performance.now() - this.#fullAt < this.#site.config.limits.queueTimeoutMs
+  }
+
+  /** Its place there is kept, so that no more than may be there try. */
+  #waitForRoom(target: Target): void {
+    const again = (): void => {
+      if (!this.#isDone && this.#site.group.targets.includes(target)) return this.run(target)
+      this.#release()
+      if (!this.#isDone) this.#site.group.take(this)
+    }
+    setTimeout(again, Math.min(LAST_LOOK_MS, FIRST_LOOK_MS * 2 ** this.#fullLooks++))
   }
 
   /** The program has probably just ended, or is about to, which is not known yet: then the next one gets the request. */
@@ -248,7 +303,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     const look = (): void => {
       if (this.#isDone) return
       if (group.targets.includes(target)) group.take(this)
-      else this.fail(asUpstreamError(this.#site.config.name, target, failure))
+      else this.fail(asUpstreamError(this.#site.config.name, target, { ...failure, wasKept: false }))
     }
     setTimeout(look, END_KNOWN_MS)
   }
@@ -271,6 +326,8 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   }
 
   #inform(status: number, headers: string[]): void {
+    if (++this.#informed > MAX_INFORMED)
+      throw new AnswerInvalid(`the site sent ${MAX_INFORMED} answers with 1xx and went on`)
     const { req, res } = this.#visit
     // RFC 9110 §15.2: a client of HTTP/1.0 knows no 1xx.
     if (req.httpVersionMinor === 0 || res.headersSent) return
@@ -340,14 +397,4 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     this.#target = undefined
     if (target !== undefined) this.#site.group.release(this, target)
   }
-}
-
-/** Whether the answer to a request is chunked where its length is not known. */
-function hasChunks({ method, httpVersionMinor }: IncomingMessage, status: number): boolean {
-  return httpVersionMinor > 0 && !isBodyless(method, status)
-}
-
-/** Trailers go with chunks only; Node refuses a head that announces them otherwise. */
-function withoutTrailer(headers: readonly string[]): readonly string[] {
-  return fieldOf(headers, 'trailer') === undefined ? headers : withoutFields(headers, (name) => name === 'trailer')
 }

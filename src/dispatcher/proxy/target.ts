@@ -44,6 +44,12 @@ export class Target {
   /** Failures in a row, and why the last. */
   failures = 0
   why = ''
+  /** Whether somebody was told that it has no room for as many connections as it gets. */
+  isFullTold = false
+  /** Whether it ever began an answer. */
+  hasAnswered = false
+  /** Requests in a row whose answer did not begin in time. */
+  timeouts = 0
   /** As `performance.now()`. */
   restUntil = 0
   readonly #pool: Pool
