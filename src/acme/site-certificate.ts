@@ -65,16 +65,17 @@ export class SiteCertificate {
   /** @param restsUntil before that the ACME server is asked for nothing. @param outage why */
   status(nowMs: number, restsUntil: number, outage: readonly string[]): CertificateStatus {
     const { wanted, inUse, attempts } = this
-    // What is written down in case that we end is not so yet.
-    const why = this.isAsking ? attempts.reasons.filter((reason) => reason !== INTERRUPTED) : attempts.reasons
+    // An order under way is written down as failed, in case that we end; it has not failed yet.
+    const isForecast = this.isAsking && attempts.reasons[0] === INTERRUPTED
+    const failures = isForecast ? attempts.failures - 1 : attempts.failures
     return {
       state: this.#state(nowMs),
       names: [...wanted.names],
       covered: [...(inUse?.names ?? [])],
       notAfter: inUse?.notAfter,
       nextTryAt: Math.round(Math.max(this.dueAt, restsUntil)),
-      failures: attempts.failures,
-      reasons: [...(attempts.failures > 0 ? why : []), ...(this.dueAt <= restsUntil ? outage : [])],
+      failures,
+      reasons: [...(failures > 0 && !isForecast ? attempts.reasons : []), ...(this.dueAt <= restsUntil ? outage : [])],
     }
   }
 
