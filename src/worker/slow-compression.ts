@@ -39,26 +39,32 @@ const KINDS: readonly Kind[] = [
   { create: createBrotliCompress, levelAt: constants.BROTLI_PARAM_QUALITY, usual: 11, slowFrom: 10 },
   { create: createZstdCompress, levelAt: constants.ZSTD_c_compressionLevel, usual: 3, slowFrom: 15 },
 ]
+/** So many steps of a stream, those of a large page, go before streams that have not begun; one without end has turns with them. */
+const STEPS_AHEAD = 64
 /** The level of a handle that was told none. */
 const UNSET = -1
 
 const turns = new JobTurns<Site | undefined>(SLOW_JOBS_AT_ONCE)
 
-/** The step of one handle: it has one at a time. */
+/** The step of one handle: it has one at a time, and a page takes several. */
 class Step {
   #isUnderWay = false
+  #begun = 0
   #close: (() => void) | undefined
   isWaiting = false
   hearsErrors = false
 
   begin(write: () => void): void {
+    const goesOn = this.#begun > 0 && this.#begun < STEPS_AHEAD
+    this.#begun++
     this.isWaiting = true
-    turns.begin(currentSite(), () => {
+    const run = (): void => {
       this.isWaiting = false
       this.#isUnderWay = true
       write()
       this.#close?.()
-    })
+    }
+    turns.begin(currentSite(), run, goesOn)
   }
 
   closeBehind(close: () => void): void {

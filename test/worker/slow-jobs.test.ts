@@ -178,6 +178,30 @@ test('streams that compress are as they are without turns, also where one is giv
   }
 })
 
+/** Six pages that are compressed at once, each in several steps: when the first bytes of each came, and when all. */
+const PAGES = `import { createBrotliCompress } from 'node:zlib'
+import { finished } from 'node:stream/promises'
+export default async (req, res) => {
+  const seen = []
+  await Promise.all([0, 1, 2, 3, 4, 5].map((at) => {
+    const stream = createBrotliCompress()
+    stream.once('data', () => seen.push('begun ' + at)).on('data', () => {}).once('end', () => seen.push('over ' + at))
+    stream.end(crypto.getRandomValues(Buffer.alloc(48_000)).toString('hex'))
+    return finished(stream)
+  }))
+  res.end(JSON.stringify(seen))
+}`
+
+test('a page that is being compressed is over before the last of many has begun', async (t) => {
+  const thread = await startThread(t)
+  await load(t, thread, 1, PAGES)
+
+  const seen = (await thread.get(1)).json as string[]
+
+  assert.equal(seen.length, 12)
+  assert.ok(seen.indexOf('over 0') < seen.indexOf('begun 5'), seen.join())
+})
+
 test('so many jobs are under way as may be, and owners have turns', () => {
   const begun: string[] = []
   const turns = new JobTurns<string>(2)
@@ -192,4 +216,18 @@ test('so many jobs are under way as may be, and owners have turns', () => {
   turns.end()
   begin('d1')
   assert.equal(begun.at(-1), 'd1')
+})
+
+test('what goes on is before what has not begun of the same owner, and has its turn as any other', () => {
+  const begun: string[] = []
+  const turns = new JobTurns<string>(1)
+  const begin = (name: string, goesOn = false): void =>
+    turns.begin(name[0] as string, () => void begun.push(name), goesOn)
+
+  for (const name of ['a1', 'a2', 'a3', 'b1']) begin(name)
+  turns.end()
+  begin('a1 on', true)
+  for (let ended = 0; ended < 4; ended++) turns.end()
+
+  assert.deepEqual(begun, ['a1', 'a2', 'b1', 'a1 on', 'a3'])
 })
