@@ -6,7 +6,7 @@
  */
 import type { ChildProcess } from 'node:child_process'
 import { fork } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { readdir, readFile } from 'node:fs/promises'
 import { setPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
@@ -54,7 +54,7 @@ export interface ProcessOptions {
   /** Whom it runs as; as the server when undefined. */
   uid?: number | undefined
   gid?: number | undefined
-  /** How much it stands back for others, 0 to 19 (nice(2)). */
+  /** How much it stands back for others once it has started, 0 to 19 (nice(2)). */
   nice?: number
   /** Where the kernel counts its memory. */
   cage?: MemoryCage | undefined
@@ -174,6 +174,16 @@ export class WorkerProcess {
     }
   }
 
+  /**
+   * A thread of it is there, and the site's code comes next: from now on it stands back for others, as far as it was told to. Before,
+   * it would take seconds to start on a busy machine, in which its site's visitors wait.
+   */
+  standBack(): void {
+    const { nice = 0 } = this.#options
+    const { pid } = this
+    if (nice > 0 && pid !== undefined) for (const thread of kernelThreads(pid)) standBack(thread, nice)
+  }
+
   /** Ends it at once, for one that cannot be ended in order; it is started again like any that ended. */
   kill(): void {
     this.#child?.kill('SIGKILL')
@@ -216,11 +226,8 @@ export class WorkerProcess {
   }
 
   #attend(child: ChildProcess): void {
-    const { nice = 0 } = this.#options
     this.#child = child
     if (child.pid !== undefined) this.#options.cage?.admit(child.pid)
-    // Before it has threads: Linux keeps it for each thread, and new ones take it over.
-    if (nice > 0 && child.pid !== undefined) standBack(child.pid, nice)
     child.on('message', (report: SupervisorReport) => {
       if (report.type === 'up') this.#up(report.version)
       this.#handlers.onReport(this, report)
@@ -266,9 +273,18 @@ export class WorkerProcess {
   }
 }
 
-function standBack(pid: number, nice: number): void {
+/** Linux has a priority for each thread, which those that it starts take over; elsewhere the process has one. */
+function kernelThreads(pid: number): number[] {
   try {
-    setPriority(pid, nice)
+    return readdirSync(`/proc/${pid}/task`).map(Number)
+  } catch {
+    return [pid]
+  }
+}
+
+function standBack(threadOrProcess: number, nice: number): void {
+  try {
+    setPriority(threadOrProcess, nice)
   } catch {
     // It has ended already.
   }

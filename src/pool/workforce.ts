@@ -330,6 +330,7 @@ export class Workforce {
     const thread = this.threads.get(id)
     if (thread === undefined || thread.token !== token || thread.state !== 'starting') return undefined
     thread.connected(link, this.#scheduler.addSlot(id, thread.group))
+    thread.process.standBack()
     thread.process.failedStarts = 0
     const handlers = this.#handlers.onReady(thread)
     this.homeOf(thread).becameReady()

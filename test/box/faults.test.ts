@@ -1,6 +1,6 @@
 /** What follows a fault: the site comes back when it behaves, and nothing is left of a server that is gone. */
 import assert from 'node:assert/strict'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { crashingAddon } from '../../bench/chaos/crashing-addon.ts'
 import type { Box } from '../helpers/box.ts'
@@ -18,6 +18,14 @@ const SOMETIMES_BAD = `export default (request, response) => {
   response.end(String(process.pid))
 }`
 
+/** How much each thread of a process stands back for others (proc(5): the 19th field). */
+function nicesOf(pid: string): Set<string | undefined> {
+  const stats = readdirSync(`/proc/${pid}/task`).map((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1'),
+  )
+  return new Set(stats.map((stat) => stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]))
+}
+
 async function whereIs(box: Box, site: string): Promise<string | undefined> {
   return (await box.site(site))?.residency?.group
 }
@@ -30,6 +38,7 @@ test('a site that looped gets a process of its own, says why, and comes back whe
 
   const looped = await box.ask('bad', '/loop')
   const own = await box.ask('bad')
+  const nices = nicesOf(own.text)
   const status = await box.site('bad')
   const offence = status?.residency?.offences[0]
   await box.waitFor('the site to be let out', async () => (await whereIs(box, 'bad')) === 'default')
@@ -39,6 +48,7 @@ test('a site that looped gets a process of its own, says why, and comes back whe
   assert.ok(looped.status === 502 || looped.status === 504, `${looped.status}`)
   assert.equal(own.status, 200)
   assert.ok(!shared.has(own.text), 'it answers from another process')
+  assert.deepEqual(nices, new Set(['5']), 'its whole process stands back for others')
   assert.deepEqual([status?.state, status?.residency?.group], ['quarantined', 'site:bad'])
   assert.ok((status?.residency?.quarantinedSince ?? 0) >= before)
   assert.equal(offence?.kind, 'blocked')
