@@ -8,8 +8,9 @@
  * none, the request waits in its site's own bounded queue.
  *
  * Fairness: a thread is handed only some ms of work that it has not begun, so what waits waits here, by site, and not in
- * its socket in the order of arrival. What becomes free goes to the sites that wait in turn; a site with a `share` has that
- * part of the turns, and none has more than `max` of a group's places and threads, nor is in more than `maxThreads`.
+ * its socket in the order of arrival. What becomes free goes to the sites that wait in turn; one that keeps the thread for long
+ * in its turns has the fewer. A site with a `share` has that part of the turns, and none has more than `max` of a group's places
+ * and threads, nor is in more than `maxThreads`.
  *
  * Threads are in groups (the default pool, named pools, a process of one site's own), and a site is loaded only in
  * threads of its own group. A thread that has not answered for a moment is late: it gets nothing until it does. A site
@@ -20,6 +21,8 @@
  * back beyond that.) A lane waits for a thread (`thread.hungry`) exactly when it is warm there and has requests waiting.
  */
 
+import type { Taker } from './turns.ts'
+import { countTurn, nextInTurn } from './turns.ts'
 import { WaitingQueue } from './waiting-queue.ts'
 
 /** One thread as the scheduler sees it. */
@@ -40,7 +43,7 @@ export interface Slot<R> {
   readonly loading: Set<Lane<R>>
   /** Whether there was a load since the last sample: what it says is not of requests. */
   hadLoad: boolean
-  /** The site that kept it for long lately: others go elsewhere where they can. */
+  /** The site that kept it for long lately, or often: others go elsewhere where they can, and it goes nowhere else. */
   keptBy: Lane<R> | undefined
   /** Share of the last sample in which its event loop was busy, 0 to 1. */
   utilisation: number
@@ -57,7 +60,7 @@ export interface Slot<R> {
 }
 
 /** One site as the scheduler sees it. */
-export interface Lane<R> {
+export interface Lane<R> extends Taker {
   readonly site: string
   /** The group of threads that it is loaded in from now on. */
   group: string
@@ -74,14 +77,12 @@ export interface Lane<R> {
   inFlight: number
   /** Its requests whose places others have for now, because they wait for nobody but their client. */
   lent: number
-  /** Part of the turns that it has when others wait too, 0 to 1; beyond that all are alike. */
-  share: number
   /** Most of its group's places and threads that it may take, 0 to 1. */
   max: number
   /** Most threads that it may be warm in; in these it has its state, so it waits for them also while they stand still. */
   maxThreads: number
-  /** Turns it had, weighted: who has the least is next. */
-  turns: number
+  /** How long it kept a thread (`keptBy`) in one turn the last time, in ms. */
+  keptMs: number
   /** False where the code on disk is not what is loaded: it cannot spread. */
   spreadable: boolean
 }
@@ -104,8 +105,6 @@ const MIN_BACKLOG = 4
 /** A site that has more than this part of the places of its threads leaves the rest of each to others. */
 const MUCH = 0.5
 const MOST_OF_A_THREAD = 0.75
-/** What shares leave to those without one, all together. */
-const LEAST_REST = 0.02
 /** Where it is not known yet what one costs. */
 const FIRST_BACKLOG = 64
 
@@ -217,6 +216,7 @@ export class Scheduler<R> {
       share: 0,
       max: 1,
       maxThreads: Number.POSITIVE_INFINITY,
+      keptMs: 0,
       turns: 0,
       spreadable: true,
     }
@@ -235,6 +235,7 @@ export class Scheduler<R> {
   /** The site's current generation is not in `slot`, or not any more. */
   setCold(lane: Lane<R>, slot: Slot<R>): void {
     if (lane.loading === slot) lane.loading = undefined
+    if (slot.keptBy === lane) slot.keptBy = undefined
     lane.warm.delete(slot)
     slot.lanes.delete(lane)
     slot.hungry.delete(lane)
@@ -247,7 +248,8 @@ export class Scheduler<R> {
     const slot = isNext ? this.#chooseWarm(lane) : undefined
     if (slot !== undefined) {
       this.#give(lane, slot)
-      return { slot, load: this.#spreadTo(lane, slot), full: false }
+      const load = isKeptFrom(lane, slot) ? this.loadTarget(lane) : this.#spreadTo(lane, slot)
+      return { slot, load, full: false }
     }
     if (lane.waiting.size >= lane.maxWaiting) return { slot: undefined, load: undefined, full: true }
     lane.waiting.add(request)
@@ -293,7 +295,7 @@ export class Scheduler<R> {
         passedOver.push(lane)
         continue
       }
-      countTurn(lane, slot.hungry)
+      countTurn(lane, slot.hungry, (one) => this.#weightIn(slot, one))
       const request = lane.waiting.first as R
       lane.waiting.delete(request)
       if (lane.waiting.size === 0) this.#sated(lane)
@@ -306,13 +308,14 @@ export class Scheduler<R> {
 
   /**
    * Where a site that needs a thread is to be loaded: the least loaded of those that never had it. Undefined while it is
-   * being loaded, when there is none, or when its code on disk is not what serves.
+   * being loaded, when there is none, when its code on disk is not what serves, or when it keeps one from others already.
    *
    * @param isOut threads that are not thought of
    */
   loadTarget(lane: Lane<R>, isOut: (slot: Slot<R>) => boolean = () => false): Slot<R> | undefined {
     if (lane.loading !== undefined && !isLost(lane, lane.loading)) return undefined
     if (lane.heldBy !== undefined || !lane.spreadable || this.#hasAllThreads(lane)) return undefined
+    for (const slot of lane.warm) if (slot.keptBy === lane && !isOut(slot)) return undefined
     let best: Slot<R> | undefined
     for (const slot of this.slots) {
       if (slot.group !== lane.group || !slot.accepting || slot.late) continue
@@ -333,7 +336,7 @@ export class Scheduler<R> {
     let kept: Slot<R> | undefined
     for (const slot of lane.warm) {
       if (slot.late || !this.#hasRoom(slot) || this.#mustLeave(lane, slot)) continue
-      if (slot.keptBy !== undefined && slot.keptBy !== lane) {
+      if (isKeptFrom(lane, slot)) {
         if (kept === undefined || slot.inFlight < kept.inFlight) kept = slot
         continue
       }
@@ -355,6 +358,11 @@ export class Scheduler<R> {
     return Number.isFinite(slot.costMs)
       ? slot.unbegun * slot.costMs < this.#settings.backlogMs
       : slot.unbegun < FIRST_BACKLOG
+  }
+
+  /** How many usual turns one of the site is worth there, 1 or more: a usual one is no longer than all that a thread may be handed. */
+  #weightIn(slot: Slot<R>, lane: Lane<R>): number {
+    return slot.keptBy === lane ? Math.max(1, lane.keptMs / this.#settings.backlogMs) : 1
   }
 
   /** Whether the site has all the places that it may have. */
@@ -388,15 +396,10 @@ export class Scheduler<R> {
   /** Whether a site with requests waiting is better off with one thread more: those it has are busy, full or gone. */
   needsThread(lane: Lane<R>): boolean {
     for (const slot of lane.warm) {
+      if (isKeptFrom(lane, slot)) continue
       if (slot.late && !isLost(lane, slot)) return false
       const isFull = slot.inFlight >= this.#settings.concurrency || this.#mustLeave(lane, slot)
-      if (
-        !slot.late &&
-        !isFull &&
-        (slot.keptBy === undefined || slot.keptBy === lane) &&
-        slot.utilisation < this.#settings.busyAt
-      )
-        return false
+      if (!slot.late && !isFull && slot.utilisation < this.#settings.busyAt) return false
     }
     return true
   }
@@ -438,6 +441,11 @@ export function reclaimPlace<R>(lane: Lane<R>, slot: Slot<R>): void {
   lane.lent--
 }
 
+/** Whether another site keeps the thread again and again. */
+function isKeptFrom<R>(lane: Lane<R>, slot: Slot<R>): boolean {
+  return slot.keptBy !== undefined && slot.keptBy !== lane
+}
+
 /**
  * Whether a site is better off without a thread that stands still. To load it elsewhere costs that thread's sites as much time as
  * it takes, and the still one may come round in that time: so it is waited for twice as long (the ski rental problem).
@@ -453,35 +461,4 @@ function isLessLoaded<R>(a: Slot<R>, b: Slot<R>): boolean {
   if (a.inFlight !== b.inFlight) return a.inFlight < b.inFlight
   const calm = Math.round(a.utilisation * 10) - Math.round(b.utilisation * 10)
   return calm !== 0 ? calm < 0 : a.lanes.size < b.lanes.size
-}
-
-/** The site that had the fewest turns for its weight, of those that wait for one thread. */
-function nextInTurn<R>(hungry: Set<Lane<R>>): Lane<R> {
-  let next = first(hungry)
-  for (const lane of hungry) if (lane.turns < next.turns) next = lane
-  return next
-}
-
-/**
- * A site has had a turn. Each has its share, and all have the same part of what no share takes: a turn costs the less, the
- * more a site may have. One that did not wait for long has saved up one turn and no more.
- */
-function countTurn<R>(lane: Lane<R>, hungry: Set<Lane<R>>): void {
-  if (hungry.size === 1) return
-  let shares = 0
-  let leastShare = 1
-  let mostTurns = 0
-  for (const one of hungry) {
-    shares += one.share
-    leastShare = Math.min(leastShare, one.share)
-    mostTurns = Math.max(mostTurns, one.turns)
-  }
-  // Shares that come to all there is leave a little for those without one.
-  const rest = Math.max(LEAST_REST, 1 - shares) / hungry.size
-  const priceOf = (share: number): number => 1 / (hungry.size * (share + rest))
-  lane.turns = Math.max(lane.turns, mostTurns - priceOf(leastShare)) + priceOf(lane.share)
-}
-
-function first<T>(set: Set<T>): T {
-  return set.values().next().value as T
 }

@@ -74,10 +74,13 @@ export class Watch {
   #lookedAt = 0
   readonly #questions = new ThreadQuestions()
   readonly #culprits: Culprits
+  /** Until when threads are avoided. */
+  readonly #avoided = new WeakMap<Slot<Exchange>, NodeJS.Timeout>()
   readonly #shortTurns = new ShortTurns({
     lookAt: (thread) => this.#questions.look(thread),
     // By then it has kept it for longer than the few blocks that convict.
     onKept: (thread, site) => this.#offend(thread.late, site, 'kept its thread most of the time, in short turns', true),
+    onOften: ({ slot }, site, forMs) => slot !== undefined && this.#avoid(slot, site, forMs),
   })
 
   constructor(pool: WatchedPool, log: Log) {
@@ -209,7 +212,7 @@ export class Watch {
     if (slot !== undefined) {
       this.#pool.scheduler.setPunctual(slot)
       // A load is over for good.
-      if (culprit !== undefined && forMs >= STALLED_MS && !late.isLoad) avoid(slot, culprit)
+      if (culprit !== undefined && forMs >= STALLED_MS && !late.isLoad) this.#avoid(slot, culprit, forMs)
     }
     this.#release(thread)
     thread.blamed = undefined
@@ -406,7 +409,7 @@ export class Watch {
     if (culprit === undefined && !this.#hurts(thread)) return
     const keptMs = forMs - starvedMs(late, await this.#questions.delayMs(thread))
     if (keptMs < STALLED_MS) {
-      if (keptMs > 0 && this.#hurts(thread)) this.#shortTurns.add(thread, keptMs, performance.now())
+      if (keptMs > 0 && this.#hurts(thread)) this.#shortTurns.add(thread, culprit, keptMs, performance.now())
     } else if (culprit !== undefined && !thread.warmsUp(culprit)) this.#offend(late, culprit, kept(keptMs), false)
   }
 
@@ -414,6 +417,21 @@ export class Watch {
   #hurts(thread: PoolThread): boolean {
     const { workforce } = this.#pool
     return workforce.isOwn(thread) || (thread.sites().size > 1 && !workforce.isFull(thread))
+  }
+
+  /** For a while the other sites of a thread go elsewhere where they can: what kept it will do so again. */
+  #avoid(slot: Slot<Exchange>, { lane }: PoolSite, forMs: number): void {
+    // It may have been given a process of its own meanwhile.
+    if (!lane.warm.has(slot)) return
+    lane.keptMs = forMs
+    const avoided = this.#avoided.get(slot)
+    if (slot.keptBy === lane && avoided !== undefined) return void avoided.refresh()
+    clearTimeout(avoided)
+    slot.keptBy = lane
+    const forget = (): void => {
+      slot.keptBy = undefined
+    }
+    this.#avoided.set(slot, setTimeout(forget, AVOID_MS).unref())
   }
 
   #offend(late: Lateness | undefined, site: PoolSite, text: string, severe: boolean): void {
@@ -436,15 +454,6 @@ export class Watch {
 
 function kept(forMs: number): string {
   return `kept its thread for ${Math.round(forMs)} ms`
-}
-
-/** For a while the other sites of a thread go elsewhere where they can: what kept it will do so again. */
-function avoid(slot: Slot<Exchange>, { lane }: PoolSite): void {
-  slot.keptBy = lane
-  const forget = (): void => {
-    if (slot.keptBy === lane) slot.keptBy = undefined
-  }
-  setTimeout(forget, AVOID_MS).unref()
 }
 
 function about(thread: PoolThread, site: PoolSite | undefined): object {

@@ -38,6 +38,38 @@ test('a site with hundreds of requests waiting does not keep a neighbour’s unt
   assert.deepEqual(new Set(await Promise.all(crowd)), new Set([200]))
 })
 
+test('a site that keeps its thread for long in each turn has fewer turns than a neighbour with as much to do', async (t) => {
+  const burning = (ms: number): string => `module.exports = (req, res) => {
+    const until = performance.now() + ${ms}
+    while (performance.now() < until);
+    res.end('burnt')
+  }`
+  const more = '[limits]\nquarantine = 0s\n'
+  const sites = {
+    long: { files: { 'app.cjs': burning(80) }, more },
+    short: { files: { 'app.cjs': burning(2) }, more },
+  }
+  const box = await startBox(t, sites, { config: ONE })
+  let answered = 0
+  const crowd = (site: string, size: number): Promise<number>[] =>
+    Array.from({ length: size }, async () => {
+      const { status } = await box.ask(site)
+      if (site === 'long') answered++
+      return status
+    })
+  // Until it has been measured what a request takes, and who keeps the thread.
+  await Promise.all([...crowd('long', 20), ...crowd('short', 20)])
+  answered = 0
+  const long = crowd('long', 60)
+
+  const short = await Promise.all(crowd('short', 75))
+  const before = answered
+
+  t.diagnostic(`before ${before}`)
+  assert.ok(before > 0 && before < 40, `${before} long ones were answered before 75 short ones: by turns, all 60 are`)
+  assert.deepEqual(new Set([...short, ...(await Promise.all(long))]), new Set([200]))
+})
+
 test('a site that takes all the places it can leaves some to a neighbour', async (t) => {
   const slow = "module.exports = (req, res) => { setTimeout(() => res.end('slow'), 1000) }"
   const config = `${ONE}\nconcurrency = 20`

@@ -125,6 +125,68 @@ test('a share is at least that part of the turns, and the others have the same p
   }
 })
 
+/** Has the site keep the thread for so long in each turn, where `backlogMs` is the most that is usual. */
+function keeps(thread: Thread, lane: Lane<number>, keptMs: number): void {
+  thread.slot.keptBy = lane
+  lane.keptMs = keptMs
+}
+
+test('a site that keeps the thread for long in its turns has the fewer of them', () => {
+  const thread = new Thread()
+  const [keeper, a, b] = [thread.lane(), thread.lane(), thread.lane()]
+  keeps(thread, keeper, 100)
+
+  const [own, ...others] = thread.serve(2_100, keeper, a, b)
+
+  assertNear(own, 100, 3)
+  for (const one of others) assertNear(one, 1_000, 5)
+})
+
+test('a share counts for a site that keeps its thread as for any other', () => {
+  const thread = new Thread()
+  const [keeper, other] = [thread.lane({ share: 0.6 }), thread.lane()]
+  keeps(thread, keeper, 100)
+
+  const [own, rest] = thread.serve(1_400, keeper, other)
+
+  // 0.8 of what counts ten times, and 0.2 of what counts once.
+  assertNear(own, 400, 5)
+  assertNear(rest, 1_000, 5)
+})
+
+test('a small request does not wait for more than one turn of a site that keeps the thread', () => {
+  const thread = new Thread()
+  const [keeper, small] = [thread.lane(), thread.lane()]
+  thread.serve(200, keeper)
+  keeps(thread, keeper, 100)
+
+  for (let visit = 0; visit < 100; visit++) {
+    const [before, turns] = thread.serve(2, keeper, small)
+    for (const request of [...small.waiting]) thread.scheduler.cancel(small, request)
+
+    assert.ok((turns ?? 0) >= 1, `visit ${visit}: ${turns} turns, ${before} of the keeper`)
+  }
+})
+
+test('a site that kept another thread, or less than is usual, has its turns as any other', () => {
+  const thread = new Thread()
+  const lanes = [thread.lane(), thread.lane(), thread.lane()] as const
+  lanes[0].keptMs = 100
+  keeps(thread, lanes[1], 5)
+
+  for (const one of thread.serve(300, ...lanes)) assertNear(one, 100, 1)
+})
+
+test('a site whose long turns are over does not wait until others have caught up with them', () => {
+  const thread = new Thread()
+  const [keeper, other] = [thread.lane(), thread.lane()]
+  keeps(thread, keeper, 10_000)
+  thread.serve(100, keeper, other)
+  thread.slot.keptBy = undefined
+
+  for (const one of thread.serve(200, keeper, other)) assertNear(one, 100, 3)
+})
+
 test('several shares hold beside each other', () => {
   const thread = new Thread()
   const lanes = [0.3, 0.2, 0.1, 0, 0, 0].map((share) => thread.lane({ share }))

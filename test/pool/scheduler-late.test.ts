@@ -298,3 +298,52 @@ test('the site that kept a thread is not loaded in one more because of that', ()
 
   assert.equal(scheduler.arrive(bad, '1').load, undefined, 'its thread has room')
 })
+
+test('a site whose only thread another keeps is loaded elsewhere, and goes on there meanwhile', () => {
+  const { scheduler, slots } = pool('default', 'default')
+  slots[0].keptBy = warmLane(scheduler, 'bad', slots[0])
+  const lane = warmLane(scheduler, 'a', slots[0])
+
+  assert.deepEqual(scheduler.arrive(lane, '1'), { slot: slots[0], load: slots[1], full: false })
+})
+
+test('a site that waits for a thread that another keeps again and again is loaded elsewhere at once', () => {
+  const { scheduler, slots } = pool('default', 'default')
+  const bad = warmLane(scheduler, 'bad', slots[0])
+  const lane = warmLane(scheduler, 'a', slots[0])
+  scheduler.setLate(slots[0])
+
+  const once = scheduler.arrive(lane, '1')
+  slots[0].keptBy = bad
+  const again = scheduler.arrive(lane, '2')
+
+  assert.deepEqual([once.load, again.load], [undefined, slots[1]])
+})
+
+test('the site that keeps a thread is loaded in no other one, but when it has to leave that', () => {
+  const { scheduler, slots } = pool('default', 'default')
+  const bad = warmLane(scheduler, 'bad', slots[0])
+  slots[0].utilisation = 1
+
+  const before = scheduler.arrive(bad, '1').load
+  bad.loading = undefined
+  slots[0].keptBy = bad
+  const kept = scheduler.arrive(bad, '2').load
+
+  assert.deepEqual([before, kept], [slots[1], undefined])
+  assert.equal(
+    scheduler.loadTarget(bad, (slot) => slot === slots[0]),
+    slots[1],
+  )
+})
+
+test('a thread whose keeper has left it is avoided no more', () => {
+  const { scheduler, slots } = pool('default', 'default')
+  const bad = warmLane(scheduler, 'bad', slots[0])
+  const lane = warmLane(scheduler, 'a', ...slots)
+  slots[0].keptBy = bad
+
+  scheduler.setCold(bad, slots[0])
+
+  assert.equal(scheduler.arrive(lane, '1').slot, slots[0])
+})

@@ -1,32 +1,12 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import type { Exchange } from '../../src/pool/exchange.ts'
 import { PoolSite } from '../../src/pool/pool-site.ts'
-import { Scheduler } from '../../src/pool/scheduler.ts'
 import { culpritOf } from '../../src/pool/stack-owner.ts'
-
-const scheduler = new Scheduler<Exchange>({ concurrency: 2, spreadAt: 1, busyAt: 0.8, packMs: 2, backlogMs: 10 })
-const LIMITS = {
-  timeoutMs: 1000,
-  queue: 10,
-  queueTimeoutMs: 1000,
-  startTimeoutMs: 1000,
-  stopTimeoutMs: 1000,
-  slowMs: 1000,
-  softLimitMs: 1000,
-  hardLimitMs: 1000,
-  offences: 3,
-  quarantineMs: 1000,
-  idleMs: 0,
-  preload: false,
-  share: 0,
-  max: 1,
-  maxThreads: undefined,
-}
+import { LIMITS, laneOf } from '../helpers/pool-limits.ts'
 
 /** @param files that it loaded, beside its module */
 function siteIn(root: string, files: string[] = []): PoolSite {
-  const site = new PoolSite(root, scheduler.addLane(root, 'default', 10), LIMITS, () => {})
+  const site = new PoolSite(root, laneOf(root), LIMITS, () => {})
   site.order = {
     generation: 1,
     site: root,
