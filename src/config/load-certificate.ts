@@ -3,7 +3,8 @@
  * work. The files are the site's dependencies: with other ones in their place the site is read again.
  *
  * What makes browsers complain but no handshake fail is a warning: a certificate that has run out, or that does not name
- * one of the site's hosts, is still better than none, and most often is a renewal that is late.
+ * one of the site's hosts, is still better than none, and most often is a renewal that is late. One that is about to run out
+ * is warned of while there is time: whoever renews certificates does so long before.
  */
 import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
@@ -38,11 +39,17 @@ export function readCertificate(site: SiteBeingRead, domains: readonly DomainPat
     return void addProblem(site, 'site', name, `${quote(fault.half === 'cert' ? certificate : key)} ${fault.reason}`)
   }
   lastPair = pair
-  for (const text of doubts(new X509Certificate(cert), domains)) {
+  const x509 = new X509Certificate(cert)
+  for (const text of doubts(x509, domains, site.nowMs)) {
     addWarning(site, 'site', 'certificate', `${quote(certificate)} ${text}`)
   }
+  site.load.goodUntil = nextTurnOf(x509, site.nowMs)
   return pair
 }
+
+/** Programs that renew do so with a third of the time left as a rule; with so much left, that has not worked for long. */
+const LEFT_PART = 1 / 5
+const LONGEST_LEFT_MS = 14 * 86_400_000
 
 const MISSING = {
   certificate: 'is missing: key has no use without',
@@ -52,16 +59,28 @@ const MISSING = {
 /** The good pair that was read last: where all sites have one certificate, they share it, and what is made of it. */
 let lastPair: KeyPair | undefined
 
-/** What a browser will complain of. */
-function doubts(certificate: X509Certificate, domains: readonly DomainPattern[]): string[] {
+/** What a browser will complain of, now or soon. */
+function doubts(certificate: X509Certificate, domains: readonly DomainPattern[], nowMs: number): string[] {
   const found: string[] = []
-  const now = Date.now()
   const { validFromDate, validToDate } = certificate
-  if (validToDate.getTime() < now) found.push(`ran out on ${dayOf(validToDate)}: renew it`)
-  if (validFromDate.getTime() > now) found.push(`is not good before ${dayOf(validFromDate)}; is the clock right?`)
+  const [from, soon, to] = turnsOf(certificate)
+  if (to <= nowMs) found.push(`ran out on ${dayOf(validToDate)}: renew it`)
+  else if (from <= nowMs && soon <= nowMs) found.push(`runs out on ${dayOf(validToDate)}: renew it`)
+  if (from > nowMs) found.push(`is not good before ${dayOf(validFromDate)}; is the clock right?`)
   const missing = exactHosts(domains).filter((host) => !isNamed(certificate, host))
   if (missing.length > 0) found.push(`does not name ${shortList(missing)}: browsers will refuse it there`)
   return found
+}
+
+/** When it becomes good, when it is time that somebody looks why it was not renewed, and when it runs out; Unix time in ms. */
+function turnsOf({ validFromDate, validToDate }: X509Certificate): [number, number, number] {
+  const [from, to] = [validFromDate.getTime(), validToDate.getTime()]
+  return [from, to - Math.min(LONGEST_LEFT_MS, (to - from) * LEFT_PART), to]
+}
+
+/** The first of these that is still to come; infinite where none is. */
+function nextTurnOf(certificate: X509Certificate, nowMs: number): number {
+  return Math.min(...turnsOf(certificate).filter((turn) => turn > nowMs))
 }
 
 /** Whether a certificate is good for a host (RFC 9525 §6); the subject's common name no longer counts. */

@@ -45,8 +45,14 @@ const checker = createChecker(siteSchema, [
  * @param file absolute path of the `.ini` file, or of a link to one
  * @param server for [defaults], and for paths in messages
  * @param env the server's environment, for `$NAME`
+ * @param nowMs Unix time in ms, for what certificates say
  */
-export function loadSite(file: string, server: SiteSurroundings, env: NodeJS.ProcessEnv = process.env): SiteLoad {
+export function loadSite(
+  file: string,
+  server: SiteSurroundings,
+  env: NodeJS.ProcessEnv = process.env,
+  nowMs: number = Date.now(),
+): SiteLoad {
   const load: SiteLoad = {
     name: basename(file, '.ini'),
     file,
@@ -57,6 +63,7 @@ export function loadSite(file: string, server: SiteSurroundings, env: NodeJS.Pro
     shareLine: undefined,
     linkTargets: [],
     dependencies: [],
+    goodUntil: Number.POSITIVE_INFINITY,
   }
   // Undefined for a link that leads nowhere, and reading it says so.
   const realFile = realPath(file)
@@ -65,7 +72,7 @@ export function loadSite(file: string, server: SiteSurroundings, env: NodeJS.Pro
   if ('fault' in text) load.problems.push(fileProblem(file, text.fault, text.line))
   else if (text.text.trim() === '') {
     load.problems.push(fileProblem(file, 'is empty; a site needs at least [site] and domains = …'))
-  } else readSite(load, text.text, realFile ?? file, server, env)
+  } else readSite(load, text.text, { realFile: realFile ?? file, nowMs, defaults: server.defaults }, server, env)
   // What is written where a link leads to changes the outcome as well: the certificate behind live/.
   load.linkTargets.push(...load.dependencies.flatMap((path) => linkTargets(path)))
   checkName(load)
@@ -83,7 +90,7 @@ function checkName(load: SiteLoad): void {
 function readSite(
   load: SiteLoad,
   text: string,
-  realFile: string,
+  surroundings: Pick<SiteBeingRead, 'realFile' | 'nowMs' | 'defaults'>,
   server: SiteSurroundings,
   env: NodeJS.ProcessEnv,
 ): void {
@@ -95,7 +102,7 @@ function readSite(
   load.problems.push(...checked.problems)
   // What stands above all sections, or below a header that was refused, would be said to be missing besides.
   if (document.problems.some(({ section }) => section === undefined)) return
-  const site: SiteBeingRead = { load, document, checked, realFile, defaults: server.defaults }
+  const site: SiteBeingRead = { load, document, checked, ...surroundings }
   const domains = checkDomains(site)
   const place = checkPlace(site, server)
   checkUses(site, place.kind)

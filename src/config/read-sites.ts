@@ -1,7 +1,7 @@
 /**
  * The sites folder as it is now: one reading for each site's file, in the order of the sites' names. A file that is as it
  * was at the last reading is not read again; what makes it the same is its link's target, and the inode, size and times
- * of the file itself and of the other files that its outcome depends on.
+ * of the file itself and of the other files that its outcome depends on. What is to be said of a certificate changes with time alone.
  *
  * Works in short slices of synchronous work, so that requests are answered in between even with ten thousand sites.
  *
@@ -122,9 +122,10 @@ function readOne(file: string, entry: Dirent, { server, known, env, now }: ReadC
   const others = (paths: readonly string[]) => paths.map((path) => `|${printOf(path, false, now())}`).join('')
   // Looked at before it is read: a change in between then makes it different the next time, never unnoticed.
   const own = printOf(file, entry.isSymbolicLink(), now())
-  if (before !== undefined && before.print === own + others(before.dependencies)) return before
+  const isSame = before !== undefined && before.print === own + others(before.dependencies)
+  if (isSame && now() < before.goodUntil) return before
   const missed = missedReads()
-  const load = loadSite(file, server, env)
+  const load = loadSite(file, server, env, now())
   // What could not be read for now is read the next time, though nothing about the file will have changed.
   return { ...load, print: missedReads() > missed ? UNREAD : own + others(load.dependencies) }
 }

@@ -36,6 +36,8 @@ export interface SiteLoad {
   linkTargets: string[]
   /** Other files and folders, absolute, whose change can change the outcome. */
   dependencies: string[]
+  /** From when on there is something else to say though no file has changed, Unix time in ms; infinite where that is never. */
+  goodUntil: number
 }
 
 /** `document` and `checked` are of the file that `load` is about. */
@@ -44,6 +46,8 @@ export interface SiteBeingRead {
   document: IniDocument
   checked: Checked<SiteFile>
   realFile: string
+  /** When it is read, Unix time in ms. */
+  nowMs: number
   /** What [defaults] says, by section. */
   defaults: Readonly<Record<string, Readonly<Record<string, unknown>>>>
 }

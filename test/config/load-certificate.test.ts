@@ -11,7 +11,13 @@ const PAIR = makePair(['a.test', '*.b.test'])
 const OTHER = makePair(['a.test'])
 
 /** Loads a site with these lines, and files beside it. */
-function load(t: TestContext, lines: string, files: Record<string, Entry> = {}, domains = 'a.test') {
+function load(
+  t: TestContext,
+  lines: string,
+  files: Record<string, Entry> = {},
+  domains = 'a.test',
+  nowMs = Date.now(),
+) {
   const text = `[site]\ndomains = ${domains}\nroot = ../public\n${lines}\n`
   const folder = configFolder(t, {
     'sites-enabled/a.ini': text,
@@ -19,7 +25,7 @@ function load(t: TestContext, lines: string, files: Record<string, Entry> = {}, 
     'tls/key.pem': PAIR.key,
     ...files,
   })
-  const site = loadSite(folder.path('sites-enabled/a.ini'), folder.server())
+  const site = loadSite(folder.path('sites-enabled/a.ini'), folder.server(), {}, nowMs)
   const shown = (problems: typeof site.problems) =>
     problems.map((problem) => renderProblem(problem, folder.dir).replaceAll(folder.dir, 'DIR'))
   return { site, problems: shown(site.problems), warnings: shown(site.warnings), folder }
@@ -121,6 +127,27 @@ test('a warning: a certificate that ran out, or that does not name a host of the
   assert.deepEqual(unnamed.warnings, [
     'sites-enabled/a.ini:4: [site] certificate: "../tls/cert.pem" does not name www.a.test: browsers will refuse it there',
   ])
+})
+
+test('a warning: a certificate that runs out soon, as it is time to look why it was not renewed', (t) => {
+  const DAY_MS = 86_400_000
+  const made = Date.now()
+  const told = (days: number, inDays: number) => {
+    const { cert, key } = makePair(['a.test'], ['-days', String(days)])
+    const files = { 'tls/cert.pem': cert, 'tls/key.pem': key }
+    const { warnings, site } = load(t, BOTH, files, 'a.test', made + inDays * DAY_MS)
+    const [said] = warnings.map(
+      (warning) => /"[^"]*" (\w+ out) on \d{4}-\d\d-\d\d: renew it$/.exec(warning)?.[1] ?? warning,
+    )
+    return [said, Math.round((site.goodUntil - made) / DAY_MS)]
+  }
+
+  assert.deepEqual(told(90, 0), [undefined, 76])
+  assert.deepEqual(told(90, 75), [undefined, 76])
+  assert.deepEqual(told(90, 77), ['runs out', 90])
+  assert.deepEqual(told(90, 91), ['ran out', Number.POSITIVE_INFINITY])
+  assert.deepEqual(told(10, 7), [undefined, 8])
+  assert.deepEqual(told(10, 9), ['runs out', 10])
 })
 
 test('sites that have one certificate share it', (t) => {

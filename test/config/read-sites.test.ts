@@ -5,6 +5,7 @@ import { renderProblem } from '../../src/config/problems.ts'
 import type { SitesReading } from '../../src/config/read-sites.ts'
 import { readSites } from '../../src/config/read-sites.ts'
 import type { ServerConfig } from '../../src/config/server-schema.ts'
+import { makePair } from '../helpers/certificates.ts'
 import type { ConfigFolder } from './config-folder.ts'
 import { configFolder, siteText } from './config-folder.ts'
 
@@ -142,6 +143,27 @@ test('only what changed is read again', async (t) => {
   assert.equal(after.sites.get('edited')?.config?.domains[0]?.source, 'other.com')
   assert.equal(after.sites.get('relinked')?.config?.domains[0]?.source, 'two.com')
   assert.deepEqual(after.sites.get('env')?.config?.env, { A: 'two' })
+})
+
+test('a site whose certificate is about to run out is read again, once, though no file has changed', async (t) => {
+  const pair = makePair(['a.com'], ['-days', '10'])
+  const folder = configFolder(t, {
+    'sites-enabled/a.ini': siteText('a.com', 'certificate = ../cert.pem\nkey = ../key.pem\n'),
+    'cert.pem': pair.cert,
+    'key.pem': pair.key,
+  })
+  const server = folder.server()
+  const readIn = (days: number, before?: SitesReading) =>
+    readSites(server, before, {}, () => LATER() + days * 86_400_000)
+
+  const first = await readIn(0)
+  const [calm, late] = [await readIn(7, first), await readIn(9, first)]
+  const again = await readIn(9.1, late)
+
+  assert.deepEqual(first.sites.get('a')?.warnings, [])
+  assert.ok(same(first, calm, 'a') && !same(first, late, 'a') && same(late, again, 'a'))
+  assert.match(late.sites.get('a')?.warnings[0]?.message ?? '', /runs out on/)
+  assert.deepEqual(late.sites.get('a')?.config, first.sites.get('a')?.config)
 })
 
 test('an edit that leaves size and time as they were is seen', async (t) => {

@@ -13,7 +13,15 @@ const DIR = '/etc/vhostel'
 /** A site's file as read: good with these domains, or `undefined`: one that is wrong. */
 function reading(name: string, domains: string | undefined, version = 0): SiteLoad {
   const file = `${DIR}/sites-enabled/${name}.ini`
-  const base = { name, file, linkTargets: [], dependencies: [], shareLine: undefined, warnings: [] }
+  const base = {
+    name,
+    file,
+    linkTargets: [],
+    dependencies: [],
+    shareLine: undefined,
+    warnings: [],
+    goodUntil: Number.POSITIVE_INFINITY,
+  }
   if (domains === undefined) {
     return { ...base, config: undefined, problems: [fileProblem(file, 'is wrong', 1)], domainLines: [] }
   }
