@@ -24,6 +24,8 @@ const tls = process.getBuiltinModule('node:tls')
 
 /** How long a client may take for its handshake, in ms. */
 const HANDSHAKE_MS = 10_000
+/** How long a client that has got all may keep its end of the connection open, in ms. */
+const END_MS = 1_000
 /** How long a session can be taken up again, in seconds. */
 const SESSION_SECONDS = 24 * 3600
 /** Of the server that answers to challenges of ACME. */
@@ -151,10 +153,18 @@ export class TlsFront {
       handshakeTimeout: HANDSHAKE_MS,
       SNICallback: choosing((serverName) => this.#certificates.challengeContextFor(serverName)),
     })
-    server.on('secureConnection', (socket: TLSSocket) => socket.on('error', () => socket.destroy()).end())
+    server.on('secureConnection', endSoon)
     server.on('tlsClientError', (_error: Error, socket: TLSSocket) => socket.destroy())
     return server
   }
+}
+
+/** Ends a connection, also where the other end does not want to. */
+function endSoon(socket: TLSSocket): void {
+  const late = setTimeout(() => socket.destroy(), END_MS).unref()
+  socket.on('close', () => clearTimeout(late))
+  socket.on('error', () => socket.destroy())
+  socket.resume().end()
 }
 
 /** Resolves when a connection has ended, also with an error: `once` would reject then. */

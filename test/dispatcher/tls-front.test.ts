@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { ConnectionOptions, TLSSocket } from 'node:tls'
 import { connect } from 'node:tls'
 import { clientOf } from '../../src/dispatcher/connection.ts'
@@ -232,6 +233,20 @@ test('challenges of ACME: HTTP-01 in clear text for any host, TLS-ALPN-01 beside
   )
   certificates.removeChallenge('one.test')
   await assert.rejects(shake(t, securePort, acme), refused('ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL'))
+})
+
+test('a client that keeps its end of a connection for a challenge open does not keep the connection', async (t) => {
+  const { front, securePort, certificates } = await startFront(t, { one: { domains: 'one.test', certificate: ONE } })
+  certificates.setChallenge('one.test', makePair(['one.test']))
+  const silent = { servername: 'one.test', ALPNProtocols: ['acme-tls/1'], allowHalfOpen: true }
+  const socket = await shake(t, securePort, silent)
+  await once(socket.resume(), 'end')
+
+  // Waits for connections that are there; those that nothing was asked on it ends after five seconds.
+  const closed = front.close(60_000).then(() => 'closed')
+
+  assert.equal(await Promise.race([closed, delay(4_500, 'still open', { ref: false })]), 'closed')
+  assert.ok(socket.writable, 'the client has not ended it')
 })
 
 test('bytes that are no handshake cost nobody anything, with and without challenges', async (t) => {
