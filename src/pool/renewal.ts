@@ -6,7 +6,8 @@
  * is tidied away: its other sites are loaded in another thread first, then it takes nothing new, finishes, and ends. So a
  * burst of edits costs one small thread each, and a neighbour is moved without a request noticing.
  *
- * Limits: at most as many extra threads as the pool has; edits beyond that share one. One thread is tidied at a time.
+ * Limits: at most as many extra threads as the pool has, and `MAX_FINISHING` that only finish what visitors keep open; edits beyond
+ * that share one, or wait. One thread is tidied at a time.
  * Invariant: a site's old generation takes requests until the new one is loaded; when that fails, for as long as it
  * lives. A thread that is ended in order, or with its process, while it loads says nothing of the code, which is loaded in
  * another, unless it was for this very load that it was ended.
@@ -34,8 +35,12 @@ const LONGEST_WAIT_MS = 30_000
 const MAX_ATTEMPTS = 3
 /** How long a generation waits for a thread to be loaded in, in ms: longer than a process waits that is started again. */
 const NO_THREAD_MS = 10_000
+/** So many threads that end once their visitors let go (WebSockets, for `stop_timeout`) do not keep a group from growing. */
+const MAX_FINISHING = 4
 const FIRST_LOOK_MS = 20
 const LAST_LOOK_MS = 1_000
+const WAITS_FOR_VISITORS =
+  'new code waits for a thread: too many finish what visitors keep open of the code before it, for stop_timeout at most'
 
 export class Renewal {
   readonly #pool: Pool
@@ -243,15 +248,18 @@ export class Renewal {
       (thread) => thread.state === 'ready' && thread.slot !== undefined && !isKnownIn(site, thread),
     )
     const inUse = site.lane.warm.size > 0
-    const mayGrow = group.threads.size < group.size * 2
+    const retiring = [...group.threads].filter((thread) => thread.state === 'retiring')
+    const mayGrow = group.threads.size - Math.min(retiring.length, MAX_FINISHING) < group.size * 2
     if ((inUse || clean.length === 0) && mayGrow) {
       const fresh = await workforce.startThread(group.name)
       if (fresh !== undefined) return fresh
     }
     if (clean.length > 0) return clean.sort((a, b) => a.loading.size - b.loading.size || byLoad(a, b))[0]
     // Every thread once had this site, and there are many: wait for one of the retiring ones to end.
-    const retiring = [...group.threads].filter((thread) => thread.state === 'retiring')
-    if (!mayGrow && retiring.length > 0) await Promise.race(retiring.map((thread) => thread.ended))
+    if (!mayGrow && retiring.length > 0) {
+      this.#log.warn({ site: site.name, threads: retiring.length }, WAITS_FOR_VISITORS)
+      await Promise.race(retiring.map((thread) => thread.ended))
+    }
     return workforce.startThread(group.name)
   }
 

@@ -1,15 +1,29 @@
 /** Changes while the server runs: links, INI files and code that come, change, go, or are wrong, under requests. */
 import assert from 'node:assert/strict'
+import { once } from 'node:events'
 import { existsSync, readFileSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs'
 import { Agent } from 'node:http'
+import type { Socket } from 'node:net'
+import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import type { Box, SiteFixture } from '../helpers/box.ts'
-import { send, startBox } from '../helpers/box.ts'
+import { DEADLINE_MS, send, startBox } from '../helpers/box.ts'
 
 /** Longest time from an edit to its effect that a person should see, with room for a busy machine. */
 const LIVE_WITHIN_MS = 10_000
+
+/** Upgrades a connection to a site to one that echoes. */
+async function openEcho(t: TestContext, box: Box, host: string): Promise<Socket> {
+  const head = `GET / HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n`
+  const socket = connect(box.port, '127.0.0.1', () => socket.write(head))
+  t.after(() => socket.destroy())
+  const [answer] = await once(socket, 'data', { signal: AbortSignal.timeout(DEADLINE_MS) })
+  assert.match(String(answer), /^HTTP\/1\.1 101 /)
+  return socket
+}
 
 const saying = (text: string): string => `export default () => new Response('${text}')`
 const site = (text: string, more = ''): SiteFixture => ({ files: { 'app.mjs': saying(text) }, more })
@@ -288,6 +302,51 @@ test('a request that is being answered when its site is reloaded is finished by 
   assert.equal(after.text, 'two')
   assert.equal(status?.inFlight, 1, 'the old generation still has it')
   assert.equal(finished.text, 'finished by one')
+})
+
+test('visitors who keep their WebSockets do not hold back the next versions of a site with a process of its own', async (t) => {
+  const version = (name: string): string => `import { createServer } from 'node:http'
+createServer((req, res) => res.end('${name}')).on('upgrade', (req, socket) => {
+  socket.write('HTTP/1.1 101 Switching Protocols\\r\\nConnection: Upgrade\\r\\nUpgrade: echo\\r\\n\\r\\n')
+  socket.on('data', (data) => socket.write('${name}:' + data)).on('end', () => socket.end())
+}).listen(3000)`
+  const box = await startBox(
+    t,
+    {
+      app: {
+        files: { 'app.mjs': version('v0') },
+        more: 'isolation = process\n[limits]\nmax_threads = 1\nstop_timeout = 1h\n',
+      },
+    },
+    { config: '[pool]\nprocesses = 1\nthreads = 1' },
+  )
+
+  const visitors: Socket[] = []
+  for (let edit = 0; edit <= 5; edit++) {
+    box.write('sites/app/app.mjs', version(`v${edit}`))
+    if (edit > 0) await box.reload('app')
+    assert.equal((await box.ask('app')).text, `v${edit}`)
+    visitors.push(await openEcho(t, box, 'app.test'))
+  }
+
+  for (const [edit, socket] of visitors.entries()) {
+    socket.write('still here')
+    const [data] = await once(socket, 'data', { signal: AbortSignal.timeout(DEADLINE_MS) })
+    assert.equal(String(data), `v${edit}:still here`)
+  }
+  // Beyond that many it waits, and says so.
+  box.write('sites/app/app.mjs', version('v6'))
+  const reloaded = box.reload('app')
+  await box.waitFor('the log to say it', () => box.output.includes('new code waits for a thread'))
+  visitors[0]?.destroy()
+  await reloaded
+  assert.equal((await box.ask('app')).text, 'v6')
+
+  for (const socket of visitors) socket.destroy()
+  await box.waitFor('the threads of versions before to end', async () => {
+    const groups = (await box.status()).pool.groups.filter(({ name }) => name !== 'default')
+    return groups.flatMap(({ processes }) => processes.flatMap(({ threads }) => threads)).length === 1
+  })
 })
 
 test('fifty sites under load, one of them edited twenty times: not one request fails', {
