@@ -102,6 +102,8 @@ export interface ThreadStatus {
   /** Heap and external memory, in bytes. */
   memoryBytes: number
   sites: string[]
+  /** Those of them that are being loaded, or wait for that. */
+  loading: string[]
 }
 
 export interface ProcessStatus {

@@ -62,8 +62,11 @@ function threadCells(thread: ThreadStatus, nowMs: number): Cell[] {
   ]
 }
 
-/** `late for 3 s, blocked by shop`; empty where it is not. */
-export function lateText({ state, lateSince, keptBy }: ThreadStatus, nowMs: number): string {
+/** `late for 3 s, blocked by shop`, or `loading shop`; empty where it is not. */
+export function lateText({ state, lateSince, keptBy, loading }: ThreadStatus, nowMs: number): string {
   if (lateSince === undefined || state === 'starting') return ''
-  return `late for ${lasting(nowMs - lateSince)}${keptBy === undefined ? '' : `, blocked by ${keptBy}`}`
+  const late = `late for ${lasting(nowMs - lateSince)}`
+  if (keptBy !== undefined && !loading.includes(keptBy)) return `${late}, blocked by ${keptBy}`
+  const loads = keptBy ?? loading.join(', ')
+  return loads === '' ? late : `${late}, loading ${loads}`
 }

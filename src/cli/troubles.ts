@@ -3,7 +3,7 @@
  * Pure: report in, findings out.
  *
  * A site that did harm is told once, as quarantined, whatever else is wrong with it. What every server has now and then (a
- * thread that is late for a moment, one that is being replaced) is no trouble.
+ * thread that is late for a moment, one that is being replaced, one of a site's own in which it is being loaded) is no trouble.
  */
 import type { GroupStatus, SiteStatus, StatusReport, ThreadStatus } from '../admin/reports.ts'
 import { isUncertified } from './certificate-text.ts'
@@ -51,9 +51,10 @@ export function troublesOf({ sites, pool, problems, logs = [] }: StatusReport, n
   }
 }
 
-/** One that only starts has not been given to anybody who could keep it. */
-function isKept({ state, lateSince }: ThreadStatus, nowMs: number): boolean {
-  return state !== 'starting' && lateSince !== undefined && nowMs - lateSince >= LATE_MS
+/** One that only starts has not been given to anybody who could keep it, and one that only loads its own site keeps nobody waiting. */
+function isKept({ state, lateSince, group, loading }: PlacedThread, nowMs: number): boolean {
+  if (state === 'starting' || (ownerOf(group) !== undefined && loading.length > 0)) return false
+  return lateSince !== undefined && nowMs - lateSince >= LATE_MS
 }
 
 /** Whether there are none. */

@@ -37,6 +37,7 @@ function threadStatus(thread: PoolThread): ThreadStatus {
     requests: thread.requests,
     memoryBytes: thread.memoryBytes,
     sites: [...new Set([...thread.live.values()].map((site) => site.name))].sort(),
+    loading: [...thread.loading].map((site) => site.name).sort(),
   }
 }
 

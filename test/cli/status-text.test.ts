@@ -17,6 +17,7 @@ const GOOD_THREAD: ThreadStatus = {
   requests: 2,
   memoryBytes: 30 * 1024 ** 2,
   sites: ['shop'],
+  loading: [],
 }
 
 function group(more: Partial<GroupStatus>, thread: Partial<ThreadStatus> = {}): GroupStatus {
@@ -131,6 +132,18 @@ test('a thread that is kept for a second is wrong, one that is late for a moment
     shown(late(3000)),
     /\n1 thread is blocked:\n {2}thread 1 of process 70 is late for 3\.0 s, blocked by shop: vhostel stack shop\n\nAll else is well/,
   )
+})
+
+test('a thread that is late because a site is being loaded says so; in the process of that site nothing is wrong with that', () => {
+  const loading = { lateSince: NOW - 3000, loading: ['shop'] }
+  const [shared, own] = ['default', 'site:shop'].map((name) => report([site({})], [group({ name }, loading)]))
+  const other = report([site({})], [group({}, { ...loading, sites: ['blog', 'shop'], keptBy: 'blog' })])
+  assert.ok(shared !== undefined && own !== undefined)
+
+  assert.deepEqual([well(shared), well(own)], [false, true])
+  assert.match(shown(shared), /\n {2}thread 1 of process 70 is late for 3\.0 s, loading shop\n/)
+  assert.match(shown(own), / late for 3\.0 s, loading shop\n/)
+  assert.match(shown(other), / is late for 3\.0 s, blocked by blog: vhostel stack blog\n/)
 })
 
 test('a pool with fewer threads than its least is wrong; the process of a site alone may be on its way', () => {
