@@ -11,6 +11,9 @@ import { startBox } from '../helpers/box.ts'
 const CALM_DEADLINE_MS = 240_000
 const LOOK_EVERY_MS = 200
 
+/** On a busy machine, what comes together takes so long that it would be an offence: that is no matter of these tests. */
+const NEVER_APART = '[limits]\nquarantine = 0s\n'
+
 /** Computes for as long as it is asked to, and waits a little: a request is often open when a thread ends. */
 const WORK = `module.exports = (req, res) => {
   const until = performance.now() + Number(req.url.slice(1))
@@ -26,7 +29,7 @@ test('a process that a busy time added ends after a calm time, and no request fa
   timeout: 300_000,
 }, async (t) => {
   const names = ['a', 'b', 'c', 'd', 'e', 'f']
-  const sites = Object.fromEntries(names.map((name) => [name, { files: { 'app.cjs': WORK } }]))
+  const sites = Object.fromEntries(names.map((name) => [name, { files: { 'app.cjs': WORK }, more: NEVER_APART }]))
   const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1..2\nthreads = 1' })
   let isBusy = true
   let isOver = false
@@ -62,7 +65,7 @@ test('what the processes of single sites take counts for the memory of their poo
   const big = `const kept = Buffer.alloc(160 * 1024 ** 2, 1)
 module.exports = (req, res) => res.end(String(kept.length))`
   const sites = {
-    busy: { files: { 'app.cjs': WORK } },
+    busy: { files: { 'app.cjs': WORK }, more: NEVER_APART },
     big: { files: { 'app.cjs': big }, more: 'isolation = process\n' },
   }
   const config = '[pool]\nprocesses = 1\nthreads = 1..2\nmemory = 256MB\nthread_memory = 512MB'
