@@ -20,6 +20,7 @@ import { dirname, join, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { LoadOrder } from '../protocol/frames.ts'
 import { markOf, withMark, withoutMarks } from './graph-mark.ts'
+import { missingFiles } from './missing-files.ts'
 import { currentSite } from './request-context.ts'
 import { keepsState, meetShared } from './shared-state.ts'
 
@@ -30,7 +31,9 @@ export class CommonJsEntry extends Error {}
 export interface SiteFiles {
   /** Every own file read so far, absolute. */
   readonly all: Set<string>
-  /** The last one, which is the one in which a syntax error is. */
+  /** Every own file that was asked for and not found. */
+  readonly missing: Set<string>
+  /** The last one that was read, which is the one in which a syntax error is. */
   last: string | undefined
   readonly site: string
   readonly generation: number
@@ -66,6 +69,7 @@ export function traceSite({ root, module, site, generation }: LoadOrder): SiteFi
     site,
     generation,
     all: new Set(),
+    missing: new Set(),
     last: undefined,
     folders,
     packageFolders: [...folders, ...packagesAround(place)],
@@ -125,8 +129,8 @@ type NextResolve = (specifier: string, context?: Partial<ResolveHookContext>) =>
 type NextLoad = (url: string, context?: Partial<LoadHookContext>) => Module.LoadFnOutput
 
 function resolve(specifier: string, context: ResolveHookContext, next: NextResolve): Module.ResolveFnOutput {
-  const resolved = next(specifier, context)
   const site = currentSite()
+  const resolved = site === undefined ? next(specifier, context) : resolveNoting(site.files, specifier, context, next)
   if (site === undefined || !resolved.url.startsWith('file:') || resolved.url.includes('?')) return resolved
   const { files } = site
   if (keepsState(specifier)) {
@@ -139,6 +143,23 @@ function resolve(specifier: string, context: ResolveHookContext, next: NextResol
   claim(files, path)
   if (!isApart(files, path)) return resolved
   return { ...resolved, url: withMark(resolved.url, markOf(context.parentURL) ?? files.generation) }
+}
+
+/** As `next`. What it does not find is noted. */
+function resolveNoting(
+  files: SiteFiles,
+  specifier: string,
+  context: ResolveHookContext,
+  next: NextResolve,
+): Module.ResolveFnOutput {
+  try {
+    return next(specifier, context)
+  } catch (error) {
+    const { parentURL } = context
+    const folder = parentURL?.startsWith('file:') === true ? dirname(fileURLToPath(parentURL)) : ''
+    for (const path of missingFiles(error, specifier, folder)) if (isOwnFile(files, path)) files.missing.add(path)
+    throw error
+  }
 }
 
 function load(url: string, context: LoadHookContext, next: NextLoad): Module.LoadFnOutput {

@@ -49,7 +49,7 @@ export async function loadSite(site: Site): Promise<LoadReport> {
   return {
     shape: site.app?.shape,
     failure,
-    files: [...site.files.all].slice(0, MAX_FILES),
+    files: [...(failure === undefined ? [] : site.files.missing), ...site.files.all].slice(0, MAX_FILES),
     tookMs: Math.round(performance.now() - startedAt),
   }
 }

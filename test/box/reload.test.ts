@@ -141,6 +141,24 @@ test('code that came before its packages is loaded where watch = yes as soon as 
   await says(box, 'app', 'three')
 })
 
+test('a file that new code imports may come after it, or be away for a while, where watch = yes', async (t) => {
+  const box = await startBox(t, { app: watched('one') })
+  await says(box, 'app', 'one')
+  const failed = async (): Promise<boolean> => (await box.site('app'))?.state === 'previous'
+
+  box.write('sites/app/app.mjs', "import { text } from './lib/new.mjs'\nexport default () => new Response(text)")
+  await box.waitFor('the load to fail', failed)
+  assert.equal((await box.ask('app')).text, 'one')
+  box.write('sites/app/lib/new.mjs', "export const text = 'two'")
+  await says(box, 'app', 'two')
+  // As git checkout does, from one branch to another and back.
+  rmSync(join(box.dir, 'sites/app/lib'), { recursive: true })
+  await box.waitFor('the load to fail', failed)
+  box.write('sites/app/lib/new.mjs', "export const text = 'three'")
+
+  await says(box, 'app', 'three')
+})
+
 test('a syntax error in new code leaves the version before in service, and says where it is', async (t) => {
   const box = await startBox(t, { app: watched('one') })
   await says(box, 'app', 'one')

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { test } from 'node:test'
 import type { LoadOrder, LoadReport } from '../../src/protocol/frames.ts'
 import { writeSite } from '../helpers/site-files.ts'
@@ -281,6 +281,21 @@ test('files that were read are told after a failure too', async (t) => {
     ['a.mjs', 'bad.mjs', 'main.mjs'].map((name) => join(folder, name)),
   )
   assert.equal(failure?.file, join(folder, 'bad.mjs'))
+})
+
+test('files that were looked for and not found are told after a failure, where they could be the cure', async (t) => {
+  const folder = writeSite(t, {
+    'main.mjs': "import './lib/gone.mjs'\nimport 'no-package'",
+    'main.cjs': "try { require('./optional') } catch {}\nrequire('../gone.cjs')",
+    'well.cjs': "try { require('./optional') } catch {}\nmodule.exports = (req, res) => res.end()",
+  })
+  const filesOf = async (main: string): Promise<string[]> =>
+    (await load({ module: join(folder, main) })).files.map((file) => relative(folder, file)).sort()
+
+  assert.deepEqual(await filesOf('main.mjs'), ['lib/gone.mjs', 'main.mjs'])
+  const optional = ['', '.js', '.json', '.node', '/index.js', '/package.json'].map((ending) => `optional${ending}`)
+  assert.deepEqual(await filesOf('main.cjs'), ['../gone.cjs', '../gone.cjs.js', 'main.cjs', ...optional].sort())
+  assert.deepEqual(await filesOf('well.cjs'), ['well.cjs'])
 })
 
 test('a site that failed can be loaded again once it is repaired', async (t) => {
