@@ -3,9 +3,11 @@
  * `vhost_combined`, with the host in front or not; a line of vhostel's own logs, JSON too; or JSON of another server, with
  * nginx's names of variables or as Caddy writes it. Pure.
  *
- * The time is, of what stands behind the user agent: what is called `rt=` or `request_time=`, else the first number with a
- * decimal point (seconds: nginx's `$request_time`), else the first whole number (microseconds: Apache's `%D`). Of a line of
- * vhostel's own it is the time without the wait for a thread; what reached no thread (files, redirects) is nothing for a pool.
+ * The time is, of what stands behind the user agent, the first of these: what is called `rt=` or `request_time=`; what has a unit
+ * (`12ms`); seconds with three decimals or more (nginx's `$request_time` always has three; a `$gzip_ratio` has two, and a client
+ * may send any number in a header), those without quotes before those with; seconds with fewer, without quotes; and a whole
+ * number (microseconds: Apache's `%D`). No time is longer than a day: that is `$msec`, when it was written. Of a line of vhostel's own
+ * it is the time without the wait for a thread; what reached no thread (files, redirects) is nothing for a pool.
  *
  * Invariant: the time to read a line is proportional to its length, whatever is in it.
  */
@@ -49,9 +51,14 @@ const HOST_KEYS = ['host', 'http_host', 'server_name', 'vhost'] as const
 const MOST_SECONDS = 100_000_000_000
 /** A tunnel (WebSocket): it takes a thread's time until it begins. */
 const SWITCHED = 101
-const TOKEN = /(?:\w{1,32}=)?"(?:[^"\\]|\\.)*"|[^\s"]+/g
-const NUMBER = /^(?:\w{1,32}=)?(\d{1,12}(?:\.\d{1,9})?)(us|ms|s)?$/
-const NAMED = /^(?:rt|request_time)=/
+const TOKEN = /(?:\w{1,32}[=:])?"(?:[^"\\]|\\.)*"|[^\s"]+/g
+const NUMBER = /^(?:(\w{1,32})[=:])?("?)(\d{1,12}(?:\.\d{1,9})?)(us|ms|s)?"?$/
+const OWN_NAME = /^(?:rt|request_time)$/
+/** Other names that a time of the request may have; most names are of the upstream's part of it (`urt=`), or of something else. */
+const GENERAL_NAME = /^(?:t|time|took|dur|duration|req_?time)$/
+const THOUSANDTHS = /\.\d{3}/
+const HTTP_VERSION = /^(?:1\.[01]|[23]\.0)$/
+const LONGEST_MS = 86_400_000
 const MS_PER = { s: 1000, ms: 1, us: 0.001 } as const satisfies Record<TimeUnit, number>
 
 /** @param unit of request times, where the log's own form says something else */
@@ -148,16 +155,44 @@ function hostOf(start: string): string | undefined {
   return normaliseHost(words[0] ?? '')
 }
 
+/** A number behind the user agent. */
+interface Field {
+  name: string | undefined
+  isQuoted: boolean
+  digits: string
+  unit: TimeUnit | undefined
+}
+
+/** Which field is the time: the first that fits the first of these that any fits. */
+const PREFERENCES: readonly ((field: Field) => boolean)[] = [
+  ({ name }) => name !== undefined && OWN_NAME.test(name),
+  ({ unit }) => unit !== undefined,
+  ({ digits, isQuoted }) => !isQuoted && THOUSANDTHS.test(digits),
+  ({ digits }) => THOUSANDTHS.test(digits),
+  ({ digits, isQuoted }) => !isQuoted && digits.includes('.') && !HTTP_VERSION.test(digits),
+  ({ digits }) => !digits.includes('.'),
+]
+
+/** @param unit where it is said @returns undefined where there is no time */
 function readServiceMs(rest: string, unit: TimeUnit | undefined): number | undefined {
-  const tokens = (rest.match(TOKEN) ?? []).map((token) => token.replaceAll('"', ''))
+  const tokens = rest.match(TOKEN) ?? []
   // The first two are what the client sent: the page it came from, and its own name.
-  const numbers = tokens.slice(rest.trimStart().startsWith('"') ? 2 : 0).filter((token) => NUMBER.test(token))
-  const chosen =
-    numbers.find((token) => NAMED.test(token)) ?? numbers.find((token) => token.includes('.')) ?? numbers[0]
-  const parts = NUMBER.exec(chosen ?? '')
-  if (parts === null) return undefined
-  const [, digits = '', written] = parts
-  return Number(digits) * MS_PER[unit ?? (written as TimeUnit | undefined) ?? (digits.includes('.') ? 's' : 'us')]
+  const fields = tokens.slice(rest.trimStart().startsWith('"') ? 2 : 0).flatMap(fieldOf)
+  const ms = (field: Field): number =>
+    Number(field.digits) * MS_PER[unit ?? field.unit ?? (field.digits.includes('.') ? 's' : 'us')]
+  const possible = fields.filter((field) => ms(field) <= LONGEST_MS)
+  for (const isTime of PREFERENCES) {
+    const found = possible.find(isTime)
+    if (found !== undefined) return ms(found)
+  }
+  return undefined
+}
+
+/** None where it is no number, or one that is called something else than a time of the request. */
+function fieldOf(token: string): Field[] {
+  const [, name, quote, digits = '', unit] = NUMBER.exec(token) ?? []
+  if (digits === '' || (name !== undefined && !OWN_NAME.test(name) && !GENERAL_NAME.test(name))) return []
+  return [{ name, isQuoted: quote === '"', digits, unit: unit as TimeUnit | undefined }]
 }
 
 const MONTHS = 'JanFebMarAprMayJunJulAugSepOctNovDec'

@@ -28,6 +28,14 @@ const FORMS: Record<string, [line: string, host: string | undefined, serviceMs: 
   'a time with its name': [`${LINE} "-" urt="1.5" rt=0.250`, undefined, 250],
   'a time behind other fields': [`${LINE} "203.0.113.9, 10.0.0.1" 512 0.250 0.249`, undefined, 250],
   'a time in quotes': [`${LINE} "0.250"`, undefined, 250],
+  'a time with a unit, behind a number of the request': [`${LINE} 71 "web" "http://10.0.0.1:80" 250ms`, undefined, 250],
+  "a time behind nginx's $gzip_ratio": [`${LINE} "3.25" 0.250`, undefined, 250],
+  "a time behind nginx's $msec": [`${LINE} 1772445617.123 0.250`, undefined, 250],
+  'a time behind an HTTP version of the upstream': [`${LINE} 2.0 0.250`, undefined, 250],
+  'a time behind what the client sent': [`${LINE} "9.999" 0.250`, undefined, 250],
+  'a time of two decimals': [`${LINE} 1.1 0.25`, undefined, 250],
+  'a time with its name and a colon': [`${LINE} request_time:0.250`, undefined, 250],
+  'a time with another name, behind that of the upstream': [`${LINE} urt=0.240 t=0.250`, undefined, 250],
   'a time with its name, in quotes': [`${LINE} uct="0.001" urt="0.240" rt="0.250"`, undefined, 250],
   'the common format': [`::1 - - ${STAMP} "GET / HTTP/1.1" 304 - 0.250`, undefined, 250],
   'quotes within the request': [`${LINE.replace('GET', 'G\\"T')} 0.250`, undefined, 250],
@@ -86,6 +94,8 @@ test('the unit can be said', () => {
 test('what is wrong with a line is told apart: no line of the format, and no time in it', () => {
   assert.equal(readLogLine(LINE), 'time')
   assert.equal(readLogLine(`${LINE} -`), 'time')
+  assert.equal(readLogLine(`${LINE} "3.25"`), 'time', "nginx's $gzip_ratio")
+  assert.equal(readLogLine(`${LINE} 1772445617.123 urt=0.240`), 'time')
   assert.equal(readLogLine('{"time":"2000-10-10T20:55:36Z","status":200,"request_time":"-"}'), 'time')
   for (const line of [
     '',
