@@ -14,7 +14,7 @@ import type { ResidencyStatus } from '../core/residency.ts'
 import type { Pool } from './pool.ts'
 import type { PoolSite } from './pool-site.ts'
 import type { GroupSettings } from './process-group.ts'
-import type { Offence } from './quarantine.ts'
+import type { Offence, QuarantineTerms } from './quarantine.ts'
 import { Quarantine } from './quarantine.ts'
 import { failedReport } from './thread-link.ts'
 import { OWN_BRAKE } from './worker-process.ts'
@@ -62,6 +62,10 @@ export class Isolation {
     const wasAlone = this.isAlone(site)
     this.#residencies.set(site, residency)
     if (residency.isolation === 'process') this.#quarantine.release(site)
+    else if (this.#quarantine.isConvicted(site)) {
+      this.#quarantine.retime(site, termsOf(site), performance.now())
+      this.#arm()
+    }
     this.#place(site)
     // As whom a process runs is said once, at its start.
     const isOther = before !== undefined && !isSameProcess(before, residency)
@@ -79,8 +83,7 @@ export class Isolation {
   offence(site: PoolSite, offence: Offence): void {
     if (site.removed) return
     if (this.#residencies.get(site)?.isolation === 'process') return this.#ownMatter(site, offence)
-    const terms = { offences: site.limits.offences, timeMs: site.limits.quarantineMs }
-    const verdict = this.#quarantine.offence(site, offence, terms, performance.now())
+    const verdict = this.#quarantine.offence(site, offence, termsOf(site), performance.now())
     const { kind, text } = offence
     if (verdict === 'again' && !offence.severe) {
       this.#log.debug({ site: site.name, offence: kind, why: text }, 'site harms itself')
@@ -240,11 +243,16 @@ export class Isolation {
   #release(): void {
     for (const site of this.#quarantine.due(performance.now())) {
       this.#quarantine.release(site)
-      this.#log.info({ site: site.name }, 'site has behaved and goes back to the others')
+      const why = site.limits.quarantineMs === 0 ? 'site is not to be quarantined' : 'site has behaved'
+      this.#log.info({ site: site.name }, `${why} and goes back to the others`)
       this.#place(site)
     }
     this.#arm()
   }
+}
+
+function termsOf({ limits }: PoolSite): QuarantineTerms {
+  return { offences: limits.offences, timeMs: limits.quarantineMs }
 }
 
 /** Whether a process of the one kind will do for the other: the folder is asked for at each start, and each load goes to its own. */

@@ -83,6 +83,15 @@ export class Quarantine<S> {
     record.releaseAt = Math.max(record.releaseAt, until)
   }
 
+  /** Other terms are in force: a site that is kept apart stays for as long as these say, from its last offence on. */
+  retime(site: S, terms: QuarantineTerms, now: number): void {
+    const record = this.#records.get(site)
+    const last = record?.offences.at(-1)
+    if (record?.convictedAt === undefined || last === undefined) return
+    if (terms.timeMs === 0) record.releaseAt = now
+    else if (!record.isSuspect) record.releaseAt = last.at + sentence(record, terms)
+  }
+
   recordOf(site: S): Record | undefined {
     return this.#records.get(site)
   }

@@ -46,6 +46,33 @@ test('one severe offence convicts, and a convicted site is due after its time', 
   assert.equal(quarantine.isConvicted('a'), true, 'until it is released')
 })
 
+test('a convicted site stays for as long as new terms say, from its last offence on', () => {
+  const quarantine = new Quarantine<string>()
+  quarantine.offence('a', SEVERE, TERMS, 0)
+  quarantine.offence('a', SHORT, TERMS, 50_000)
+  quarantine.offence('free', SHORT, TERMS, 0)
+
+  const dueAt = [60_000, 600_000, 0].map((timeMs) => {
+    for (const site of ['a', 'free', 'unknown']) quarantine.retime(site, { ...TERMS, timeMs }, 70_000)
+    return quarantine.nextDueAt()
+  })
+
+  assert.deepEqual(dueAt, [110_000, 650_000, 70_000])
+  assert.equal(quarantine.isConvicted('free'), false)
+})
+
+test('new terms leave a suspect apart until it is known which it was, but where it is never to be kept apart', () => {
+  const quarantine = new Quarantine<string>()
+  quarantine.suspect('a', 'or a neighbour', 60_000, 0)
+
+  const dueAt = [1_000, 0].map((timeMs) => {
+    quarantine.retime('a', { ...TERMS, timeMs }, 10_000)
+    return quarantine.nextDueAt()
+  })
+
+  assert.deepEqual(dueAt, [60_000, 10_000])
+})
+
 test('an offence of a convicted site starts its time again and is no new conviction', () => {
   const quarantine = new Quarantine<string>()
   quarantine.offence('a', SEVERE, TERMS, 0)
