@@ -88,7 +88,8 @@ function poolKeys(standard: { processes: string; threads: string }) {
     ),
     process_memory: optional(
       sizeFrom(LEAST_PROCESS_BYTES),
-      'Memory limit for one worker process. Above it, its largest thread is replaced. Not set: no limit.',
+      'Memory limit for one worker process, with its part of what processes share (PSS). Above it, its largest ' +
+        'thread is replaced. Not set: no limit.',
     ),
     thread_memory: setting(
       sizeFrom(LEAST_THREAD_BYTES),

@@ -21,6 +21,7 @@ import type { Recycling, ThreadFigures } from './recycling.ts'
 import { nextToRecycle } from './recycling.ts'
 import type { Renewal } from './renewal.ts'
 import { Trimming } from './trimming.ts'
+import type { WorkerProcess } from './worker-process.ts'
 
 /** The parts that carry out what is decided. */
 export interface UpkeepParts {
@@ -88,23 +89,23 @@ export class Upkeep {
       await Promise.all([pool.workforce.measure(), ...processes.map((process) => process.countDescriptors())])
       this.#trimming.look(pool.workforce.threads.values(), performance.now())
       this.#background.look(pool.workforce.threads.values(), performance.now())
-      const taken = await takenByPools(present)
-      for (const group of [...pool.workforce.groups.values()]) this.#lookAt(group, taken.get(group.settings.pool) ?? 0)
+      const taken = await takenBy(present)
+      for (const group of [...pool.workforce.groups.values()]) this.#lookAt(group, taken)
     } finally {
       if (!this.#closed) this.#arm(this.#isAwake ? LOOK_MS : IDLE_LOOK_MS)
     }
   }
 
-  /** @param takenBytes memory of its pool, whose limit is for all processes together, also those of single sites */
-  #lookAt(group: ProcessGroup, takenBytes: number): void {
-    const { limits, isOwn } = group.settings
-    const overBytes = takenBytes - (limits.memoryBytes ?? Number.POSITIVE_INFINITY)
+  #lookAt(group: ProcessGroup, taken: TakenMemory): void {
+    const { limits, isOwn, pool } = group.settings
+    const overBytes = (taken.pools.get(pool) ?? 0) - (limits.memoryBytes ?? Number.POSITIVE_INFINITY)
     const now = performance.now()
     if (group.closing || (isOwn && this.#closeIdle(group, now))) return
     this.#resize(group, overBytes + THREAD_BYTES < 0, now)
     const since = now - (this.#recycledAt.get(group) ?? Number.NEGATIVE_INFINITY)
     if (since < RECYCLE_EVERY_MS || group.ready < group.size || this.#parts.renewal.isBusy) return
-    const figures = [...group.threads].filter((one) => one.state === 'ready').map((one) => figuresOf(one, now))
+    const ready = [...group.threads].filter(({ state }) => state === 'ready')
+    const figures = ready.map((one) => figuresOf(one, taken.processes.get(one.process) ?? 0, now))
     const threadMemoryBytes = this.#brakeOf(group).limit(limits.threadMemoryBytes, now)
     const over = this.#hasLargest(group) ? overBytes : Number.NEGATIVE_INFINITY
     const next = nextToRecycle(figures, { ...limits, threadMemoryBytes }, over)
@@ -205,13 +206,14 @@ function isShared(thread: PoolThread): boolean {
   return thread.state === 'ready' && thread.loading.size === 0 && thread.sites().size > 1
 }
 
-function figuresOf(thread: PoolThread, now: number): ThreadFigures {
+/** @param processBytes what its process takes; 0 where that has no limit */
+function figuresOf(thread: PoolThread, processBytes: number, now: number): ThreadFigures {
   const sites = thread.sites()
   const idleSites = [...sites].filter((site) => site.isIdle(now) && !thread.isServing(site)).length
   return {
     thread: thread.id,
     memoryBytes: thread.memoryBytes,
-    processBytes: thread.process.residentBytes,
+    processBytes,
     descriptorShare: thread.process.descriptorShare,
     requests: thread.requests,
     ageMs: now - thread.startedAt,
@@ -226,14 +228,24 @@ function largestOf({ threads }: ProcessGroup): number {
   return Math.max(0, ...[...threads].map(({ memoryBytes }) => memoryBytes))
 }
 
-/** What each pool takes that has a limit, by its name; shared pages counted once, in bytes. */
-async function takenByPools(groups: readonly ProcessGroup[]): Promise<Map<string, number>> {
-  const taken = new Map<string, number>()
+/** Memory in bytes, shared pages counted once, of what has a limit. */
+interface TakenMemory {
+  processes: Map<WorkerProcess, number>
+  /** All processes of a pool together, also those of single sites, by its name. */
+  pools: Map<string, number>
+}
+
+/** To read it costs up to some ms, so it is not done where nobody asks. */
+async function takenBy(groups: readonly ProcessGroup[]): Promise<TakenMemory> {
+  const taken: TakenMemory = { processes: new Map(), pools: new Map() }
   for (const { processes, settings } of groups) {
-    if (settings.limits.memoryBytes === undefined) continue
-    for (const { pid, residentBytes } of processes) {
+    const { memoryBytes, processMemoryBytes } = settings.limits
+    if (memoryBytes === undefined && processMemoryBytes === undefined) continue
+    for (const process of processes) {
+      const { pid, residentBytes } = process
       const bytes = pid === undefined ? 0 : ((await readPss(pid)) ?? residentBytes)
-      taken.set(settings.pool, (taken.get(settings.pool) ?? 0) + bytes)
+      taken.processes.set(process, bytes)
+      taken.pools.set(settings.pool, (taken.pools.get(settings.pool) ?? 0) + bytes)
     }
   }
   return taken
