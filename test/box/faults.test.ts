@@ -1,6 +1,7 @@
 /** What follows a fault: the site comes back when it behaves, and nothing is left of a server that is gone. */
 import assert from 'node:assert/strict'
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { crashingAddon } from '../../bench/chaos/crashing-addon.ts'
 import type { Box } from '../helpers/box.ts'
@@ -24,6 +25,12 @@ function nicesOf(pid: string): Set<string | undefined> {
     readFileSync(`/proc/${pid}/task/${thread}/stat`, 'latin1'),
   )
   return new Set(stats.map((stat) => stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16]))
+}
+
+/** What the log says that begins with these words. */
+function lines(box: Box, words: string): Record<string, unknown>[] {
+  const found = box.output.split('\n').filter((line) => line.includes(`"msg":"${words}`))
+  return found.map((line) => JSON.parse(line) as Record<string, unknown>)
 }
 
 async function whereIs(box: Box, site: string): Promise<string | undefined> {
@@ -57,6 +64,38 @@ test('a site that looped gets a process of its own, says why, and comes back whe
   assert.equal((await box.site('bad'))?.state, 'live')
   assert.match(box.output, /"site":"bad".*has behaved/)
   assert.match(box.output, /"site":"bad".*"url":"\/loop".*app\.mjs:2/)
+})
+
+test('each step that is taken with a thread is logged with the site, the request and its age, and the thread', async (t) => {
+  const bad = { files: { 'app.mjs': SOMETIMES_BAD }, more: LIMITS }
+  const box = await startBox(t, { bad, good: GOOD }, { config: POOL })
+
+  await box.ask('bad', '/loop', { method: 'POST' })
+
+  await box.waitFor('the last step', () => lines(box, 'thread is terminated').length > 0)
+  const steps = { 'site keeps its thread': 100, 'thread retires': 300, 'thread is terminated': 600 }
+  for (const [step, dueMs] of Object.entries(steps)) {
+    const told = lines(box, step)
+    assert.equal(told.length, 1, step)
+    const { site, method, url, ageMs, forMs, thread, process } = told[0] ?? {}
+    assert.deepEqual([site, method, url], ['bad', 'POST', '/loop'], step)
+    assert.ok(Number(forMs) >= dueMs && Number(ageMs) >= dueMs && Number(ageMs) < 20_000, `${step}: ${forMs}, ${ageMs}`)
+    assert.ok(Number.isInteger(thread) && Number.isInteger(process), `${step}: ${thread}, ${process}`)
+  }
+})
+
+test('a quarantined site goes back at once where its file says that it is never to be quarantined', async (t) => {
+  const bad = { files: { 'app.mjs': SOMETIMES_BAD }, more: `${LIMITS}quarantine = 1h\n` }
+  const box = await startBox(t, { bad, good: GOOD }, { config: POOL })
+  await box.ask('bad', '/loop')
+  assert.equal(await whereIs(box, 'bad'), 'site:bad')
+
+  const file = join(box.dir, 'sites-available/bad.ini')
+  writeFileSync(file, readFileSync(file, 'utf8').replace('quarantine = 1h', 'quarantine = 0s'))
+  await box.waitFor('the site to be let out', async () => (await whereIs(box, 'bad')) === 'default')
+
+  assert.equal((await box.ask('bad')).status, 200)
+  assert.match(box.output, /"site":"bad".*not to be quarantined and goes back/)
 })
 
 test('a site that is long in loading is loaded in the end, and one with a request open in its thread is not blamed', async (t) => {
@@ -258,9 +297,13 @@ test('a site that crashes its own process in a loop is throttled, and its visito
     return refused.status === 503
   })
 
-  assert.match(refused.headers['retry-after'] ?? '', /^\d+$/)
+  assert.match(refused.headers['retry-after'] ?? '', /^[12]$/)
   assert.equal((await box.ask('good')).text, 'good')
   assert.ok(((await box.site('bad'))?.throttledUntil ?? 0) > Date.now())
+  const pauses = (): unknown[] => lines(box, 'worker process ended').map(({ waitMs }) => waitMs)
+  await box.waitFor('three ends of it', async () => (await box.ask('bad')) && pauses().length >= 3)
+  // To be killed once is no fault of what runs in it.
+  assert.deepEqual(pauses().slice(0, 3), [0, 1_000, 2_000])
 })
 
 test('no worker process outlives a server that is killed while a thread is in native code', async (t) => {
