@@ -21,7 +21,7 @@
  * back beyond that.) A lane waits for a thread (`thread.hungry`) exactly when it is warm there and has requests waiting.
  */
 
-import type { Taker } from './turns.ts'
+import type { Heavy, Taker } from './turns.ts'
 import { countTurn, nextInTurn } from './turns.ts'
 import { WaitingQueue } from './waiting-queue.ts'
 
@@ -295,7 +295,7 @@ export class Scheduler<R> {
         passedOver.push(lane)
         continue
       }
-      countTurn(lane, slot.hungry, (one) => this.#weightIn(slot, one))
+      countTurn(lane, slot.hungry, this.#heavyIn(slot))
       const request = lane.waiting.first as R
       lane.waiting.delete(request)
       if (lane.waiting.size === 0) this.#sated(lane)
@@ -360,9 +360,9 @@ export class Scheduler<R> {
       : slot.unbegun < FIRST_BACKLOG
   }
 
-  /** How many usual turns one of the site is worth there, 1 or more: a usual one is no longer than all that a thread may be handed. */
-  #weightIn(slot: Slot<R>, lane: Lane<R>): number {
-    return slot.keptBy === lane ? Math.max(1, lane.keptMs / this.#settings.backlogMs) : 1
+  /** A usual turn is no longer than all that a thread may be handed. */
+  #heavyIn({ keptBy }: Slot<R>): Heavy<Lane<R>> | undefined {
+    return keptBy && { taker: keptBy, weight: Math.max(1, keptBy.keptMs / this.#settings.backlogMs) }
   }
 
   /** Whether the site has all the places that it may have. */

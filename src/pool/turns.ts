@@ -25,24 +25,32 @@ export function nextInTurn<T extends Taker>(hungry: ReadonlySet<T>): T {
   return next
 }
 
+/** One whose turns are worth several usual ones. */
+export interface Heavy<T> {
+  taker: T
+  /** How many, 1 or more. */
+  weight: number
+}
+
 /**
  * It has had a turn. Each has its share, and all have the same part of what no share takes: a turn costs the less, the more one
  * may have. One that did not wait for long has saved up as much as the dearest turn and no more.
  *
  * @param hungry those that waited, `taker` among them
- * @param weightOf how many usual turns one of it is worth, 1 or more
  */
-export function countTurn<T extends Taker>(taker: T, hungry: ReadonlySet<T>, weightOf: (taker: T) => number): void {
+export function countTurn<T extends Taker>(taker: T, hungry: ReadonlySet<T>, heavy: Heavy<T> | undefined): void {
   if (hungry.size === 1) return
-  let shares = 0
-  for (const { share } of hungry) shares += share
+  let [shares, leastShare, mostTurns] = [0, 1, 0]
+  for (const one of hungry) {
+    shares += one.share
+    leastShare = Math.min(leastShare, one.share)
+    mostTurns = Math.max(mostTurns, one.turns)
+  }
   // Shares that come to all there is leave a little for those without one.
   const rest = Math.max(LEAST_REST, 1 - shares) / hungry.size
-  const priceOf = (one: T): number => weightOf(one) / (hungry.size * (one.share + rest))
-  let [mostTurns, dearest] = [0, 0]
-  for (const one of hungry) {
-    mostTurns = Math.max(mostTurns, one.turns)
-    dearest = Math.max(dearest, priceOf(one))
-  }
-  taker.turns = Math.max(taker.turns, mostTurns - dearest) + priceOf(taker)
+  const usual = (share: number): number => 1 / (hungry.size * (share + rest))
+  const ofHeavy = heavy !== undefined && hungry.has(heavy.taker) ? heavy.weight * usual(heavy.taker.share) : 0
+  const dearest = Math.max(usual(leastShare), ofHeavy)
+  const price = heavy?.taker === taker ? ofHeavy : usual(taker.share)
+  taker.turns = Math.max(taker.turns, mostTurns - dearest) + price
 }
