@@ -96,7 +96,7 @@ export const PortRefused = createError<[string, string]>(
 /** A site whose module could not be loaded shortly before is asked for again. Arguments: site, why. */
 export const SiteUnavailable = createError<[string, string]>(
   'VHOSTEL_SITE_UNAVAILABLE',
-  "site '%s' cannot be loaded: %s; it is tried again by itself, and at once when its files change",
+  "site '%s' cannot be loaded: %s; it is tried again by itself, and at once when it is reloaded",
   503,
 )
 
