@@ -52,7 +52,7 @@ const MOST_SECONDS = 100_000_000_000
 /** A tunnel (WebSocket): it takes a thread's time until it begins. */
 const SWITCHED = 101
 const TOKEN = /(?:\w{1,32}[=:])?"(?:[^"\\]|\\.)*"|[^\s"]+/g
-const NUMBER = /^(?:(\w{1,32})[=:])?("?)(\d{1,12}(?:\.\d{1,9})?)(us|ms|s)?"?$/
+const NUMBER = /^(?:"?(\w{1,32})[=:])?("?)(\d{1,12}(?:\.\d{1,9})?)(us|ms|s)?"?$/
 const OWN_NAME = /^(?:rt|request_time)$/
 /** Other names that a time of the request may have; most names are of the upstream's part of it (`urt=`), or of something else. */
 const GENERAL_NAME = /^(?:t|time|took|dur|duration|req_?time)$/

@@ -34,6 +34,7 @@ const FORMS: Record<string, [line: string, host: string | undefined, serviceMs: 
   'a time behind an HTTP version of the upstream': [`${LINE} 2.0 0.250`, undefined, 250],
   'a time behind what the client sent': [`${LINE} "9.999" 0.250`, undefined, 250],
   'a time of two decimals': [`${LINE} 1.1 0.25`, undefined, 250],
+  'a time and its name in one pair of quotes': [`${LINE} "rt=0.250"`, undefined, 250],
   'a time with its name and a colon': [`${LINE} request_time:0.250`, undefined, 250],
   'a time with another name, behind that of the upstream': [`${LINE} urt=0.240 t=0.250`, undefined, 250],
   'a time with its name, in quotes': [`${LINE} uct="0.001" urt="0.240" rt="0.250"`, undefined, 250],
