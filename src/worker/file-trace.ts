@@ -24,6 +24,8 @@ import { missingFiles } from './missing-files.ts'
 import { currentSite } from './request-context.ts'
 import { keepsState, meetShared } from './shared-state.ts'
 
+const MAX_MISSING = 100
+
 /** Thrown through an `import()` of a site's entry that is CommonJS: it has to be loaded another way. */
 export class CommonJsEntry extends Error {}
 
@@ -31,7 +33,7 @@ export class CommonJsEntry extends Error {}
 export interface SiteFiles {
   /** Every own file read so far, absolute. */
   readonly all: Set<string>
-  /** Every own file that was asked for and not found. */
+  /** Own files that were asked for and not found, the first `MAX_MISSING`: code may try what it likes, as often as it likes. */
   readonly missing: Set<string>
   /** The last one that was read, which is the one in which a syntax error is. */
   last: string | undefined
@@ -156,6 +158,7 @@ function resolveNoting(
     return next(specifier, context)
   } catch (error) {
     const { parentURL } = context
+    if (files.missing.size >= MAX_MISSING) throw error
     const folder = parentURL?.startsWith('file:') === true ? dirname(fileURLToPath(parentURL)) : ''
     for (const path of missingFiles(error, specifier, folder)) if (isOwnFile(files, path)) files.missing.add(path)
     throw error

@@ -298,6 +298,16 @@ test('files that were looked for and not found are told after a failure, where t
   assert.deepEqual(await filesOf('well.cjs'), ['well.cjs'])
 })
 
+test('of files that were looked for and not found only so many are kept', async (t) => {
+  const folder = writeSite(t, {
+    'main.cjs': "for (let n = 0; n < 1000; n++) try { require('./none' + n + '.js') } catch {}\nrequire('./last')",
+  })
+
+  const { files } = await load({ module: join(folder, 'main.cjs') })
+
+  assert.ok(files.length > 100 && files.length < 110, `${files.length}`)
+})
+
 test('a site that failed can be loaded again once it is repaired', async (t) => {
   const broken = writeSite(t, { 'main.cjs': 'oops(' })
   const { failure } = await load({ module: join(broken, 'main.cjs') })
