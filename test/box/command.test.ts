@@ -451,9 +451,20 @@ function start() { ${NODE.replaceAll('const ', 'var ')} }`
   const heldToo = box.ask('app', '/held')
   await box.waitFor('it to be held', async () => (await box.site('app'))?.inFlight === 1)
   assert.equal((await box.ask('app')).status, 502)
+  // Further visitors do not have it started again and again: a second passes first.
+  const since = performance.now()
+  const starts = (await box.site('app'))?.program?.starts ?? 0
+  for (let count = 0; count < 4; count++) assert.equal((await box.ask('app')).status, 502)
+  const startsSince = ((await box.site('app'))?.program?.starts ?? 0) - starts
+  assert.ok(startsSince <= (performance.now() - since) / 1000, `${startsSince} starts`)
   box.write('sites/app/gate', '')
   assert.equal((await heldToo).text, 'was held')
   assert.equal(await pidOf(box, 'app'), second)
+
+  // It is tried again without a visitor.
+  rmSync(join(box.dir, 'sites/app/broken'))
+  await box.waitFor('the second to end', () => !isAlive(second))
+  assert.notEqual(await pidOf(box, 'app'), second)
 })
 
 test('a program runs as the user of its site', { skip: process.getuid?.() === 0 ? false : 'needs root' }, async (t) => {

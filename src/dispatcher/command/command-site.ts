@@ -35,6 +35,8 @@ export interface CommandParts {
 interface Serving {
   program: Program
   target: Target
+  /** Its socket was taken away: only those who have a connection reach it. */
+  isCutOff: boolean
 }
 
 export class CommandSite implements StartedAgain {
@@ -98,11 +100,13 @@ export class CommandSite implements StartedAgain {
 
   /**
    * Somebody took the socket of the program away, which runs on and hears of nobody new: a fresh one takes its place, and those who
-   * come wait for it.
+   * come wait for it. While the brake holds, they do not: the program may be one that takes its socket away itself.
    */
   placeIsGone(target: Target): void {
     if (this.#serving?.target !== target || this.#start !== undefined) return
+    if (performance.now() < this.#throttledUntil) return
     this.#parts.log.warn({ site: this.#config.name, socket: target.label }, 'the socket of the command is gone')
+    this.#serving.isCutOff = true
     this.#group.targets = []
     void this.#begin()
   }
@@ -236,7 +240,7 @@ export class CommandSite implements StartedAgain {
     if (backend === undefined) return
     const before = this.#serving
     const target = new Target(program.upstream, backend.proxy, program.owner)
-    this.#serving = { program, target }
+    this.#serving = { program, target, isCutOff: false }
     this.#problem = undefined
     this.#throttledUntil = 0
     this.#group.targets = [target]
@@ -252,12 +256,10 @@ export class CommandSite implements StartedAgain {
     if (this.#isClosed) return this.#group.failWaiting(new CommandFailed(name, 'was stopped'))
     this.#problem = `its command ${why}`
     this.#parts.log.error({ site: name, why }, 'command did not come up')
-    const { target } = this.#serving ?? {}
-    if (target !== undefined && this.#group.targets.includes(target)) return
-    if (target === undefined) this.#brakeOn(false, program?.livedMs ?? 0)
+    if (this.#serving?.isCutOff === false) return
+    this.#brakeOn(false, program?.livedMs ?? 0)
     this.#group.failWaiting(new CommandFailed(name, why))
-    // Its socket is gone: those who have a connection reach it still.
-    if (target !== undefined) this.#group.targets = [target]
+    if (this.#serving !== undefined) this.#group.targets = [this.#serving.target]
   }
 
   // ---- ends ----------------------------------------------------------------------------------------------------------
@@ -312,6 +314,7 @@ export class CommandSite implements StartedAgain {
   #stopServing(graceMs: number): void {
     const serving = this.#serving
     if (serving === undefined) return
+    clearTimeout(this.#restart)
     this.#serving = undefined
     this.#group.targets = []
     this.#end(serving, graceMs)
