@@ -12,6 +12,7 @@ import type { AuthSettings, SiteDoors } from '../config/site-doors.ts'
 import { attempt } from './attempt.ts'
 import { clientOf } from './connection.ts'
 import { addressKey } from './connections.ts'
+import { fieldOf } from './header-fields.ts'
 import { ownHeaders } from './own-headers.ts'
 import type { Attempt, Outcome } from './passwords.ts'
 import { Passwords } from './passwords.ts'
@@ -109,9 +110,9 @@ function hasBody(headers: Visit['req']['headers']): boolean {
   return headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0
 }
 
-/** Name and password of a request (RFC 7617 §2), UTF-8. */
+/** Name and password of a request (RFC 7617 §2), UTF-8. Of two, the site could take the other one for its visitor's. */
 function attemptOf({ req }: Visit): Attempt | undefined {
-  const encoded = /^Basic +([A-Za-z0-9+/_-]+={0,2}) *$/i.exec(req.headers.authorization ?? '')?.[1]
+  const encoded = /^Basic +([A-Za-z0-9+/_-]+={0,2}) *$/i.exec(fieldOf(req.rawHeaders, 'authorization') ?? '')?.[1]
   if (encoded === undefined) return undefined
   const text = Buffer.from(encoded, 'base64').toString()
   const colon = text.indexOf(':')

@@ -10,7 +10,7 @@ import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import * as proxyProtocol from 'proxy-protocol-js'
 import type { Ask, Box, Reply } from '../helpers/box.ts'
-import { DEADLINE_MS, startBox } from '../helpers/box.ts'
+import { DEADLINE_MS, send, startBox } from '../helpers/box.ts'
 
 /** `secret`, at the least cost. */
 const HASH = '$2y$04$GPNzp4u3NwDc0wPB3rEo1u5RlA/1SnSlg9b8ipivaTq3hwRZh6qfa'
@@ -138,6 +138,9 @@ test('doors let in whom they should, by the address that a trusted proxy says', 
     assert.equal((await box.ask('auth', '/', { headers: basic(name, password) })).status, status, `${name}:${password}`)
   }
   assert.equal((await box.ask('auth', '/', { headers: { authorization: 'Basic !!' } })).status, 401)
+  const lines = ['ann', 'eve'].flatMap((name) => ['Authorization', basic(name, 'secret').authorization as string])
+  const two = { host: '127.0.0.1', port: box.port, agent: false, headers: ['Host', 'auth.test', ...lines] } as const
+  assert.equal((await send(two)).status, 401)
   assert.equal((await box.ask('auth', '/', { headers: { authorization: `Bearer ${'x'.repeat(5000)}` } })).status, 401)
   box.write('htpasswd', `bob:${HASH}\n`)
   await box.waitFor(
