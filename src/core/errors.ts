@@ -86,6 +86,13 @@ export const SiteAborted = createError<[string, string]>(
   502,
 )
 
+/** A site's code failed (threw, rejected, or was told to end) before it had answered. Argument: site. Answered as 500. */
+export const SiteFailed = createError<[string]>(
+  'VHOSTEL_SITE_FAILED',
+  "site '%s' failed before it had answered; its own line in the log says why",
+  500,
+)
+
 /** A site listens for something that is not HTTP. Arguments: site, port or path. Emitted as the server's 'error'. */
 export const PortRefused = createError<[string, string]>(
   'VHOSTEL_PORT_REFUSED',

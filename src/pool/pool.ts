@@ -8,7 +8,7 @@
  * Invariant: each exchange that was submitted ends in exactly one of: a whole answer, a failure told to its listener, an
  * abort by the front. A thread outlives its exchanges; the pool outlives its threads.
  */
-import { QueueFull, QueueTimeout, SiteAborted, SiteGone, SiteTimeout, SiteUnavailable } from '../core/errors.ts'
+import { QueueFull, QueueTimeout, SiteGone, SiteTimeout, SiteUnavailable } from '../core/errors.ts'
 import type { Log } from '../core/log.ts'
 import type { PoolRecorder } from '../core/pool-recorder.ts'
 import type { ThreadLook } from '../core/worker-orders.ts'
@@ -391,7 +391,7 @@ export class Pool {
     for (const site of this.#sites) this.seekThread(site)
     return {
       onFinished: (exchange) => this.#finished(thread, exchange),
-      onAborted: (exchange, reason) => this.#siteAborted(thread, exchange, reason),
+      onFailed: (exchange, error) => this.#failed(thread, exchange, error),
       onBegan: (exchange) => exchange.slot !== undefined && this.#drain(exchange.slot),
       onAnswering: (exchange) => exchange.site.settled(exchange),
       onFiles: (generation, files) => {
@@ -480,11 +480,12 @@ export class Pool {
     thread.becameIdle()
   }
 
-  #siteAborted(thread: PoolThread, exchange: Exchange, reason: string): void {
+  /** The site gave an exchange no answer, or no whole one. */
+  #failed(thread: PoolThread, exchange: Exchange, error: Error): void {
     exchange.site.settled(exchange)
     exchange.state = 'done'
     exchange.link = undefined
-    exchange.listener.onFailure(new SiteAborted(exchange.site.name, reason))
+    exchange.listener.onFailure(error)
     this.#finished(thread, exchange)
   }
 }

@@ -6,7 +6,7 @@
  * aborted, or when the link closed, and the pool is told exactly once, by `onFinished` or by `onClosed`.
  */
 import type { Socket } from 'node:net'
-import { FrameInvalid } from '../core/errors.ts'
+import { FrameInvalid, SiteAborted, SiteFailed } from '../core/errors.ts'
 import { IdTable } from '../core/id-table.ts'
 import { isRevocable } from '../core/thread-board.ts'
 import type { Channel } from '../protocol/channel.ts'
@@ -26,8 +26,8 @@ export interface ThreadLinkHandlers {
   onFinished(exchange: Exchange): void
   /** The thread has begun it. */
   onBegan(exchange: Exchange): void
-  /** The site ended a request without a whole answer. */
-  onAborted(exchange: Exchange, reason: string): void
+  /** The site gave a request no answer, or no whole one. */
+  onFailed(exchange: Exchange, error: Error): void
   onAnswering(exchange: Exchange): void
   onFiles(generation: number, files: string[]): void
   /** @param request the id of the request whose code wrote it */
@@ -217,7 +217,9 @@ export class ThreadLink {
       case 'tunnel':
         return this.#tunnel(frame.id, handlers)
       case 'abort':
-        return this.#aborted(frame.id, frame.reason, handlers)
+        return this.#failed(frame.id, ({ site }) => new SiteAborted(site.name, frame.reason), handlers)
+      case 'failed':
+        return this.#failed(frame.id, ({ site }) => new SiteFailed(site.name), handlers)
       case 'loaded':
         return settle(this.#loads, frame.id, frame.report)
       case 'unloaded':
@@ -285,10 +287,10 @@ export class ThreadLink {
     this.#idleCheck()
   }
 
-  #aborted(id: number, reason: string, handlers: ThreadLinkHandlers): void {
+  #failed(id: number, errorOf: (exchange: Exchange) => Error, handlers: ThreadLinkHandlers): void {
     const exchange = this.open.delete(id)
     if (exchange === undefined) return
-    handlers.onAborted(exchange, reason)
+    handlers.onFailed(exchange, errorOf(exchange))
     this.#idleCheck()
   }
 

@@ -72,6 +72,7 @@ export class FrameBatch {
       case 'unloaded':
       case 'outdate':
       case 'native':
+      case 'failed':
         this.#open(FRAME_CODES[frame.type], frame.id, 0)
         return
       case 'credit':
@@ -313,6 +314,7 @@ function decode(code: number, id: number, bytes: Buffer, from: number, to: numbe
     case 'unloaded':
     case 'outdate':
     case 'native':
+    case 'failed':
       return empty(type, id, from, to)
     case 'credit':
       if (to - from !== 4) throw new FrameInvalid(`a credit frame of ${to - from} bytes`)
@@ -376,7 +378,7 @@ function toLog(id: number, bytes: Buffer, from: number, to: number): Frame {
   return { type: 'log', id, level, text: text.slice(cut + 1), request: text.slice(0, cut) }
 }
 
-type EmptyType = 'started' | 'tunnel' | 'unload' | 'unloaded' | 'outdate' | 'native'
+type EmptyType = 'started' | 'tunnel' | 'unload' | 'unloaded' | 'outdate' | 'native' | 'failed'
 
 function empty(type: EmptyType, id: number, from: number, to: number): Frame {
   if (from !== to) throw new FrameInvalid(`a ${type} frame with a payload`)

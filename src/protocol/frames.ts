@@ -125,6 +125,8 @@ export type Frame =
   | { type: 'credit'; id: number; bytes: number }
   // to the thread: the client is gone; to the dispatcher: the site destroyed its socket
   | { type: 'abort'; id: number; reason: string }
+  // thread → dispatcher: the site's code failed before its answer began, and its log says why
+  | { type: 'failed'; id: number }
   // the life of a generation in a thread; `id` is the generation
   | { type: 'load'; id: number; order: LoadOrder }
   | { type: 'loaded'; id: number; report: LoadReport }
@@ -165,6 +167,7 @@ export const FRAME_CODES = {
   offence: 17,
   native: 18,
   outdate: 19,
+  failed: 20,
 } as const satisfies Record<FrameType, number>
 
 /** Ends a `switch` over a union: a member that is not handled fails to compile. */

@@ -21,12 +21,6 @@ import { requestUrl } from './request-url.ts'
 import type { Site } from './site.ts'
 
 const EMPTY = Buffer.alloc(0)
-const FAILED: PlainResponse = {
-  status: 500,
-  statusText: '',
-  headers: ['content-type', 'text/plain; charset=utf-8'],
-  body: 'Internal Server Error\n',
-}
 /** Headers that frame a message on its connection: the front's. */
 const FRAMING = new Set(['connection', 'keep-alive', 'transfer-encoding'])
 const NO_BODY_STATUS = new Set([204, 304])
@@ -113,8 +107,9 @@ export class FetchExchange implements Exchange {
 
   fail(): void {
     if (this.#isOver || this.#isEnded) return
-    if (this.#isHeadSent) this.cut('its code failed in the middle of the answer')
-    else this.#sendPlain(FAILED)
+    if (this.#isHeadSent) return this.cut('its code failed in the middle of the answer')
+    this.#wire.channel.send({ type: 'failed', id: this.id })
+    this.#setOver()
   }
 
   cut(reason = 'it closed the connection'): void {

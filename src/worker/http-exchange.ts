@@ -29,12 +29,6 @@ import type { SocketOwner, WrittenChunk } from './site-socket.ts'
 import { SiteSocket } from './site-socket.ts'
 
 const EMPTY = Buffer.alloc(0)
-const FAILED_PAGE = Buffer.from('Internal Server Error\n')
-const FAILED_HEAD = {
-  status: 500,
-  reason: 'Internal Server Error',
-  headers: ['Content-Type', 'text/plain; charset=utf-8', 'Content-Length', String(FAILED_PAGE.byteLength)],
-}
 
 const startChannel = diagnostics.channel('http.server.request.start')
 const finishChannel = diagnostics.channel('http.server.response.finish')
@@ -161,7 +155,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     if (this.#isOver || this.#isEnded) return
     this.#parts = []
     if (this.#isHeadSent) this.#abortAnswer('its code failed in the middle of the answer')
-    else this.#wire.channel.send({ type: 'response', id: this.id, head: FAILED_HEAD, body: FAILED_PAGE, last: true })
+    else this.#wire.channel.send({ type: 'failed', id: this.id })
     this.#setOver()
     this.#socket?.destroy()
   }

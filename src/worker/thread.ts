@@ -91,6 +91,7 @@ function main(): void {
       case 'log':
       case 'offence':
       case 'native':
+      case 'failed':
         return channel.destroy(new Error(`a ${frame.type} frame from the dispatcher`))
       default:
         return assertNever(frame)

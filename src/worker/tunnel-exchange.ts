@@ -18,9 +18,6 @@ import type { Site } from './site.ts'
 import type { SocketOwner, WrittenChunk } from './site-socket.ts'
 import { SiteSocket } from './site-socket.ts'
 
-const FAILED_HEAD = { status: 500, reason: 'Internal Server Error', headers: ['Content-Length', '0'] }
-const EMPTY = Buffer.alloc(0)
-
 export class TunnelExchange implements Exchange, SocketOwner {
   readonly site: Site
   readonly isTunnel = true
@@ -114,7 +111,7 @@ export class TunnelExchange implements Exchange, SocketOwner {
 
   fail(): void {
     if (this.#isOver || this.#isOpen) return
-    this.#wire.channel.send({ type: 'response', id: this.id, head: FAILED_HEAD, body: EMPTY, last: true })
+    this.#wire.channel.send({ type: 'failed', id: this.id })
     this.#setOver()
     this.#socket?.destroy()
   }

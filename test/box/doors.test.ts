@@ -303,3 +303,47 @@ test('who stops in the middle holds a socket, and not for long', async (t) => {
   assert.equal((await box.ask('slow', '/state')).status, 200)
   assert.equal(JSON.parse((await box.ask('patient', '/state')).text).streams, 'open')
 })
+
+test('who meets code that fails gets an error page, or the one of the site, and the log says which request it was', async (t) => {
+  const handler = `module.exports = (req, res) => {
+  if (req.url === '/late') return setTimeout(() => { throw new Error('late') })
+  if (req.url === '/own') return res.writeHead(500).end('own words')
+  if (req.url === '/begun') { res.write('begun'); return setTimeout(() => { throw new Error('in the middle') }, 20) }
+  throw new Error('at once')
+}`
+  const fetch = `export default async (request) => { throw new Error('thrown by fetch') }`
+  const box = await startBox(t, {
+    handler: { files: { 'main.cjs': handler } },
+    fetch: { files: { 'main.mjs': fetch }, module: 'main.mjs' },
+    paged: { files: { 'main.cjs': handler, 'sorry.html': '<p>sorry' }, more: '[errors]\n5xx = sorry.html' },
+  })
+  const browser = { headers: { accept: 'text/html' } }
+
+  for (const [site, path] of [
+    ['handler', '/'],
+    ['handler', '/late'],
+    ['fetch', '/'],
+  ] as const) {
+    const { status, text, headers } = await box.ask(site, path, browser)
+    assert.deepEqual([status, headers['content-type']], [500, 'text/html; charset=utf-8'], `${site}${path}`)
+    assert.match(text, /<h1>500 Internal Server Error<\/h1>/)
+    assert.equal(headers['cache-control'], 'no-store')
+  }
+  const bodies = [
+    await box.ask('paged'),
+    await box.ask('paged', '/late', { method: 'POST', body: 'x'.repeat(200_000) }),
+  ]
+  assert.deepEqual(
+    bodies.map(({ status, text }) => [status, text]),
+    [
+      [500, '<p>sorry'],
+      [500, '<p>sorry'],
+    ],
+  )
+  assert.equal((await box.ask('paged', '/', { method: 'HEAD' })).status, 500)
+  assert.equal((await box.ask('paged', '/own')).text, 'own words')
+  await assert.rejects(box.ask('paged', '/begun'))
+
+  assert.match(box.output, /"url":"\/late","status":500,"reason":"site 'handler' failed before it had answered/)
+  assert.match(box.output, /Error: thrown by fetch/)
+})

@@ -20,6 +20,7 @@ import type { Frame, LoadOrder, LoadReport, RequestHead, ResponseHead } from '..
 import { BODY_WINDOW_BYTES } from '../../src/protocol/frames.ts'
 
 const DEADLINE_MS = 15_000
+const OVER = new Set(['abort', 'failed', 'end'])
 const SITES = fileURLToPath(new URL('../fixtures/sites/', import.meta.url))
 
 /** Path of a fixture site's file. */
@@ -104,9 +105,7 @@ export class DrivenRequest {
   }
 
   get isOver(): boolean {
-    return this.frames.some(
-      (frame) => frame.type === 'abort' || frame.type === 'end' || (frame.type === 'response' && frame.last),
-    )
+    return this.frames.some((frame) => OVER.has(frame.type) || (frame.type === 'response' && frame.last))
   }
 
   /** Waits until a frame of this type has come. */
@@ -134,8 +133,9 @@ export class DrivenRequest {
     return frame.head
   }
 
+  /** What its visitor gets. */
   get status(): number {
-    return this.head.status
+    return this.types.includes('failed') ? 500 : this.head.status
   }
 
   get body(): Buffer {

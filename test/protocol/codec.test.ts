@@ -63,7 +63,7 @@ const frame: fc.Arbitrary<Frame> = fc.oneof(
   record({ type: fc.constant('credit' as const), id, bytes: id }),
   record({ type: fc.constant('abort' as const), id, reason: text }),
   record({ type: fc.constant('offence' as const), id, text }),
-  record({ type: fc.constant('native' as const), id }),
+  record({ type: fc.constantFrom('native' as const, 'failed' as const), id }),
   record({ type: fc.constant('load' as const), id, order }),
   record({ type: fc.constant('loaded' as const), id, report }),
   record({ type: fc.constant('files' as const), id, files: fc.array(text) }),
