@@ -4,7 +4,8 @@
  * head, with the body, and with reading (slowhttptest, a Debian package), one kind after the other and the last two at once; and the
  * memory of an idle connection.
  *
- * Rounds of "without" stand between the others, for the machine is never the same for long. Slow readers ask for 1 MB each, three times,
+ * The slow clients work on the same machine, so each round is repeated with them at another server (bare node:http), which the visitors
+ * do not ask: what these wait longer then is the clients' own doing. Slow readers ask for 1 MB each, three times,
  * most of which the kernel takes: while that is made and sent, the site is busy, with or without slow clients. So visitors are counted
  * once nothing waits for a thread any more; how long that took is told.
  */
@@ -16,6 +17,7 @@ import type { Socket } from 'node:net'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { startChild, until } from './children.ts'
 import { pssBytes } from './process-tree.ts'
 import { printTable } from './table.ts'
 import type { Vhostel } from './vhostel.ts'
@@ -32,6 +34,7 @@ const AT_ONCE = 200
 /** Until the slow clients are all there, and at the most until no request of theirs waits for a thread. */
 const SETTLE_MS = isQuick ? 2_000 : 5_000
 const SETTLED_MS = 60_000
+const START_MS = 10_000
 
 const KINDS = {
   'slow heads': ['-H', '-i', '10'],
@@ -45,6 +48,12 @@ export default (request, response) => {
   if (request.method !== 'POST') return response.end('hello')
   request.resume().on('end', () => response.end('thanks'))
 }`
+
+/** Says its port on stdout. */
+const ELSEWHERE = `import { createServer } from 'node:http'
+import handler from './handler.mjs'
+const server = createServer(handler)
+server.listen({ port: 0, host: '127.0.0.1', backlog: 4096 }, () => console.log(server.address().port))`
 
 /** Milliseconds to the whole answer, sorted. */
 async function visit(port: number): Promise<number[]> {
@@ -137,12 +146,23 @@ async function settled(vhostel: Vhostel, requests: number): Promise<number> {
   return performance.now() - began
 }
 
-/** @param bytes of memory that the dispatcher has */
-function row(what: string, times: readonly number[], without: readonly number[], bytes: number): string[] {
-  const at = (of: readonly number[], part: number): number => of[Math.floor(of.length * part)] ?? 0
-  const ratio = at(times, 0.99) / at(without, 0.99)
-  const spans = [at(times, 0.5), at(times, 0.99), times.at(-1) ?? 0, ratio].map((value) => value.toFixed(2))
-  return [what, String(times.length), ...spans, (bytes / 1024 / 1024).toFixed(0)]
+function at(times: readonly number[], part: number): number {
+  return times[Math.floor(times.length * part)] ?? 0
+}
+
+/** @param elsewhere times with the same clients at another server, @param bytes of memory that the dispatcher has */
+function row(
+  what: string,
+  times: readonly number[],
+  elsewhere: readonly number[] | undefined,
+  bytes: number,
+): string[] {
+  const ratios = [without, elsewhere].map((others) =>
+    others === undefined ? Number.NaN : at(times, 0.99) / at(others, 0.99),
+  )
+  const figures = [at(times, 0.5), at(times, 0.99), times.at(-1) ?? 0, ...ratios]
+  const told = figures.map((value) => (Number.isNaN(value) ? '' : value.toFixed(2)))
+  return [what, String(times.length), ...told, (bytes / 1024 / 1024).toFixed(0)]
 }
 
 const folder = makeSites({
@@ -158,28 +178,51 @@ const command = join(import.meta.dirname, '../bin/vhostel.js')
 await using vhostel = await startVhostel({ sites: 1, command }, folder)
 const { port, pid } = vhostel
 
+writeFileSync(join(folder.path, 'handler.mjs'), LARGE_AND_SMALL)
+writeFileSync(join(folder.path, 'elsewhere.mjs'), ELSEWHERE)
+await using other = await startChild(process.execPath, [join(folder.path, 'elsewhere.mjs')])
+const otherPort = await until(
+  'its port',
+  other,
+  START_MS,
+  () => Number(/^(\d+)\n/.exec(other.output)?.[1]) || undefined,
+)
+
 await visit(port)
 const rows: string[][] = []
 let without = await visit(port)
 const before = pssBytes([pid])
-rows.push(row('nobody else', without, without, before))
+rows.push(row('nobody else', without, undefined, before))
 const idle = await idleConnections(port)
 await delay(3_000)
 const perConnection = (pssBytes([pid]) - before) / idle.length
-rows.push(row(`${IDLE} idle connections`, await visit(port), without, pssBytes([pid])))
+rows.push(row(`${IDLE} idle connections`, await visit(port), undefined, pssBytes([pid])))
 for (const kinds of ROUNDS) {
   const requests = (await vhostel.status()).sites[0]?.requests ?? 0
   const more = kinds.filter((kind) => kind !== 'slow heads').length * SLOW
+  const elsewhere = await beside(otherPort, kinds, async () => {
+    await delay(SETTLE_MS + 1_000)
+    return visit(port)
+  })
   await beside(port, kinds, async () => {
     const tookMs = await settled(vhostel, requests + more)
     const what = `${IDLE} idle, ${SLOW} each with ${kinds.join(', ')} (after ${(tookMs / 1000).toFixed(0)} s)`
-    rows.push(row(what, await visit(port), without, pssBytes([pid])))
+    rows.push(row(what, await visit(port), elsewhere, pssBytes([pid])))
   })
 }
 for (const socket of idle) socket.destroy()
 without = await visit(port)
-rows.push(row('nobody else, again', without, without, pssBytes([pid])))
+rows.push(row('nobody else, again', without, undefined, pssBytes([pid])))
 
-const columns = ['beside', 'requests', 'median ms', 'p99 ms', 'longest ms', 'p99 to that without', 'dispatcher MB']
+const columns = [
+  'beside',
+  'requests',
+  'median ms',
+  'p99 ms',
+  'longest ms',
+  'p99 to that without',
+  'to that with them elsewhere',
+  'dispatcher MB',
+]
 printTable(columns, rows)
 console.log(`\nmemory of an idle connection in the dispatcher: ${(perConnection / 1024).toFixed(1)} KB (PSS)`)
