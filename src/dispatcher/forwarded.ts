@@ -19,7 +19,8 @@ interface Hop {
 
 /** More proxies than ever stand in a row; what is before them nobody vouches for. */
 const MAX_HOPS = 100
-const PAIR = /([\w!#$%&'*+.^`|~-]+)=(?:"((?:[^"\\]|\\.)*)"|([^;\s"]*))/g
+/** A pair, or none, and what ends it. Blanks are matched in one place each, so that no header takes long. */
+const PAIR = /[ \t]*(?:([\w!#$%&'*+.^`|~-]+)=(?:"((?:[^"\\]|\\.)*)"|([^;\s"]*))[ \t]*)?(;|$)/y
 
 /** Makes what finds the client behind trusted proxies. */
 export function clientFinder(trusted: AddressSet): ClientFinder {
@@ -54,33 +55,56 @@ function nearestStranger(hops: readonly Hop[], peer: string, trusted: AddressSet
   return { at: hop === 0 ? -1 : hops.length - hop, address: found[hop] ?? peer }
 }
 
-/** RFC 7239 §4. What is not of that form says nothing. */
+/** RFC 7239 §4. */
 function hopsOf(header: string | undefined): Hop[] {
-  return elementsOf(header ?? '')
-    .slice(-MAX_HOPS)
-    .map((element) => {
-      const pairs = new Map(
-        [...element.matchAll(PAIR)].map(([, name = '', quoted, plain]) => [name.toLowerCase(), quoted ?? plain]),
-      )
-      return { for: bareAddress(pairs.get('for') ?? ''), proto: pairs.get('proto') }
-    })
+  return elementsOf(header ?? '').map((element) => {
+    const pairs = pairsOf(element)
+    return { for: bareAddress(pairs.get('for') ?? ''), proto: pairs.get('proto') }
+  })
 }
 
-/** Splits at commas that stand in no quotes, in one pass: the header is a client's as far as anybody knows. */
+/** The pairs of one element; none where any of it is not of that form, or a name is there twice. */
+function pairsOf(element: string): Map<string, string> {
+  const pairs = new Map<string, string>()
+  PAIR.lastIndex = 0
+  for (;;) {
+    const found = PAIR.exec(element)
+    if (found === null) return new Map()
+    const [, name, quoted, plain = '', end] = found
+    if (name !== undefined) {
+      const key = name.toLowerCase()
+      if (pairs.has(key)) return new Map()
+      pairs.set(key, quoted?.replace(/\\(.)/g, '$1') ?? plain)
+    }
+    if (end === '') return pairs
+  }
+}
+
+/**
+ * The last elements, split at commas that stand in no quotes, in one pass. From the end: there stands what the nearest proxy
+ * added, and a quote that a client left open before it must not swallow that.
+ */
 function elementsOf(header: string): string[] {
   const elements: string[] = []
-  let from = 0
+  let end = header.length
   let isQuoted = false
-  for (let at = 0; at < header.length; at++) {
+  for (let at = end - 1; at >= 0 && elements.length < MAX_HOPS; at--) {
     const character = header[at]
-    if (character === '"') isQuoted = !isQuoted
-    else if (character === '\\' && isQuoted) at++
+    if (character === '"') isQuoted = !isQuoted || isEscaped(header, at)
     else if (character === ',' && !isQuoted) {
-      elements.push(header.slice(from, at))
-      from = at + 1
+      elements.push(header.slice(at + 1, end))
+      end = at
     }
   }
-  return [...elements, header.slice(from)]
+  if (elements.length < MAX_HOPS) elements.push(header.slice(0, end))
+  return elements.reverse()
+}
+
+/** Whether an odd number of backslashes stands before a character. */
+function isEscaped(header: string, at: number): boolean {
+  let first = at
+  while (header[first - 1] === '\\') first--
+  return (at - first) % 2 === 1
 }
 
 function plainHop(written: string): Hop {

@@ -166,6 +166,21 @@ test('doors let in whom they should, by the address that a trusted proxy says', 
   assert.equal((await box.ask('dressed')).status, 200)
 })
 
+test('a client behind a proxy that adds to Forwarded is known by what the proxy adds', async (t) => {
+  const box = await startBox(
+    t,
+    { closed: { files: { 'main.cjs': TELLER }, more: '[door]\ndeny = 2001:db8::/32' } },
+    { server: 'trusted_proxies = 127.0.0.0/8' },
+  )
+  const from = (byClient: string, address: string) =>
+    box.ask('closed', '/', { headers: { forwarded: `${byClient}for="[${address}]:4711"` } })
+
+  for (const byClient of ['', 'for=192.0.2.1, ', 'for=192.0.2.1;a="b, ', 'a="b\\, ', '", ']) {
+    assert.equal((await from(byClient, '2001:db8::1')).status, 403, byClient)
+    assert.equal(JSON.parse((await from(byClient, '2001:db9::1')).text).address, '2001:db9::1', byClient)
+  }
+})
+
 test('a PROXY protocol header says whom a connection is for, and nobody else can say so', async (t) => {
   const box = await startBox(
     t,
