@@ -45,6 +45,7 @@ export class StreamResponse extends FrontResponse<StreamRequest> implements Uplo
   readonly #uploads: Uploads
   #sendStallMs = STALL_MS / SEND_LOOKS
   #isHeld = false
+  #isSent = false
   #hasBody = true
   /** Sends the head that waits for the end of the answer. */
   #sendHeld: (() => void) | undefined
@@ -198,6 +199,12 @@ export class StreamResponse extends FrontResponse<StreamRequest> implements Uplo
     return this.#stream.writableNeedDrain
   }
 
+  /** Whether all of the answer was handed to the session. */
+  get isSent(): boolean {
+    // The stream of an answer without a body may be closed before it finishes.
+    return this.#isSent || (!this.#hasBody && this.writableEnded)
+  }
+
   #inform(status: number, headers: OutgoingHttpHeaders): void {
     const stream = this.#stream
     if (this.headersSent || stream.destroyed || stream.closed) return
@@ -212,6 +219,8 @@ export class StreamResponse extends FrontResponse<StreamRequest> implements Uplo
 
   /** Everything was handed to the session; what the client still sends nobody wants (RFC 9113 §8.1). */
   #finished(): void {
+    // A stream that the client ended finishes too.
+    this.#isSent = this.writableEnded
     this.emit('finish')
     if (this.req.complete) return
     // It has ended and was not read yet: a reset would overtake a head that still waits in the session (Node 24.21).
@@ -233,6 +242,13 @@ export class StreamResponse extends FrontResponse<StreamRequest> implements Uplo
 Object.defineProperty(StreamResponse.prototype, 'writableNeedDrain', {
   get(this: StreamResponse) {
     return this.isFull
+  },
+})
+
+// As above. Node's own (24.21) is true only for what its own `end` has ended.
+Object.defineProperty(StreamResponse.prototype, 'writableFinished', {
+  get(this: StreamResponse) {
+    return this.isSent
   },
 })
 

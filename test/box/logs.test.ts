@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync, renameSync } from 'node:fs'
+import { connect as connectHttp2 } from 'node:http2'
 import type { AddressInfo } from 'node:net'
 import { connect, createServer } from 'node:net'
 import { join } from 'node:path'
@@ -409,4 +410,34 @@ test('a tunnel to an upstream has its line when it ends, with the bytes that the
   const line = await lineOf(box, 'all.json', { target: '/tunnel' })
   assert.deepEqual([line.status, line.bytes, line.cut], [101, 5, undefined])
   assert.ok(Number(line.first_byte_ms) <= Number(line.total_ms))
+})
+
+test('over HTTP/2 only an answer that its client left in the middle of is cut', async (t) => {
+  const box = makeBox(
+    t,
+    { talker: { ...TALKER, more: `certificate = ../t.pem\nkey = ../t.key\n${TALKER.more}` } },
+    { server: 'listen_tls = 127.0.0.1:0' },
+  )
+  const { cert, key } = makePair(['talker.test'])
+  box.write('t.pem', cert)
+  box.write('t.key', key)
+  box.write('logging.ini', '[access]\nfile = log/all.json\nformat = json\n')
+  await box.start()
+  const { listen } = await box.status()
+  const url = listen.find((address) => address.startsWith('https:')) ?? ''
+  const client = connectHttp2(url, { servername: 'talker.test', rejectUnauthorized: false })
+  t.after(() => client.destroy())
+  for (const [method, path] of [
+    ['GET', '/whole'],
+    ['HEAD', '/head'],
+    ['GET', '/part'],
+  ] as const) {
+    const stream = client.request({ ':method': method, ':path': path, ':authority': 'talker.test' })
+    await once(stream, 'response')
+    if (path === '/part') await once(stream, 'data').finally(() => stream.close())
+    else await once(stream.resume(), 'end')
+  }
+
+  const cut = async (target: string) => (await lineOf(box, 'all.json', { target })).cut
+  assert.deepEqual([await cut('/whole'), await cut('/head'), await cut('/part')], [undefined, undefined, true])
 })
