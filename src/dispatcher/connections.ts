@@ -195,8 +195,16 @@ export function addressKey(address: string): string {
   const back = tail === undefined || tail === '' ? [] : tail.split(':')
   const groups =
     tail === undefined ? front : [...front, ...Array(Math.max(0, 8 - front.length - back.length)).fill('0'), ...back]
-  return `${groups
+  const numbers = groups.map((group) => Number.parseInt(group, 16))
+  // ::ffff:0:0/96, written without dots.
+  if (numbers.length === 8 && numbers.slice(0, 6).join() === '0,0,0,0,0,65535') {
+    return numbers
+      .slice(6)
+      .flatMap((number) => [number >> 8, number & 255])
+      .join('.')
+  }
+  return `${numbers
     .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
+    .map((number) => number.toString(16))
     .join(':')}::/64`
 }
