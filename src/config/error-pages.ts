@@ -2,7 +2,7 @@
  * Error pages of one's own: [errors] of a site's file, and of vhostel.ini for what belongs to no site.
  *
  * The pages are read with the INI file, and a change of them is a change of the settings. Limit: `MAX_PAGE_BYTES` for each. Invariant:
- * a page that is missing takes nothing away; the usual one is sent in its place.
+ * a page that is missing takes nothing away; what there would be without its line is sent.
  */
 import { extname, resolve } from 'node:path'
 import { z } from 'zod'
@@ -14,7 +14,7 @@ const MAX_PAGE_BYTES = 64 * 1024
 
 const FORM =
   '`404 = errors/404.html`, `5xx = errors/5xx.html`. The files are `.html`, `.txt`, `.json` or `.xml`, 64 KB at ' +
-  'most. If the file is missing, the standard page is sent. A relative path starts at '
+  'most. A line whose file is missing counts for nothing. A relative path starts at '
 
 /** [errors] of a site. */
 export const errorsSection = anySection(
@@ -94,7 +94,7 @@ function readPage(
   dependencies.push(file)
   const found = readTextFile(file)
   if ('fault' in found) {
-    addWarning?.(status, `${file} ${found.fault}: the standard page is sent`)
+    addWarning?.(status, `${file} ${found.fault}: the line counts for nothing`)
     return undefined
   }
   const bytes = Buffer.byteLength(found.text)

@@ -22,7 +22,7 @@ test('an error page of the server that is missing is a warning, exit code 0', as
   assert.deepEqual([code, stdout], [0, `${dir}/vhostel.ini: all is well, 1 site\n`])
   assert.equal(
     stderr,
-    `warning: vhostel.ini:3: [errors] 421: ${dir}/none.html does not exist: the standard page is sent\n`,
+    `warning: vhostel.ini:3: [errors] 421: ${dir}/none.html does not exist: the line counts for nothing\n`,
   )
 })
 

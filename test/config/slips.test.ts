@@ -274,7 +274,7 @@ test('an error page that is not there is warned of, and takes nothing away', (t)
   assert.deepEqual(problems, [])
   assert.deepEqual(
     warnings.map((one) => renderProblem(one, folder.dir)),
-    ['sites-enabled/a.ini:5: [errors] 404: /404.html does not exist: the standard page is sent'],
+    ['sites-enabled/a.ini:5: [errors] 404: /404.html does not exist: the line counts for nothing'],
   )
 })
 
