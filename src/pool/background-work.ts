@@ -2,8 +2,9 @@
  * Finds sites that keep a thread busy without being asked to: timers that pile up, endless work cut into small pieces. No
  * turn of such a thread is long enough for it to be late (watch.ts), but everything else in it is slow for good.
  *
- * A thread that wants much of a processor is looked at every `EVERY_MS`. The site is convicted when the looks, for as long as
- * its `slow`, mostly found its code at work for no open request, and no other's. Limits: of code that has no async context nobody
+ * A thread that wants much of a processor is looked at every `EVERY_MS`. When two looks found the code of the same site at work for no
+ * open request, its neighbours are told to go elsewhere; it is convicted when the looks mostly did so for as long as its `slow`, and
+ * found no other's. Limits: of code that has no async context nobody
  * knows what it is for, so it counts only while the site has no request; a thread is looked at again after `PAUSE_MS` at the
  * earliest. Invariant: nothing of this runs while no thread is busy.
  */
@@ -20,12 +21,18 @@ export interface BackgroundHandlers {
   lookAt(thread: PoolThread): Promise<ThreadLook | undefined>
   /** Whether sites share the thread, and nothing explains that it is busy. */
   isSuspicious(thread: PoolThread): boolean
+  /** The site works in the thread, and may go on. */
+  onOften(thread: PoolThread, site: PoolSite): void
   offence(site: PoolSite, offence: Offence): void
 }
 
 /** Share of a processor from which a thread is looked at. */
 const BUSY = 0.5
 const EVERY_MS = 150
+/** What was found once is soon found again, if it goes on. */
+const AGAIN_MS = 40
+/** So many looks that found the same may be an accident, but to be elsewhere does no neighbour any harm. */
+const OFTEN_FOUND = 2
 /** Fewer looks that found the same may be accidents, however long they took. */
 const LEAST_FOUND = 4
 /** More looks than found something may have found none: a neighbour with a request, or a thread that gets no processor just then. */
@@ -88,10 +95,10 @@ export class BackgroundWork {
         const site = await this.#atWork(thread)
         if (site === undefined) missed++
         else if (site !== (suspect ?? site)) return
-        else found++
+        else if (++found >= OFTEN_FOUND) this.#handlers.onOften(thread, site)
         suspect ??= site
       }
-      await delay(EVERY_MS, undefined, { ref: false })
+      await delay(found === 1 ? AGAIN_MS : EVERY_MS, undefined, { ref: false })
     }
   }
 

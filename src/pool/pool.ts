@@ -247,6 +247,11 @@ export class Pool {
     return this.#watch.lookAt(thread)
   }
 
+  /** For a while the other sites of a thread go elsewhere where they can, because of what this one does there. */
+  avoid(thread: PoolThread, site: PoolSite): void {
+    this.#watch.avoid(thread, site, 0)
+  }
+
   async close(): Promise<void> {
     this.#closing = true
     this.#watch.close()

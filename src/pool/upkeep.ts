@@ -56,6 +56,7 @@ export class Upkeep {
     this.#background = new BackgroundWork({
       lookAt: (thread) => pool.lookAt(thread),
       isSuspicious: (thread) => isShared(thread) && !pool.workforce.isOwn(thread) && !pool.workforce.isFull(thread),
+      onOften: (thread, site) => pool.avoid(thread, site),
       offence: (site, offence) => isolation.offence(site, offence),
     })
     this.#arm(IDLE_LOOK_MS)

@@ -80,7 +80,7 @@ export class Watch {
     lookAt: (thread) => this.#questions.look(thread),
     // By then it has kept it for longer than the few blocks that convict.
     onKept: (thread, site) => this.#offend(thread.late, site, 'kept its thread most of the time, in short turns', true),
-    onOften: ({ slot }, site, forMs) => slot !== undefined && this.#avoid(slot, site, forMs),
+    onOften: (thread, site, forMs) => this.avoid(thread, site, forMs),
   })
 
   constructor(pool: WatchedPool, log: Log) {
@@ -116,6 +116,25 @@ export class Watch {
   /** What runs in a thread now. @returns undefined when it cannot be told */
   lookAt(thread: PoolThread): Promise<ThreadLook | undefined> {
     return this.#questions.look(thread)
+  }
+
+  /**
+   * For a while the other sites of a thread go elsewhere where they can: what kept it will do so again.
+   *
+   * @param forMs for how long the site kept it; 0 where that is not known
+   */
+  avoid({ slot }: PoolThread, { lane }: PoolSite, forMs: number): void {
+    // It may have been given a process of its own meanwhile.
+    if (slot === undefined || !lane.warm.has(slot)) return
+    if (forMs > 0) lane.keptMs = forMs
+    const avoided = this.#avoided.get(slot)
+    if (slot.keptBy === lane && avoided !== undefined) return void avoided.refresh()
+    clearTimeout(avoided)
+    slot.keptBy = lane
+    const forget = (): void => {
+      slot.keptBy = undefined
+    }
+    this.#avoided.set(slot, setTimeout(forget, AVOID_MS).unref())
   }
 
   // ---- the clock -----------------------------------------------------------------------------------------------
@@ -212,7 +231,7 @@ export class Watch {
     if (slot !== undefined) {
       this.#pool.scheduler.setPunctual(slot)
       // A load is over for good.
-      if (culprit !== undefined && forMs >= STALLED_MS && !late.isLoad) this.#avoid(slot, culprit, forMs)
+      if (culprit !== undefined && forMs >= STALLED_MS && !late.isLoad) this.avoid(thread, culprit, forMs)
     }
     this.#release(thread)
     thread.blamed = undefined
@@ -417,21 +436,6 @@ export class Watch {
   #hurts(thread: PoolThread): boolean {
     const { workforce } = this.#pool
     return workforce.isOwn(thread) || (thread.sites().size > 1 && !workforce.isFull(thread))
-  }
-
-  /** For a while the other sites of a thread go elsewhere where they can: what kept it will do so again. */
-  #avoid(slot: Slot<Exchange>, { lane }: PoolSite, forMs: number): void {
-    // It may have been given a process of its own meanwhile.
-    if (!lane.warm.has(slot)) return
-    lane.keptMs = forMs
-    const avoided = this.#avoided.get(slot)
-    if (slot.keptBy === lane && avoided !== undefined) return void avoided.refresh()
-    clearTimeout(avoided)
-    slot.keptBy = lane
-    const forget = (): void => {
-      slot.keptBy = undefined
-    }
-    this.#avoided.set(slot, setTimeout(forget, AVOID_MS).unref())
   }
 
   #offend(late: Lateness | undefined, site: PoolSite, text: string, severe: boolean): void {

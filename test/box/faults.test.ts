@@ -207,6 +207,34 @@ test('a site that works in the background is told from its requests, and quarant
   assert.equal(await whereIs(box, 'good'), 'default')
 })
 
+test('neighbours of a site that works in the background go to another thread before it is known to go on', async (t) => {
+  const app = `import { threadId } from 'node:worker_threads'
+    export default (request, response) => {
+      if (request.url === '/begin') setInterval(() => {
+        const until = performance.now() + 25
+        while (performance.now() < until);
+      }, 5)
+      response.end(String(threadId))
+    }`
+  const files = { 'app.mjs': app }
+  const patient = { files, more: '[limits]\nslow = 40s\nsoft_limit = 50s\nhard_limit = 60s\n' }
+  const neighbours = ['a', 'b', 'c']
+  const sites = { busy: patient, ...Object.fromEntries(neighbours.map((name) => [name, { files }])) }
+  const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1\nthreads = 2' })
+  const threadOf = async (site: string): Promise<string> => (await box.ask(site)).text
+  const busy = (await box.ask('busy')).text
+  const homes = await Promise.all(neighbours.map(async (name) => ({ name, home: await threadOf(name) })))
+  const beside = homes.find(({ home }) => home === busy)?.name
+  assert.ok(beside !== undefined, JSON.stringify(homes))
+
+  await box.ask('busy', '/begin')
+
+  await box.waitFor('the neighbour to be elsewhere', async () => (await threadOf(beside)) !== busy, 30_000)
+  const next = await Promise.all(Array.from({ length: 10 }, () => threadOf(beside)))
+  assert.ok(!next.includes(busy), `${next}; thread ${busy} is the busy one`)
+  assert.equal(await whereIs(box, 'busy'), 'default')
+})
+
 test('a site that is busy with its requests is not quarantined for that', async (t) => {
   const sites = { busy: { files: { 'app.mjs': BUSY('') } }, good: GOOD }
   const box = await startBox(t, sites, { config: '[pool]\nprocesses = 1\nthreads = 1' })
