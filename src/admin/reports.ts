@@ -89,6 +89,16 @@ export interface ProgramStatus {
   startedAt: number | undefined
   /** How often it was started. */
   starts: number
+  /** Undefined where none that served has ended without being told to. */
+  lastEnd: ProgramEnd | undefined
+}
+
+/** How a program that served ended, or why another took its place. */
+export interface ProgramEnd {
+  /** Unix time in ms. */
+  at: number
+  /** In words that follow its name. */
+  why: string
 }
 
 export interface ThreadStatus {

@@ -4,6 +4,7 @@
 import type { ProgramStatus, SiteStatus, StatusReport } from '../admin/reports.ts'
 import { counted } from '../advice/words.ts'
 import { certificateLines } from './certificate-text.ts'
+import { clock, lasting } from './moments.ts'
 import type { Cell } from './output.ts'
 import { columns, paint } from './output.ts'
 import { groupName, lateText, memoryText } from './pool-text.ts'
@@ -23,7 +24,7 @@ export function siteLines(site: SiteStatus, status: StatusReport, nowMs: number)
     ...quarantineLines(site, status.pool.groups, ALL_OFFENCES, nowMs).map((line) => `    ${line}`),
     '',
     ...columns([
-      ...aboutRows(site),
+      ...aboutRows(site, nowMs),
       ...rows('certificate', certificateLines(site, nowMs)),
       ...threadRows(site, status, nowMs),
       ...offenceRows(site, nowMs),
@@ -36,7 +37,7 @@ export function threadsOfSite({ name }: SiteStatus, { pool }: StatusReport): Pla
   return threadsOf(pool.groups).filter(({ sites, keptBy }) => sites.includes(name) || keptBy === name)
 }
 
-function aboutRows(site: SiteStatus): Cell[][] {
+function aboutRows(site: SiteStatus, nowMs: number): Cell[][] {
   const { kind, shape, generation, requests, inFlight, waiting } = site
   const module = shape === undefined ? '' : ` (${shape}), generation ${generation}`
   return [
@@ -47,6 +48,7 @@ function aboutRows(site: SiteStatus): Cell[][] {
       `${requests.toLocaleString('en')} since the start, ${inFlight} in flight, ${waiting} waiting`,
     ]),
     ...rows('lives in', [livesIn(site)]),
+    ...rows('last end', lastEnd(site, nowMs)),
   ]
 }
 
@@ -63,6 +65,13 @@ function livesIn(site: SiteStatus): string {
 function programText({ state, pid, starts }: ProgramStatus): string {
   const place = pid === undefined ? '' : ` (${pid})`
   return `a program of its own${place}: ${state}, started ${counted(starts, 'time')}`
+}
+
+/** When its program ended last, and nobody wanted that: it is started again, and the rest is in the log. */
+function lastEnd({ program }: SiteStatus, nowMs: number): string[] {
+  if (program?.lastEnd === undefined) return []
+  const { at, why } = program.lastEnd
+  return [`${clock(at, nowMs)} (${lasting(nowMs - at)} ago): ${why}`]
 }
 
 function threadRows(site: SiteStatus, status: StatusReport, nowMs: number): Cell[][] {

@@ -135,7 +135,8 @@ const WORDS: Readonly<Record<string, string>> = {
   cron_restart: '[pool] max_age',
   max_memory_restart: '[pool] thread_memory or [pool] process_memory, for all sites of a pool',
   reload_on_rss: '[pool] thread_memory or [pool] process_memory, for all sites of a pool',
-  harakiri: '[limits] timeout for the answer, [limits] hard_limit for code that blocks its thread',
+  harakiri:
+    '[limits] timeout for the answer, hard_limit for code that blocks its thread, hang_timeout for a program that does nothing any more',
   request_timeout: '[limits] timeout',
   client_max_body_size: BODY,
   limit_request_body: BODY,

@@ -39,6 +39,7 @@ const USES: readonly Use[] = [
   },
   { section: 'limits', keys: ['timeout', 'queue', 'queue_timeout', 'max_body', 'body_wait'], kinds: ANSWERERS },
   { section: 'limits', keys: ['start_timeout', 'stop_timeout'], kinds: CODE },
+  { section: 'limits', keys: ['hang_timeout'], kinds: ['command'] },
   {
     section: 'limits',
     keys: ['slow', 'soft_limit', 'hard_limit', 'offences', 'quarantine', 'share', 'max', 'max_threads'],

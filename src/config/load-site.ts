@@ -187,6 +187,7 @@ function siteLimits(limits: SiteFile['limits']): SiteLimits {
     queueTimeoutMs: limits.queue_timeout,
     startTimeoutMs: limits.start_timeout,
     stopTimeoutMs: limits.stop_timeout,
+    hangTimeoutMs: limits.hang_timeout,
     maxBodyBytes: limits.max_body,
     bodyWaitMs: limits.body_wait,
     bodyRate: limits.body_rate,

@@ -160,6 +160,12 @@ const limits = section('Limits of one site.', {
     'Time for the module to load (and to call `listen()`), or for the program to listen.',
   ),
   stop_timeout: setting(duration(0), '30s', 'Time for open requests to finish when the site is replaced or removed.'),
+  hang_timeout: setting(
+    duration(0),
+    '30s',
+    'How long a program may do nothing at all while requests wait for it. Then the server asks it `OPTIONS /`, and if that is ' +
+      'not answered within `timeout` either, ends it and starts it again. `0s`: never.',
+  ),
   slow: setting(
     duration(50),
     '1s',
@@ -297,6 +303,8 @@ export interface SiteLimits {
   queueTimeoutMs: number
   startTimeoutMs: number
   stopTimeoutMs: number
+  /** How long a program may be silent while it is asked; 0: for as long as it likes. */
+  hangTimeoutMs: number
   maxBodyBytes: number
   /** How long a request is kept back for its body. */
   bodyWaitMs: number

@@ -238,10 +238,12 @@ test('a site without the certificate that it should have is told with why, and w
 })
 
 test('of a site that another program answers for it says which program, and where it stands', () => {
-  const program = { state: 'running', pid: 4711, startedAt: NOW, starts: 2 } as const
+  const program = { state: 'running', pid: 4711, startedAt: NOW, starts: 2, lastEnd: undefined } as const
   const none = { shape: undefined, generation: 0, threads: 0, residency: undefined }
   const command = site({ kind: 'command', program, ...none })
   const braked = site({ kind: 'command', program: { ...program, state: 'throttled', pid: undefined }, ...none })
+  const lastEnd = { at: NOW - 90_000, why: 'SIGKILL' }
+  const ended = site({ kind: 'command', program: { ...program, lastEnd }, ...none })
   const proxy = site({ kind: 'proxy', ...none })
   const livesIn = (one: SiteStatus): string =>
     siteLines(one, report([one], []), NOW).find((line) => line.startsWith('lives in')) ?? ''
@@ -249,4 +251,5 @@ test('of a site that another program answers for it says which program, and wher
   assert.match(livesIn(command), /^lives in +a program of its own \(4711\): running, started 2 times$/)
   assert.match(livesIn(braked), /^lives in +a program of its own: throttled, started 2 times$/)
   assert.match(livesIn(proxy), /^lives in +other servers, as its file says$/)
+  assert.match(siteLines(ended, report([ended], []), NOW).join('\n'), /^last end +11:58:30 \(90 s ago\): SIGKILL$/m)
 })

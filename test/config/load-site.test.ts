@@ -84,6 +84,7 @@ test('a site that says only what it must has every default', (t) => {
       queueTimeoutMs: 30_000,
       startTimeoutMs: 30_000,
       stopTimeoutMs: 30_000,
+      hangTimeoutMs: 30_000,
       maxBodyBytes: 1024 ** 3,
       bodyWaitMs: 1000,
       bodyRate: 500,

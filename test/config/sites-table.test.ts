@@ -51,6 +51,7 @@ function reading(name: string, domains: string | undefined, version = 0): SiteLo
       queueTimeoutMs: 1,
       startTimeoutMs: 1,
       stopTimeoutMs: 1,
+      hangTimeoutMs: 1,
       maxBodyBytes: 1,
       bodyWaitMs: 1,
       bodyRate: 1,

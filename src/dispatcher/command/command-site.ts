@@ -5,7 +5,8 @@
  * Invariant: at most one program serves and at most one is being started; the group's only target is the one that serves.
  */
 import { isDeepStrictEqual } from 'node:util'
-import type { ProgramStatus } from '../../admin/reports.ts'
+import type { ProgramEnd, ProgramStatus } from '../../admin/reports.ts'
+import { exactHosts } from '../../config/domains.ts'
 import { environmentAs } from '../../config/identity.ts'
 import type { SiteConfig } from '../../config/site-schema.ts'
 import { CommandFailed, SiteThrottled } from '../../core/errors.ts'
@@ -14,10 +15,12 @@ import type { StartedAgain } from '../proxy/backend-site.ts'
 import { Target } from '../proxy/target.ts'
 import type { UpstreamGroup } from '../proxy/upstream-group.ts'
 import type { GroupWatch } from './group-watch.ts'
+import { HangWatch } from './hang-watch.ts'
 import { makePlace } from './listen-place.ts'
 import type { OutputSink, ProgramOrder } from './program.ts'
 import { Program } from './program.ts'
 import { RestartBrake } from './restart-brake.ts'
+import { givesSign } from './sign-of-life.ts'
 
 /** What the programs of all sites share. */
 export interface CommandParts {
@@ -35,7 +38,8 @@ export interface CommandParts {
 interface Serving {
   program: Program
   target: Target
-  /** Its socket was taken away: only those who have a connection reach it. */
+  watch: HangWatch
+  /** It listens no more: only those who have a connection reach it. */
   isCutOff: boolean
 }
 
@@ -59,6 +63,8 @@ export class CommandSite implements StartedAgain {
   #replaced: Promise<void> = Promise.resolve()
   /** Why the newest start failed. */
   #problem: string | undefined
+  /** When one that served ended, and nobody wanted that. */
+  #lastEnd: ProgramEnd | undefined
   #isClosed = false
   readonly #ending = new Set<Promise<void>>()
 
@@ -99,16 +105,19 @@ export class CommandSite implements StartedAgain {
   }
 
   /**
-   * Somebody took the socket of the program away, which runs on and hears of nobody new: a fresh one takes its place, and those who
-   * come wait for it. While the brake holds, they do not: the program may be one that takes its socket away itself.
+   * The program runs on and hears of nobody new: its socket was taken away, or it closed that. A fresh one takes its place, and
+   * those who come wait for it. While the brake holds, they do not: the program may be one that does so each time.
    */
-  placeIsGone(target: Target): void {
-    if (this.#serving?.target !== target || this.#start !== undefined) return
-    if (performance.now() < this.#throttledUntil) return
-    this.#parts.log.warn({ site: this.#config.name, socket: target.label }, 'the socket of the command is gone')
+  isCutOff(target: Target, why: string): boolean {
+    if (this.#serving?.target !== target) return false
+    if (this.#start !== undefined) return this.#serving.isCutOff
+    if (performance.now() < this.#throttledUntil) return false
+    this.#parts.log.warn({ site: this.#config.name, listen: target.label, why }, 'command cannot be reached')
     this.#serving.isCutOff = true
+    this.#lastEnd = { at: Date.now(), why }
     this.#group.targets = []
     void this.#begin()
+    return true
   }
 
   /**
@@ -135,7 +144,13 @@ export class CommandSite implements StartedAgain {
     const isDown = current === undefined && this.#start === undefined
     const state = this.#serving ? 'running' : !isDown ? 'starting' : leftMs > 0 ? 'throttled' : 'stopped'
     return {
-      program: { state, pid: current?.pid, startedAt: current?.startedAt, starts: this.#starts },
+      program: {
+        state,
+        pid: current?.pid,
+        startedAt: current?.startedAt,
+        starts: this.#starts,
+        lastEnd: this.#lastEnd,
+      },
       problem: this.#problem,
       throttledUntil: state === 'throttled' ? Math.round(Date.now() + leftMs) : undefined,
     }
@@ -163,7 +178,7 @@ export class CommandSite implements StartedAgain {
     clearTimeout(this.#idleTimer)
     const { stopTimeoutMs } = this.#config.limits
     const starting = this.#starting?.stop(stopTimeoutMs)
-    this.#stopServing(stopTimeoutMs)
+    this.#stopServing()
     await Promise.all([starting, this.#start])
     await Promise.all(this.#ending)
   }
@@ -240,12 +255,13 @@ export class CommandSite implements StartedAgain {
     if (backend === undefined) return
     const before = this.#serving
     const target = new Target(program.upstream, backend.proxy, program.owner)
-    this.#serving = { program, target, isCutOff: false }
+    const watch = this.#watchOver(program, target)
+    this.#serving = { program, target, watch, isCutOff: false }
     this.#problem = undefined
     this.#throttledUntil = 0
     this.#group.targets = [target]
     this.#parts.log.info({ site: name, pid: program.pid, tookMs: Math.round(program.livedMs) }, 'command is up')
-    if (before !== undefined) this.#end(before, this.#config.limits.stopTimeoutMs)
+    if (before !== undefined) this.#end(before)
     // It cannot fail: how it ended is what it resolves to.
     void program.ended.then((why) => this.#ended(program, why))
   }
@@ -268,13 +284,50 @@ export class CommandSite implements StartedAgain {
   #ended(program: Program, why: string): void {
     const serving = this.#serving
     if (serving?.program !== program) return
-    this.#serving = undefined
-    this.#group.targets = []
     serving.target.destroy()
-    const livedMs = Math.round(program.livedMs)
+    const figures = this.#lost(serving, why)
+    this.#parts.log.error({ site: this.#config.name, why, ...figures }, 'command ended')
+  }
+
+  /** The program that serves does nothing any more. */
+  #hangs(program: Program, silentMs: number): void {
+    const serving = this.#serving
+    // A start that is under way replaces it.
+    if (serving?.program !== program || this.#start !== undefined) return
+    const seconds = Math.round(silentMs / 1000)
+    const figures = this.#lost(serving, `did nothing for ${seconds} s while requests waited`)
+    const { name, limits } = this.#config
+    this.#parts.log.error(
+      { site: name, pid: program.pid, silentMs: Math.round(silentMs), ...figures },
+      'command hangs, and is ended',
+    )
+    // Its connections stay until it is gone: then the kernel says what it had not read, which its next start gets.
+    this.#noteEnding(program.stop(limits.stopTimeoutMs).then(() => serving.target.destroy()))
+  }
+
+  /** The program that served does not, from now on, and nobody wanted that. @returns for the log */
+  #lost(serving: Serving, why: string): { livedMs: number; waitMs: number } {
+    this.#serving = undefined
+    serving.watch.close()
+    this.#group.targets = []
+    this.#lastEnd = { at: Date.now(), why }
+    const livedMs = Math.round(serving.program.livedMs)
     const waitMs = this.#brakeOn(true, livedMs)
-    this.#parts.log.error({ site: this.#config.name, why, livedMs, waitMs }, 'command ended')
     this.#problem = waitMs > 0 ? `its command keeps ending (${why})` : undefined
+    return { livedMs, waitMs }
+  }
+
+  #watchOver(program: Program, target: Target): HangWatch {
+    const watch = new HangWatch({
+      hangMs: () => this.#config.limits.hangTimeoutMs,
+      isAlive: (signal) => {
+        const { domains, limits } = this.#config
+        return givesSign(target, exactHosts(domains)[0] ?? 'localhost', limits.timeoutMs, signal)
+      },
+      onHang: (silentMs) => this.#hangs(program, silentMs),
+    })
+    target.attendance = watch
+    return watch
   }
 
   /** Sees to the next start. @returns when that will be, in ms from now */
@@ -308,24 +361,27 @@ export class CommandSite implements StartedAgain {
     if (target !== undefined && target.busy + target.tunnels > 0) this.#lastAskedAt = performance.now()
     if (this.#isWanted() || this.#start !== undefined) return this.#watchIdle()
     this.#parts.log.info({ site: this.#config.name }, 'command is stopped: nobody asked for it')
-    this.#stopServing(this.#config.limits.stopTimeoutMs)
+    this.#stopServing()
   }
 
-  #stopServing(graceMs: number): void {
+  #stopServing(): void {
     const serving = this.#serving
     if (serving === undefined) return
     clearTimeout(this.#restart)
     this.#serving = undefined
     this.#group.targets = []
-    this.#end(serving, graceMs)
+    this.#end(serving)
   }
 
   /** Ends a program that gets no more requests, after those that it has. */
-  #end({ program, target }: Serving, graceMs: number): void {
-    const done = target
-      .drained(graceMs)
-      .then(() => program.stop(graceMs))
-      .then(() => target.destroy())
+  #end({ program, target, watch }: Serving): void {
+    const { stopTimeoutMs } = this.#config.limits
+    watch.close()
+    const drained = target.drained(stopTimeoutMs)
+    this.#noteEnding(drained.then(() => program.stop(stopTimeoutMs)).then(() => target.destroy()))
+  }
+
+  #noteEnding(done: Promise<void>): void {
     this.#ending.add(done)
     done.finally(() => this.#ending.delete(done)).catch(() => {})
   }

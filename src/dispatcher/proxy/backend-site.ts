@@ -31,8 +31,8 @@ export interface BackendSite {
 export interface StartedAgain {
   /** Whether that is at once, so that what it did not read can wait for it. */
   startsAtOnce(): boolean
-  /** What it listens on is not there any more. */
-  placeIsGone(target: Target): void
+  /** Nobody can reach it any more. @param why in words that follow its name. @returns whether a fresh one is to be waited for */
+  isCutOff(target: Target, why: string): boolean
 }
 
 /** Why no answer came. `wasSent`: the upstream had the connection, and may have worked on the request. */
@@ -176,7 +176,7 @@ export function noteFailed(site: BackendSite, target: Target, failure: Failure):
   const { config, group, log, program } = site
   const { error, wasSent } = failure
   if (isFull(failure)) return noteFull(site, target)
-  if (!wasSent && (error as NodeJS.ErrnoException).code === 'ENOENT') program?.placeIsGone(target)
+  if (!wasSent && (error as NodeJS.ErrnoException).code === 'ENOENT') program?.isCutOff(target, 'its socket is gone')
   // One that is slow with one request, or answers it with too much, is there for others.
   if (wasSent && TOO_LARGE.has(String((error as NodeJS.ErrnoException).code))) return
   if (wasSent && isTimeout(failure) && (++target.timeouts < MUTE_TIMEOUTS || group.targets.length === 1)) return

@@ -21,6 +21,7 @@ import type { HeldBody } from '../held-bodies.ts'
 import { sendError } from '../send-error.ts'
 import type { Visit } from '../visit.ts'
 import { AnswerReads } from './answer-reads.ts'
+import { Attended } from './attendance.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
 import {
   answerFailure,
@@ -76,6 +77,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   /** What came of the body before; undefined where the request has none. */
   readonly #held: HeldBody | undefined
   #target: Target | undefined
+  readonly #attended = new Attended()
   #controller: Controller | undefined
   #wasSent = false
   #carrier: Carrier | undefined
@@ -110,6 +112,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     const { req, asked } = this.#visit
     const { limits } = this.#site.config
     this.#target = target
+    this.#attended.ask(target.attendance)
     this.#wasSent = false
     this.#carrier = undefined
     this.#controller = undefined
@@ -146,8 +149,10 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     if (this.#isDone) return
     const { req, res } = this.#visit
     const raw = (controller.rawHeaders ?? []) as Buffer[]
+    this.#target?.attendance?.heard()
     try {
       if (status >= 100 && status < 200) return this.#inform(status, answerHeaders(raw))
+      this.#attended.settle()
       const head = { status, reason: answerReason(reason), headers: answerHeaders(raw) }
       const { headers, length, isEventStream } = answerFraming(req.method, head)
       res.isEndless = isEventStream
@@ -166,6 +171,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
 
   onResponseData(controller: Controller, chunk: Buffer): void {
     if (this.#isDone) return
+    this.#target?.attendance?.heard()
     const memory = this.#reads.memoryOf(chunk)
     if (this.#isHolding && this.#first === undefined) {
       this.#first = chunk
@@ -217,7 +223,10 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     const { req, res } = this.#visit
     if (this.#held === undefined) return null
     if (this.#held.isWhole) return this.#held.bytes
-    return new RequestBody(req, res, this.#held, this.#site.config.limits.maxBodyBytes, () => this.#tooLarge())
+    const body = new RequestBody(req, res, this.#held, this.#site.config.limits.maxBodyBytes, () => this.#tooLarge())
+    const { attendance } = this.#target ?? {}
+    if (attendance !== undefined) body.onTaken = () => attendance.heard()
+    return body
   }
 
   /** How the connection failed whose end undici took for that of an answer: that it is only where nothing failed (RFC 9112 §8). */
@@ -250,6 +259,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     this.tried.add(target)
     if (this.#mayGoOn(failure)) return this.#site.group.take(this)
     if (this.#mayLookAgain(failure)) return this.#lookAgain()
+    if (this.#isLeftAlone(target, failure)) return this.#site.group.take(this)
     this.fail(asUpstreamError(this.#site.config.name, target, failure))
   }
 
@@ -286,6 +296,12 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
     const { program } = this.#site
     if (program === undefined || this.#looks >= MAX_LOOKS) return false
     return !failure.wasSent || (this.#isRepeatable && wasUnread(failure) && program.startsAtOnce())
+  }
+
+  /** Whether the program runs, and listens no more, so that a fresh one is to come. */
+  #isLeftAlone(target: Target, { error, wasSent }: Failure): boolean {
+    const isRefused = !wasSent && (error as NodeJS.ErrnoException).code === 'ECONNREFUSED'
+    return isRefused && this.#site.program?.isCutOff(target, 'it does not listen any more') === true
   }
 
   /** Whether the upstream may have closed a connection that it had kept, rather than failed with this request. */
@@ -395,6 +411,7 @@ export class ProxyExchange implements Job, Dispatcher.DispatchHandler {
   #release(): void {
     const target = this.#target
     this.#target = undefined
+    this.#attended.settle()
     if (target !== undefined) this.#site.group.release(this, target)
   }
 }

@@ -13,6 +13,7 @@ import { request } from '../../core/node-http.ts'
 import { answerFraming } from '../answer-framing.ts'
 import { asInvalid } from '../client-exchange.ts'
 import type { Upgrade, Visit } from '../visit.ts'
+import { Attended } from './attendance.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
 import { answerFailure, asCut, asUpstreamError, noteAnswered, noteFailed, PAUSED } from './backend-site.ts'
 import { answerHeaders, forHost, forwardedClient, requestHeaders } from './forwarding.ts'
@@ -31,6 +32,7 @@ export class ProxyTunnel implements Job {
   readonly #head: Buffer
   readonly #site: BackendSite
   #target: Target | undefined
+  readonly #attended = new Attended()
   #request: ClientRequest | undefined
   #late: NodeJS.Timeout | undefined
   #isDone = false
@@ -49,6 +51,7 @@ export class ProxyTunnel implements Job {
     const { asked, req } = this.#visit
     const { limits } = this.#site.config
     this.#target = target
+    this.#attended.ask(target.attendance)
     const protocol = req.headers.upgrade ?? ''
     const headers = [
       ...forHost(requestHeaders(this.#visit, forwardedClient(this.#visit)), target.host),
@@ -109,7 +112,7 @@ export class ProxyTunnel implements Job {
     clearTimeout(this.#late)
     const { req, res } = this.#visit
     const target = this.#target
-    if (target !== undefined) noteAnswered(this.#site, target)
+    if (target !== undefined) this.#answered(target)
     try {
       const { statusCode: status = 502, statusMessage: reason = '' } = answer
       const { headers } = answerFraming(req.method, { status, reason, headers: answerHeaders(answer.rawHeaders) })
@@ -139,16 +142,24 @@ export class ProxyTunnel implements Job {
       upstream.destroy()
       return
     }
-    if (this.#target !== undefined) noteAnswered(this.#site, this.#target)
+    const target = this.#target
+    if (target !== undefined) this.#answered(target)
     const { res } = this.#visit
     res.becomeTunnel()
     client.write(switchHead(answer), 'latin1')
     if (first.byteLength > 0) upstream.unshift(first)
     upstream.on('data', (part: Buffer) => {
       res.bodyBytes += part.byteLength
+      target?.attendance?.heard()
     })
     if (this.#head.byteLength > 0) upstream.write(this.#head)
     join(client, upstream, this.#site.proxy.tunnelIdleMs)
+  }
+
+  #answered(target: Target): void {
+    target.attendance?.heard()
+    this.#attended.settle()
+    noteAnswered(this.#site, target)
   }
 
   #clientGone(): void {
@@ -162,6 +173,7 @@ export class ProxyTunnel implements Job {
   #release(): void {
     const target = this.#target
     this.#target = undefined
+    this.#attended.settle()
     if (target !== undefined) this.#site.group.release(this, target)
   }
 }

@@ -14,6 +14,8 @@ import { asksToGoOn } from '../held-bodies.ts'
 import { lend } from './lent-parts.ts'
 
 export class RequestBody extends Readable {
+  /** Told when the upstream has taken some of it. */
+  onTaken: () => void = () => {}
   readonly #req: IncomingMessage
   readonly #res: FrontResponse
   readonly #held: HeldBody
@@ -37,6 +39,7 @@ export class RequestBody extends Readable {
 
   override _read(): void {
     if (this.#isBegun) {
+      this.onTaken()
       this.#req.resume()
       return
     }

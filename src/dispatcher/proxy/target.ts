@@ -10,6 +10,7 @@ import { connect as connectTls } from 'node:tls'
 import type { buildConnector, Dispatcher, Pool } from 'undici'
 import type { ProxySettings, Upstream } from '../../config/site-backend.ts'
 import { authorityOf, formatUpstream } from '../../config/site-backend.ts'
+import type { Attendance } from './attendance.ts'
 import { toSocketOf } from './own-socket.ts'
 import { lookAhead, lookupUpstream } from './upstream-lookup.ts'
 import type { TlsOptions } from './upstream-tls.ts'
@@ -52,6 +53,8 @@ export class Target {
   timeouts = 0
   /** As `performance.now()`. */
   restUntil = 0
+  /** Undefined where nobody wants to know. */
+  attendance: Attendance | undefined
   readonly #pool: Pool
   readonly #makePool: () => Pool
   /** Of one request each, until it has ended. */
