@@ -186,7 +186,7 @@ export class StateFolder {
       await rename(temporary, file)
     } catch (error) {
       await rm(temporary, { force: true })
-      throw error
+      throw withPlace(error, file)
     }
     await flushFolder(dirname(file))
   }
@@ -236,6 +236,12 @@ async function writeFlushed(file: string, text: string): Promise<void> {
   } finally {
     await handle.close()
   }
+}
+
+/** What the system says of an open file (`ENOSPC: no space left on device, write`) names none. */
+function withPlace(error: unknown, file: string): unknown {
+  if (error instanceof Error && (error as NodeJS.ErrnoException).path === undefined) error.message += ` '${file}'`
+  return error
 }
 
 /** Without that, the new name may be gone after a power cut. */
