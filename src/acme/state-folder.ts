@@ -46,6 +46,8 @@ export const NO_ATTEMPTS: Attempts = Object.freeze({
 const KEY_FILE = 'account.pem'
 const MAX_FILE_BYTES = 1024 ** 2
 const MAX_TEXTS = 100
+/** The files of a site, also those that were put aside. */
+const OF_SITE = /^([^.].*)\.(?:pem|json)(?:\.broken)?$/
 /** No write takes so long. */
 const TEMPORARY_MS = 60_000
 
@@ -135,11 +137,12 @@ export class StateFolder {
   /** Takes away what is kept of sites that are not there any more and whose certificate is over. */
   async prune(isKept: (site: string) => boolean, nowMs: number): Promise<void> {
     const files = await readdir(join(this.dir, 'sites'))
-    for (const site of new Set(files.map((file) => file.replace(/\.(?:pem|json)$/, '')))) {
+    for (const site of new Set(files.flatMap((file) => OF_SITE.exec(file)?.[1] ?? []))) {
       if (isKept(site)) continue
       const certificate = await this.certificate(site)
       if (certificate !== undefined && certificate.notAfter > nowMs) continue
-      for (const suffix of ['.pem', '.json', '']) await rm(join(this.dir, 'sites', site + suffix), { force: true })
+      for (const suffix of ['.pem', '.json', '.pem.broken', '.json.broken'])
+        await rm(join(this.dir, 'sites', site + suffix), { force: true, recursive: true })
     }
   }
 

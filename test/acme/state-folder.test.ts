@@ -143,13 +143,16 @@ test('certificates of sites that are gone are kept while they are good, and no l
   const attempts = { failures: 1, lastAt: 1, notBefore: 0, reasons: [], names: [] }
   for (const site of ['here', 'good', 'bare']) await folder.saveAttempts(site, attempts)
   for (const site of ['here', 'good']) await folder.saveCertificate(site, makePair([`${site}.test`]))
+  for (const name of ['here.pem.broken', 'bare.pem', '.here.pem.4711.1.tmp'])
+    writeFileSync(join(folder.dir, 'sites', name), '')
+  const others = ['.here.pem.4711.1.tmp', 'here.pem.broken']
 
   await folder.prune((site) => site === 'here', Date.now())
   const kept = readdirSync(join(folder.dir, 'sites')).sort()
   await folder.prune((site) => site === 'here', Date.now() + 91 * 86_400_000)
 
-  assert.deepEqual(kept, ['good.json', 'good.pem', 'here.json', 'here.pem'])
-  assert.deepEqual(readdirSync(join(folder.dir, 'sites')).sort(), ['here.json', 'here.pem'])
+  assert.deepEqual(kept, [...others, 'good.json', 'good.pem', 'here.json', 'here.pem'].sort())
+  assert.deepEqual(readdirSync(join(folder.dir, 'sites')).sort(), [...others, 'here.json', 'here.pem'].sort())
 })
 
 test('a certificate says which names it is for, and a key of another is refused', () => {
