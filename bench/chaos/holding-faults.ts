@@ -18,7 +18,8 @@ export const HOLDING_FAULTS: readonly Fault[] = [
       const timer = setInterval(() => { for (let n = 0; n < 16; n++) response.write('x'.repeat(65_536)) }, 10)
       response.on('close', () => clearInterval(timer))
     }`,
-    visits: ['/', '/'],
+    visits: ['/'],
+    crowd: 2,
     mayAnswer: ['none', 200, ...TROUBLE],
   },
   {

@@ -9,6 +9,7 @@ import { inspect } from 'node:util'
 import { expectationOf, isContinue } from '../core/expectation.ts'
 import type { ResponseHead } from '../protocol/frames.ts'
 import { MAX_CHUNK_BYTES } from '../protocol/frames.ts'
+import type { WriteCallback } from './body-flow.ts'
 import { ownBytes, ReceiveFlow, SendFlow } from './body-flow.ts'
 import { reportCrash } from './crash.ts'
 import type { Exchange, RequestFrame, Wire } from './exchange.ts'
@@ -19,6 +20,7 @@ import type { PlainResponse } from './light-response.ts'
 import { LightResponse, NativeResponse } from './light-response.ts'
 import { requestUrl } from './request-url.ts'
 import type { Site } from './site.ts'
+import { givingBack } from './written-bytes.ts'
 
 const EMPTY = Buffer.alloc(0)
 /** Headers that frame a message on its connection: the front's. */
@@ -156,17 +158,19 @@ export class FetchExchange implements Exchange {
     const head = responseHead(status, statusText, headers, length)
     const isWhole = isBodyless || bytes.byteLength <= MAX_CHUNK_BYTES
     const isLast = isWhole && !this.#isReading
-    const first = isBodyless || !isWhole ? EMPTY : ownBytes(bytes)
+    const isText = typeof body === 'string'
+    const first = isBodyless || !isWhole ? EMPTY : isText ? bytes : ownBytes(bytes)
     this.#wire.channel.send({ type: 'response', id: this.id, head, body: first, last: isLast })
     // Not before: a head that is too large is refused there, and a short one is sent in its place.
     this.#isHeadSent = true
     this.#isEnded = isWhole
     if (isLast) return this.#setOver()
     if (isWhole) return
-    this.#sending.send(bytes, (error) => {
+    const sent: WriteCallback = (error) => {
       this.#isEnded = true
       if (!error) this.#sendEnd()
-    })
+    }
+    this.#sending.send(bytes, isText ? givingBack(bytes, sent) : sent)
   }
 
   #sendStream(response: Response): void {

@@ -27,6 +27,7 @@ import { knownResponseHead, parseHeaderLines, parseResponseHead, withLength } fr
 import type { Site } from './site.ts'
 import type { SocketOwner, WrittenChunk } from './site-socket.ts'
 import { SiteSocket } from './site-socket.ts'
+import { areMade, givingBack, toBytes } from './written-bytes.ts'
 
 const EMPTY = Buffer.alloc(0)
 
@@ -56,6 +57,8 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
   /** What the site wrote in this turn and was not sent yet. */
   #parts: Uint8Array[] = []
   #partBytes = 0
+  /** Whether the first of them is no memory of the site's. */
+  #isPartMade = false
   #isGathering = false
   /** Whether Node would have sent the head as UTF-8; known with the first part of the body. */
   #isUtf8Head: boolean | undefined
@@ -176,6 +179,7 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     if (this.#socket !== undefined) this.#socket.bytesDispatched += bytes.byteLength
     const room = Math.min(MAX_CHUNK_BYTES, this.#sending?.window ?? MAX_CHUNK_BYTES) - this.#partBytes
     if (bytes.byteLength <= room && !(this.#isHeadSent && isDirect(bytes))) {
+      this.#isPartMade = this.#partBytes === 0 && areMade(bytes, chunks)
       this.#parts.push(bytes)
       this.#partBytes += bytes.byteLength
       this.#gather()
@@ -183,7 +187,8 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     } else {
       this.#flush(false)
       if (this.#isOver) return callback(connectionReset())
-      this.#flow().send(bytes, callback)
+      const isOurs = isDirect(bytes) && areMade(bytes, chunks)
+      this.#flow().send(bytes, isOurs ? givingBack(bytes, callback) : callback)
     }
     if (this.#isEnded) this.#finishSending()
   }
@@ -362,7 +367,8 @@ export class HttpExchange implements Exchange, SocketOwner, Gathering {
     if (parts.length === 0) return EMPTY
     this.#parts = []
     this.#partBytes = 0
-    return parts.length === 1 ? ownBytes(parts[0] as Uint8Array) : Buffer.concat(parts)
+    if (parts.length > 1) return Buffer.concat(parts)
+    return this.#isPartMade ? (parts[0] as Uint8Array) : ownBytes(parts[0] as Uint8Array)
   }
 
   /** Sends the end of the answer, once the site has ended it and the dispatcher has taken all that was before it. */
@@ -461,16 +467,6 @@ function expectation(handler: NodeHandler, request: RequestInternals, response: 
   if (server.listenerCount('checkExpectation') > 0) return server.emit('checkExpectation', request, response)
   response.writeHead(417).end()
   return true
-}
-
-/** What Node writes in one go ends, with the answer, in an empty chunk: a large one before it is not to be copied for that. */
-function toBytes(chunks: readonly WrittenChunk[]): Uint8Array {
-  const parts = chunks.length === 1 ? chunks : chunks.filter(({ chunk }) => chunk.length > 0)
-  return parts.length === 1 ? bytesOf(parts[0] as WrittenChunk) : Buffer.concat(parts.map(bytesOf))
-}
-
-function bytesOf({ chunk, encoding }: WrittenChunk): Uint8Array {
-  return typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

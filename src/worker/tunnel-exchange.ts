@@ -17,6 +17,7 @@ import { enterServer, leaveServer } from './listen-adapter.ts'
 import type { Site } from './site.ts'
 import type { SocketOwner, WrittenChunk } from './site-socket.ts'
 import { SiteSocket } from './site-socket.ts'
+import { toBytes } from './written-bytes.ts'
 
 export class TunnelExchange implements Exchange, SocketOwner {
   readonly site: Site
@@ -124,9 +125,7 @@ export class TunnelExchange implements Exchange, SocketOwner {
 
   write(chunks: readonly WrittenChunk[], callback: WriteCallback): void {
     this.#openTunnel()
-    const bytes = Buffer.concat(
-      chunks.map(({ chunk, encoding }) => (typeof chunk === 'string' ? Buffer.from(chunk, encoding) : chunk)),
-    )
+    const bytes = toBytes(chunks)
     if (this.#socket !== undefined) this.#socket.bytesDispatched += bytes.byteLength
     this.#sending.send(bytes, callback)
   }
