@@ -56,6 +56,8 @@ export class ClientExchange implements ExchangeListener, SlowClient {
   /** Bytes of the answer that the client's socket has taken, or holds, and the thread got no credit for. */
   #owed = 0
   #blocked = false
+  /** The head has come, and was not sent yet. */
+  #isHeadHeld = false
   /** Bytes of body that the announced length leaves room for; undefined when it was not announced. */
   #room: number | undefined
 
@@ -139,11 +141,20 @@ export class ClientExchange implements ExchangeListener, SlowClient {
     }
     if (last) this.#sendWhole(body)
     else if (body.byteLength > 0) this.onBody(body)
-    else res.flushHeaders()
+    else this.#holdHead()
+  }
+
+  /** Its body may come in the same go, and leaves with it then. */
+  #holdHead(): void {
+    this.#isHeadHeld = true
+    queueMicrotask(() => {
+      if (this.#isHeadHeld && !this.res.destroyed) this.res.flushHeaders()
+    })
   }
 
   onBody(chunk: Uint8Array, memory?: ReadMemory): void {
     if (this.res.destroyed || this.res.isEnded) return
+    this.#isHeadHeld = false
     const part = this.#fit(chunk)
     this.#owed += chunk.byteLength
     // Its 'close' lets the site know that nobody takes the rest.
@@ -153,6 +164,7 @@ export class ClientExchange implements ExchangeListener, SlowClient {
 
   onEnd(trailers: string[]): void {
     if (this.res.destroyed || this.res.isEnded) return
+    this.#isHeadHeld = false
     if (this.#isShort()) return
     try {
       if (trailers.length > 0) this.res.addTrailers(inPairs(trailers))
