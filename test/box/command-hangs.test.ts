@@ -130,6 +130,18 @@ test('one that is busy for longer than hang_timeout and comes back in time is le
   assert.equal((await programOf(box))?.starts, 1)
 })
 
+test('one that has answered nobody yet may be loading, and has longer', async (t) => {
+  const box = await startBox(t, { app: node(QUICK) })
+
+  // By the time of the second any other would have been ended.
+  for (let count = 0; count < 2; count++) assert.equal((await box.ask('app', '/loop-for-a-time')).status, 504)
+  box.write('sites/app/gate', '')
+  await box.waitFor('it to answer', async () => (await box.ask('app', '/')).status === 200)
+
+  const { starts, lastEnd } = (await programOf(box)) ?? {}
+  assert.deepEqual([starts, lastEnd], [1, undefined])
+})
+
 test('with hang_timeout = 0s nothing is done about it', async (t) => {
   const box = await startBox(t, { app: node('timeout = 300ms\nhang_timeout = 0s\n') })
   await pidOf(box)

@@ -320,6 +320,7 @@ export class CommandSite implements StartedAgain {
   #watchOver(program: Program, target: Target): HangWatch {
     const watch = new HangWatch({
       hangMs: () => this.#config.limits.hangTimeoutMs,
+      isNew: () => !target.hasAnswered,
       isAlive: (signal) => {
         const { domains, limits } = this.#config
         return givesSign(target, exactHosts(domains)[0] ?? 'localhost', limits.timeoutMs, signal)
