@@ -19,6 +19,7 @@ export const HOLDING_FAULTS: readonly Fault[] = [
       response.on('close', () => clearInterval(timer))
     }`,
     visits: ['/'],
+    // Their 200 MB/s are not to be read by the process of the neighbours' visitors.
     crowd: 2,
     mayAnswer: ['none', 200, ...TROUBLE],
   },

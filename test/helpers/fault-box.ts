@@ -47,7 +47,8 @@ export async function assertSurvived(t: TestContext, fault: Fault): Promise<Tria
   assert.deepEqual((await box.site(fault.name))?.problems, [])
   await warmUp(box.port, names)
 
-  const trial = await tryFault(fault.crowd === undefined ? fault : { ...fault, crowd: CROWD }, target(box, workers), {
+  const tried = fault.crowd === undefined ? fault : { ...fault, crowd: Math.min(fault.crowd, CROWD) }
+  const trial = await tryFault(tried, target(box, workers), {
     neighbours: names,
     perSecond: PER_SECOND,
     patienceMs: PATIENCE_MS,
