@@ -91,7 +91,7 @@ export class AccessRecord {
       referer: '',
       userAgent: '',
       tls: this.#tls,
-      isCut: hasAnswer && !res.writableFinished && res.statusCode !== 101,
+      isCut: hasAnswer && !res.writableFinished && !res.isTunnel,
       reason: '',
     }
     addHeaders(entry, req.rawHeaders)

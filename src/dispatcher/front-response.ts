@@ -2,7 +2,7 @@
  * The response to a client, with a place for what stands between whoever answers and the client: headers that are added,
  * compression, a cache that keeps a copy. Whoever answers writes to it as to any `http.ServerResponse`.
  *
- * Limits: an informational answer (1xx) and a tunnel pass by the filters. Invariant: every filter sees the head of every
+ * Limits: an informational answer (1xx) and what goes through a tunnel pass by the filters. Invariant: every filter sees the head of every
  * final answer once, before any byte of it has left, and then every byte of its body, in the order in which it was written.
  */
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders } from 'node:http'
@@ -45,6 +45,8 @@ export interface AnswerFilter {
   isFor?(status: number, headers: readonly unknown[], response: FrontResponse): boolean
   /** @returns what the body goes through; undefined where it goes past */
   onHead(head: AnswerHead, response: FrontResponse): BodyFilter | undefined
+  /** Whether it has to do with the answer to an upgrade, too, which has no body that it could filter. */
+  readonly changesUpgrades?: boolean
 }
 
 /** What a server has for all its answers. */
@@ -69,6 +71,8 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   informedBytes = 0
   /** Whether it has no end of its own, a tunnel or a stream of events: nobody waits for it at the end of the server. */
   isEndless = false
+  /** Whether its connection carries what the site's own code says, also where that is the answer to an upgrade that it did not want. */
+  isTunnel = false
   /** Whether its head goes with its end: a client that has a 304 may leave, while the body is still wanted here. */
   holdsHead = false
   /** What the access logs know of the request; undefined where there is none. */
@@ -107,8 +111,21 @@ export class FrontResponse<Request extends IncomingMessage = IncomingMessage> ex
   becomeTunnel(): void {
     this.statusCode = 101
     this.isEndless = true
+    this.isTunnel = true
     this.headAt = performance.now()
     if (this.socket !== null) this.detachSocket(this.socket)
+  }
+
+  /**
+   * The head with which the site has taken the connection over, or did not want to, where it wrote that itself.
+   *
+   * @returns as it is to be sent; undefined where nothing is changed
+   */
+  upgradeHead(head: AnswerHead): AnswerHead | undefined {
+    this.statusCode = head.status
+    const filters = this.#filters?.filter(({ changesUpgrades }) => changesUpgrades) ?? []
+    for (const filter of filters) filter.onHead(head, this)
+    return filters.length === 0 ? undefined : head
   }
 
   /** As `writableEnded`, and also true while what was ended is still in a filter. */

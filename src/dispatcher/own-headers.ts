@@ -12,6 +12,7 @@ export function ownHeaders(headers: readonly OwnHeader[]): AnswerFilter {
   const added = headers.flatMap(([name, value]) => (value === undefined ? [] : [name, value]))
   const setsVary = headers.some(([name, value]) => value !== undefined && name.toLowerCase() === 'vary')
   return {
+    changesUpgrades: true,
     onHead(head) {
       // That other clients get it in another coding stays true whatever else it varies by.
       const isCoded = setsVary && /accept-encoding/i.test(fieldOf(head.headers, 'vary') ?? '')

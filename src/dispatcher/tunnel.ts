@@ -2,6 +2,7 @@
  * An upgrade: a client's connection that becomes a tunnel to a site's own code (WebSocket and the like). Until the site
  * takes it, the request is answered as any other; from then on bytes go through both ways, with backpressure.
  *
+ * The site writes the answer to the upgrade itself; its head is read on the way (switch-head.ts).
  * Invariant: when either side ends with an error the other is destroyed, so no half of a tunnel outlives the other.
  */
 import type { IncomingMessage } from 'node:http'
@@ -14,6 +15,7 @@ import type { ReadMemory } from '../protocol/read-memory.ts'
 import type { ClientExchange, ClientExchangeHandlers } from './client-exchange.ts'
 import { FrontResponse } from './front-response.ts'
 import { linger } from './linger.ts'
+import { SwitchHead } from './switch-head.ts'
 
 const CREDIT_PORTION_BYTES = BODY_WINDOW_BYTES / 4
 
@@ -37,8 +39,11 @@ export class TunnelExchange implements ExchangeListener {
   readonly #socket: Duplex
   readonly #head: Buffer
   readonly #handlers: ClientExchangeHandlers
+  readonly #answer: SwitchHead
   #exchange: Exchange | undefined
   #open = false
+  /** The client has ended its half. */
+  #isEnded = false
   #owed = 0
 
   /** @param head bytes that came behind the request, for the tunnel */
@@ -47,9 +52,13 @@ export class TunnelExchange implements ExchangeListener {
     this.#socket = socket
     this.#head = head
     this.#handlers = handlers
+    this.#answer = new SwitchHead((answer) => plain.res.upgradeHead(answer))
     socket.on('error', () => socket.destroy())
-    // Also before there is a tunnel: the client may leave while the site makes up its mind.
-    socket.on('end', () => this.#exchange?.endBody([]))
+    socket.on('end', () => {
+      this.#isEnded = true
+      // Also before there is a tunnel: the client may leave while the site makes up its mind.
+      if (this.#open || head.byteLength === 0) this.#exchange?.endBody([])
+    })
   }
 
   set exchange(exchange: Exchange) {
@@ -64,6 +73,8 @@ export class TunnelExchange implements ExchangeListener {
     socket.on('close', () => this.#gone())
     if (this.#head.byteLength > 0) this.#toSite(this.#head)
     socket.on('data', (chunk: Buffer) => this.#toSite(chunk))
+    // While it waited for a thread there was nobody to tell, and not before what was sent ahead of it.
+    if (this.#isEnded) this.#exchange?.endBody([])
     if (socket.destroyed) this.#gone()
   }
 
@@ -71,16 +82,14 @@ export class TunnelExchange implements ExchangeListener {
     if (!this.#open) return this.#plain.onBody(chunk, memory)
     if (this.#socket.destroyed) return
     this.#owed += chunk.byteLength
-    this.#plain.res.bodyBytes += chunk.byteLength
-    if (this.#socket.write(chunk, memory?.onWritten)) {
-      if (this.#owed > CREDIT_PORTION_BYTES) this.#pay()
-    } else if (this.#socket.listenerCount('drain', this.#pay) === 0) {
-      this.#socket.once('drain', this.#pay)
-    }
+    if (this.#answer.isOver) return this.#toClient(chunk, memory)
+    const { head, rest } = this.#answer.take(chunk)
+    if (head.byteLength > 0) this.#socket.write(head)
+    this.#toClient(rest)
   }
 
   onEnd(trailers: string[]): void {
-    if (this.#open) this.#socket.end()
+    if (this.#open) this.#socket.end(this.#answer.rest())
     else this.#plain.onEnd(trailers)
   }
 
@@ -103,6 +112,15 @@ export class TunnelExchange implements ExchangeListener {
 
   onResponse(head: ResponseHead, body: Uint8Array, last: boolean): void {
     this.#plain.onResponse(head, body, last)
+  }
+
+  #toClient(chunk: Uint8Array, memory?: ReadMemory): void {
+    this.#plain.res.bodyBytes += chunk.byteLength
+    if (this.#socket.write(chunk, memory?.onWritten)) {
+      if (this.#owed > CREDIT_PORTION_BYTES) this.#pay()
+    } else if (this.#socket.listenerCount('drain', this.#pay) === 0) {
+      this.#socket.once('drain', this.#pay)
+    }
   }
 
   #toSite(chunk: Buffer): void {

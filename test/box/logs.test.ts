@@ -39,6 +39,7 @@ const TALKER: SiteFixture = {
         res.end(String(id))
       })
       server.on('upgrade', (req, socket) => {
+        if (req.url === '/no') return socket.end('HTTP/1.1 403 Forbidden\\r\\nContent-Length: 2\\r\\n\\r\\nno')
         socket.write('HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: echo\\r\\nConnection: Upgrade\\r\\n\\r\\n')
         socket.pipe(socket)
       })
@@ -218,7 +219,11 @@ test('what happens to requests stands in the logs', async (t) => {
 
     const line = await lineOf(box, 'all.json', { target: '/tunnel' })
     assert.deepEqual([line.status, line.cut], [101, undefined])
-    assert.ok(Number(line.bytes) > 5)
+    assert.equal(line.bytes, 5)
+
+    await raw(box, 'GET /no HTTP/1.1\r\nHost: talker.test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n')
+    const refused = await lineOf(box, 'all.json', { target: '/no' })
+    assert.deepEqual([refused.status, refused.bytes, refused.cut], [403, 2, undefined])
   })
 
   await t.test('a static file, a HEAD, and what reaches no site have lines too', async () => {

@@ -12,6 +12,8 @@ import { pipeline } from 'node:stream'
 import { request } from '../../core/node-http.ts'
 import { answerFraming } from '../answer-framing.ts'
 import { asInvalid } from '../client-exchange.ts'
+import type { AnswerHead } from '../front-response.ts'
+import { writtenHead } from '../switch-head.ts'
 import type { Upgrade, Visit } from '../visit.ts'
 import { Attended } from './attendance.ts'
 import type { BackendSite, Failure } from './backend-site.ts'
@@ -146,7 +148,8 @@ export class ProxyTunnel implements Job {
     if (target !== undefined) this.#answered(target)
     const { res } = this.#visit
     res.becomeTunnel()
-    client.write(switchHead(answer), 'latin1')
+    const head = switchHead(answer)
+    client.write(writtenHead(res.upgradeHead(head) ?? head), 'latin1')
     if (first.byteLength > 0) upstream.unshift(first)
     upstream.on('data', (part: Buffer) => {
       res.bodyBytes += part.byteLength
@@ -178,11 +181,9 @@ export class ProxyTunnel implements Job {
   }
 }
 
-function switchHead(answer: IncomingMessage): string {
-  const headers = answerHeaders(answer.rawHeaders)
-  let head = `HTTP/1.1 101 ${answer.statusMessage ?? ''}\r\nConnection: Upgrade\r\nUpgrade: ${answer.headers.upgrade ?? ''}\r\n`
-  for (let at = 0; at + 1 < headers.length; at += 2) head += `${headers[at]}: ${headers[at + 1]}\r\n`
-  return `${head}\r\n`
+function switchHead(answer: IncomingMessage): AnswerHead {
+  const protocol = ['Connection', 'Upgrade', 'Upgrade', answer.headers.upgrade ?? '']
+  return { status: 101, reason: answer.statusMessage, headers: [...protocol, ...answerHeaders(answer.rawHeaders)] }
 }
 
 /** Joins both ends for good. @param idleMs after which they are destroyed when nothing moves, which both see at `upstream` */
