@@ -12,6 +12,7 @@ import type { AdviceSnapshot } from '../core/advice-report.ts'
 import { isDenied, ownUser } from '../core/denied.ts'
 import { AdminAnswerInvalid, AdminDenied, AdminTimeout, NotRunning } from '../core/errors.ts'
 import { request } from '../core/node-http.ts'
+import { MAX_SOCKET_PATH_BYTES } from '../core/socket-path.ts'
 import { readText } from './read-text.ts'
 import type { MatchReport, PurgeReport, ReloadReport, StackReport, StatusReport } from './reports.ts'
 
@@ -88,6 +89,8 @@ async function ask<T>(runFolder: string, asked: Question): Promise<T> {
   const { timeoutMs } = asked
   const question = `${asked.method} ${asked.path}`
   const socketPath = join(runFolder, ADMIN_SOCKET)
+  // No server can have it; `check` and `serve` say what to do.
+  if (Buffer.byteLength(socketPath) > MAX_SOCKET_PATH_BYTES) throw new NotRunning(runFolder)
   const signal = AbortSignal.timeout(timeoutMs)
   try {
     const response = await send(socketPath, asked, signal)

@@ -124,6 +124,16 @@ test('an address in use is told in one line with the cure, exit code 1', async (
   ])
 })
 
+test('a run folder whose path is too long for sockets is told as what else is wrong, and no server can be there', async (t) => {
+  const dir = makeConfig(t, { one: staticIni('one.test') }, `${SERVER_INI}run = ${'r'.repeat(110)}\n`)
+
+  const { code, stderr } = await vhostel(['serve', '--config', dir])
+
+  assert.equal(code, 78)
+  assert.match(stderr, /^vhostel\.ini:3: \[server\] run: the path .* has \d+ bytes: at most 80, /)
+  assert.equal((await vhostel(['status', '--config', dir])).code, 3)
+})
+
 test('a run folder that cannot be made is told with the key to change, exit code 1', async (t) => {
   const dir = makeConfig(t, { one: staticIni('one.test') }, `${SERVER_INI}run = vhostel.ini/run\n`)
 
