@@ -7,6 +7,7 @@ import { adminClient } from '../admin/client.ts'
 import type { ReloadReport } from '../admin/reports.ts'
 import { counted } from '../advice/words.ts'
 import type { ServerConfig } from '../config/server-schema.ts'
+import { isUncertified } from './certificate-text.ts'
 import { settingsOf } from './configuration.ts'
 import { EXIT } from './exit-codes.ts'
 import { complain, paint, print, printJson } from './output.ts'
@@ -46,8 +47,11 @@ function show({ sites, problems, awaitsRestart }: ReloadReport): void {
     print(`${paint('bold', site.name)}: ${stateText(site.state)}`)
     for (const line of problemLines(site)) complain(line)
   }
+  const uncertified = sites.filter(isUncertified)
+  for (const { name } of uncertified) complain(`${name}: no good certificate so far; 'vhostel status ${name}' says why`)
   const faulty = sites.filter(isFaulty).length
-  const outcome = faulty === 0 ? 'all are well' : `something is wrong with ${counted(faulty, 'site')}`
+  const well = uncertified.length === 0 ? 'all are well' : 'all are in service'
+  const outcome = faulty === 0 ? well : `something is wrong with ${counted(faulty, 'site')}`
   if (sites.length !== 1) print(`${counted(sites.length, 'site')} read again: ${outcome}`)
 }
 

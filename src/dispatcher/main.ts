@@ -135,6 +135,7 @@ export async function startServer({ configFile, env = process.env }: ServerOptio
   const { caches, certificates } = services
   const hosting = new Hosting(context, { pool, renewal, isolation, services }, { dir: config.dir, env }, log)
   const upkeep = stack.adopt(new Upkeep({ pool, renewal, isolation }, log), (it) => it.close())
+  renewal.onUnplaced = ({ name }) => hosting.codeChanged(name)
   Object.assign(late, { hosting, renewal, isolation, upkeep })
   const configuration = new Configuration(config, hosting, env, log)
   await configuration.refresh()

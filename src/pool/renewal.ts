@@ -37,14 +37,21 @@ const MAX_ATTEMPTS = 3
 const NO_THREAD_MS = 10_000
 /** So many threads that end once their visitors let go (WebSockets, for `stop_timeout`) do not keep a group from growing. */
 const MAX_FINISHING = 4
+/** A generation for which there was no thread is tried again after a time that grows from this, in ms. */
+const FIRST_RETRY_MS = 5_000
+const LAST_RETRY_MS = 180_000
 const FIRST_LOOK_MS = 20
 const LAST_LOOK_MS = 1_000
 const WAITS_FOR_VISITORS =
   'new code waits for a thread: too many finish what visitors keep open of the code before it, for stop_timeout at most'
 
 export class Renewal {
+  /** Called with a site whose newest generation found no thread, when it is worth another try. */
+  onUnplaced: (site: PoolSite) => void = () => {}
   readonly #pool: Pool
   readonly #log: Log
+  /** Sites whose newest generation found no thread, and how often in a row. */
+  readonly #unplaced = new Map<PoolSite, number>()
   #atWork = 0
   readonly #queue: (() => void)[] = []
   /** Loads that are under way, of each site one. */
@@ -186,6 +193,7 @@ export class Renewal {
   async #replace(site: PoolSite, order: LoadOrder, attempt = 1): Promise<LoadReport> {
     const thread = await this.#nurseryInTime(site)
     if (thread === undefined) return this.#notLoaded(site, order)
+    this.#unplaced.delete(site)
     const report = await this.#load(site, thread, order)
     const isOwnFault = thread.overdue === site
     if (attempt < MAX_ATTEMPTS && !isOwnFault && !site.removed && (await this.#wasTakenAway(thread))) {
@@ -212,14 +220,29 @@ export class Renewal {
     return report
   }
 
-  /** There is no thread for it. Nobody tries again by himself, so it has to be seen. */
+  /** There is no thread for it. */
   #notLoaded(site: PoolSite, order: LoadOrder): LoadReport {
     const { groups } = this.#pool.workforce
     // Why its own process could not be opened was told by then.
     const known = groups.has(site.lane.group) ? undefined : site.failure
     const report = known ?? failedReport('no thread is there to load it, and none starts; the log says why')
-    if (!this.#closed) this.#pool.loadFailed(site, order, report)
+    if (this.#closed || site.removed) return report
+    this.#pool.loadFailed(site, order, report)
+    this.#tryAgainLater(site)
     return report
+  }
+
+  /** Whoever has edited its files may have gone to sleep by the time at which there are threads again. */
+  #tryAgainLater(site: PoolSite): void {
+    const tries = (this.#unplaced.get(site) ?? 0) + 1
+    this.#unplaced.set(site, tries)
+    const retry = (): void => {
+      // Unless a newer one is at it.
+      if (!this.#unplaced.has(site) || site.renewal !== undefined) return
+      if (this.#closed || site.removed) this.#unplaced.delete(site)
+      else this.onUnplaced(site)
+    }
+    setTimeout(retry, backOffMs(tries, FIRST_RETRY_MS, LAST_RETRY_MS)).unref()
   }
 
   /** Whether a thread has ended, and not by what ran in it alone. */

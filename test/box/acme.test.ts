@@ -12,6 +12,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { TLSSocket } from 'node:tls'
 import { connect } from 'node:tls'
 import { freePorts } from '../../bench/free-port.ts'
+import { vhostel } from '../cli/command.ts'
 import type { Box } from '../helpers/box.ts'
 import { DEADLINE_MS, makeBox, send } from '../helpers/box.ts'
 import { makePair } from '../helpers/certificates.ts'
@@ -75,6 +76,9 @@ test('a server gets its certificates by itself, keeps them over restarts, and pu
     assert.deepEqual([plain.status, plain.text], [200, 'hello'])
     assert.match(status?.reasons.join() ?? '', /^lost\.test: .*127\.0\.0\.2/)
     await assert.rejects(askSecurely(tlsPort, 'lost.test', root))
+    const reload = await vhostel(['reload', '--config', box.dir])
+    assert.equal(reload.stdout, '2 sites read again: all are in service\n')
+    assert.match(reload.stderr, /^lost: no good certificate so far; 'vhostel status lost' says why$/m)
   })
 
   await t.test('a site that comes later gets its own', async () => {

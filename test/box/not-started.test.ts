@@ -115,6 +115,26 @@ test('threads that cannot be started are tried more and more slowly', async (t) 
   await box.waitFor('the site', async () => (await box.ask('hello')).status === 200, LATEST_MS)
 })
 
+test('an edit for which no thread could be started is in force once there are some again', async (t) => {
+  const told = {
+    files: { 'app.mjs': 'export default () => new Response(process.env.TOLD)' },
+    more: '[env]\nTOLD = first',
+  }
+  const [box, folder] = await startFromCopy(t, { told })
+  const entry = join(folder, 'src/worker/thread.ts')
+  const ini = readFileSync(join(box.dir, 'sites-available/told.ini'), 'utf8')
+  assert.equal((await box.ask('told')).text, 'first')
+
+  renameSync(entry, `${entry}.away`)
+  box.write('sites-available/told.ini', ini.replace('first', 'second'))
+  await box.waitFor('it to be given up', () => /"site":"told",.*no thread is there to load it/.test(box.output))
+  assert.deepEqual([(await box.ask('told')).text, (await box.site('told'))?.state], ['first', 'previous'])
+  renameSync(`${entry}.away`, entry)
+
+  await box.waitFor('the edit', async () => (await box.ask('told')).text === 'second', LATEST_MS)
+  assert.equal((await box.site('told'))?.state, 'live')
+})
+
 test('threads of another version than the server, in a process of the same, are spoken of once', async (t) => {
   const [box, folder] = await startFromCopy(t, { hello: HELLO })
   const spoken = /"version":"99\.0\.0","server":"[^"]+","msg":"another version of vhostel was installed/g
