@@ -44,6 +44,8 @@ export class TunnelExchange implements ExchangeListener {
   #open = false
   /** The client has ended its half. */
   #isEnded = false
+  /** The site has ended its half. */
+  #isAnswered = false
   #owed = 0
 
   /** @param head bytes that came behind the request, for the tunnel */
@@ -89,8 +91,9 @@ export class TunnelExchange implements ExchangeListener {
   }
 
   onEnd(trailers: string[]): void {
-    if (this.#open) this.#socket.end(this.#answer.rest())
-    else this.#plain.onEnd(trailers)
+    if (!this.#open) return this.#plain.onEnd(trailers)
+    this.#isAnswered = true
+    this.#socket.end(this.#answer.rest())
   }
 
   onDrain(): void {
@@ -99,7 +102,9 @@ export class TunnelExchange implements ExchangeListener {
 
   onFailure(error: Error): void {
     if (!this.#open) return this.#plain.onFailure(error)
-    if (!this.#socket.destroyed) this.#socket.destroy()
+    // The site does not listen any longer; the client may not have all that it has said.
+    if (this.#isAnswered) linger(this.#socket as Socket)
+    else this.#socket.destroy()
   }
 
   onBodyWanted(): void {

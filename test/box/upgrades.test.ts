@@ -80,3 +80,19 @@ test('a client that has ended its half before its upgrade is answered gets the a
     assert.match(await textOf(socket), /^HTTP\/1\.1 101 [\s\S]*\r\n\r\nhello bye$/, when)
   }
 })
+
+test('a client that goes on sending gets the whole refusal, and no reset', async (t) => {
+  const refusing = `
+    require('node:http').createServer().on('upgrade', (req, socket) => {
+      socket.on('error', () => {}).once('finish', () => socket.destroy())
+      socket.end('HTTP/1.1 401 Unauthorized\\r\\nContent-Length: 2\\r\\n\\r\\nno')
+    }).listen(3000)`
+  const box = await startBox(t, { module: { files: { 'site.cjs': refusing } } })
+  for (let turn = 0; turn < 20; turn++) {
+    const socket = upgrade(box, 'module', '/')
+    const sending = setInterval(() => socket.write('more'.repeat(8_000)), 1)
+    socket.once('end', () => clearInterval(sending)).once('close', () => clearInterval(sending))
+    // A reset is an error of the socket, and is thrown.
+    assert.equal(await textOf(socket), 'HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\nno')
+  }
+})
