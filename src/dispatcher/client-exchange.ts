@@ -126,7 +126,7 @@ export class ClientExchange implements ExchangeListener, SlowClient {
     }
   }
 
-  onResponse(head: ResponseHead, body: Uint8Array, last: boolean): void {
+  onResponse(head: ResponseHead, body: Uint8Array, last: boolean, memory?: ReadMemory): void {
     const { res } = this
     if (res.headersSent || res.destroyed) return
     try {
@@ -139,8 +139,8 @@ export class ClientExchange implements ExchangeListener, SlowClient {
       if (this.exchange !== undefined) this.#handlers.onGone(this.exchange)
       return this.onFailure(asInvalid(error))
     }
-    if (last) this.#sendWhole(body)
-    else if (body.byteLength > 0) this.onBody(body)
+    if (last) this.#sendWhole(body, memory)
+    else if (body.byteLength > 0) this.onBody(body, memory)
     else this.#holdHead()
   }
 
@@ -185,15 +185,22 @@ export class ClientExchange implements ExchangeListener, SlowClient {
     else sendError(this.req, this.res, error)
   }
 
-  #sendWhole(body: Uint8Array): void {
+  #sendWhole(body: Uint8Array, memory: ReadMemory | undefined): void {
     const part = this.#fit(body)
     if (this.#room !== undefined && this.#room > 0) {
       if (part.byteLength > 0) this.res.write(part)
       else this.res.flushHeaders()
       this.#isShort()
     } else if (part.byteLength === 0) this.res.end()
-    else if (part.byteLength > JOIN_BYTES) this.res.end(part)
-    else this.res.end((part as Buffer).toString('latin1'), 'latin1')
+    else if (part.byteLength <= JOIN_BYTES) {
+      const text = (part as Buffer).toString('latin1')
+      memory?.release()
+      this.res.end(text, 'latin1')
+    } else if (memory === undefined) this.res.end(part)
+    else {
+      this.res.write(part, memory.onWritten)
+      this.res.end()
+    }
   }
 
   #write(chunk: Uint8Array, memory: ReadMemory | undefined): void {

@@ -115,8 +115,8 @@ export class TunnelExchange implements ExchangeListener {
     this.#plain.onInformational(head)
   }
 
-  onResponse(head: ResponseHead, body: Uint8Array, last: boolean): void {
-    this.#plain.onResponse(head, body, last)
+  onResponse(head: ResponseHead, body: Uint8Array, last: boolean, memory?: ReadMemory): void {
+    this.#plain.onResponse(head, body, last, memory)
   }
 
   #toClient(chunk: Uint8Array, memory?: ReadMemory): void {

@@ -25,7 +25,7 @@ export interface ExchangeListener {
   onDrain(): void
   onInformational(head: ResponseHead): void
   /** @param last whether the answer is complete with this */
-  onResponse(head: ResponseHead, body: Uint8Array, last: boolean): void
+  onResponse(head: ResponseHead, body: Uint8Array, last: boolean, memory?: ReadMemory): void
   onBody(chunk: Uint8Array, memory?: ReadMemory): void
   onEnd(trailers: string[]): void
   /** From here on `onBody` and `sendBody` carry bytes of the client's own connection. */

@@ -256,7 +256,7 @@ export class ThreadLink {
     exchange.acknowledged()
     exchange.state = 'answering'
     handlers.onAnswering(exchange)
-    exchange.listener.onResponse(frame.head, frame.body, frame.last)
+    exchange.listener.onResponse(frame.head, frame.body, frame.last, frame.memory)
     if (frame.last) this.#finish(exchange, handlers)
   }
 

@@ -12,7 +12,7 @@ import { FrameInvalid, FrameTooLarge } from '../core/errors.ts'
 import type { Frame, FrameType, LoadOrder, LoadReport, LogLevel, RequestHead, ResponseHead } from './frames.ts'
 import { assertNever, FRAME_CODES, MAX_FRAME_BYTES } from './frames.ts'
 import { KnownHeads } from './known-heads.ts'
-import { LARGE_READ_BYTES, ReadMemory } from './read-memory.ts'
+import { LARGE_READ_BYTES, ownMemory, ReadMemory } from './read-memory.ts'
 
 /** Bytes before each payload. */
 const HEADER_BYTES = 9
@@ -185,6 +185,8 @@ export class FrameDecoder {
   readonly #onFrame: (frame: Frame) => void
   readonly #heads = new KnownHeads(toResponseHead)
   #held: Uint8Array[] = []
+  /** What these are parts of. */
+  #heldMemories: ReadMemory[] = []
   #heldBytes = 0
   /** Bytes that must be there before anything can be decoded. */
   #wanted = HEADER_BYTES
@@ -220,6 +222,22 @@ export class FrameDecoder {
     memory.release()
   }
 
+  /** All that is held, and what came behind it, as one copy: from here on that is what is decoded. */
+  #joined(chunk: Uint8Array): Buffer {
+    const length = this.#heldBytes + chunk.byteLength
+    // Of Node's pool nothing can be given back.
+    const bytes = length < LARGE_READ_BYTES ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length)
+    let at = 0
+    for (const part of [...this.#held, chunk]) {
+      bytes.set(part, at)
+      at += part.byteLength
+    }
+    for (const memory of this.#heldMemories) memory.release()
+    this.#heldMemories = []
+    if (this.#memory !== undefined) this.#memory = ownMemory(bytes)
+    return bytes
+  }
+
   #take(chunk: Uint8Array): void {
     if (this.#bodyLeft > 0) {
       const rest = chunk.subarray(this.#bodyPart(chunk))
@@ -231,13 +249,12 @@ export class FrameDecoder {
       return
     }
     const isJoined = this.#heldBytes > 0
-    const bytes = isJoined ? Buffer.concat([...this.#held, chunk]) : asBuffer(chunk)
-    // What is joined is a copy, which is left to the garbage collector.
-    if (isJoined) this.#memory = undefined
+    const bytes = isJoined ? this.#joined(chunk) : asBuffer(chunk)
     this.#held = []
     this.#heldBytes = 0
     const used = this.#decodeAll(bytes)
     if (used < bytes.byteLength) this.#hold(bytes.subarray(used))
+    if (isJoined) this.#memory?.release()
   }
 
   /** Hands on what has come of a body frame. @returns how many bytes of these are of it */
@@ -251,7 +268,10 @@ export class FrameDecoder {
 
   #hold(chunk: Uint8Array): void {
     if (chunk.byteLength === 0) return
-    this.#memory?.keep()
+    if (this.#memory !== undefined) {
+      this.#memory.hold()
+      this.#heldMemories.push(this.#memory)
+    }
     this.#held.push(chunk)
     this.#heldBytes += chunk.byteLength
   }
@@ -285,10 +305,10 @@ export class FrameDecoder {
 
 /** A body in a frame is a part of what was read. */
 function share(frame: Frame, memory: ReadMemory): void {
-  if (frame.type === 'body') {
+  if (frame.type === 'body' || (frame.type === 'response' && frame.body.byteLength > 0)) {
     memory.hold()
     frame.memory = memory
-  } else if ((frame.type === 'response' || frame.type === 'request') && frame.body.byteLength > 0) memory.keep()
+  } else if (frame.type === 'request' && frame.body.byteLength > 0) memory.keep()
 }
 
 const TYPE_OF_CODE = new Map<number, FrameType>(

@@ -115,8 +115,15 @@ export type Frame =
   | { type: 'started'; id: number }
   // thread → dispatcher: 1xx
   | { type: 'informational'; id: number; head: ResponseHead }
-  // thread → dispatcher. `body` and `last` as in a request.
-  | { type: 'response'; id: number; head: ResponseHead; body: Uint8Array; last: boolean }
+  // thread → dispatcher. `body` and `last` as in a request, `memory` as of a body.
+  | {
+      type: 'response'
+      id: number
+      head: ResponseHead
+      body: Uint8Array
+      last: boolean
+      memory?: ReadMemory | undefined
+    }
   // thread → dispatcher: from here on, body frames are bytes of the client's own connection, both ways
   | { type: 'tunnel'; id: number }
   // both ways. `memory` is what the chunk is a part of: whoever is done with it may say so, a channel when it was written

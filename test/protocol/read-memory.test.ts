@@ -2,15 +2,34 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
 import { encodeFrame, FrameDecoder } from '../../src/protocol/codec.ts'
-import type { Frame } from '../../src/protocol/frames.ts'
+import type { Frame, RequestHead } from '../../src/protocol/frames.ts'
 import { LARGE_READ_BYTES, ownMemory, readMemory } from '../../src/protocol/read-memory.ts'
 
 type Body = Frame & { type: 'body' }
+type Answer = Frame & { type: 'response' }
 
 const HEAD = { status: 200, reason: 'OK', headers: ['a', 'b'] }
+const REQUEST: RequestHead = {
+  generation: 1,
+  method: 'POST',
+  url: '/',
+  httpMinor: 1,
+  headers: [],
+  remoteAddress: '',
+  remotePort: 0,
+  localAddress: '',
+  localPort: 0,
+  encrypted: false,
+  keepAlive: true,
+  upgrade: false,
+}
 
 function bodyFrame(id: number, bytes: number): Frame {
   return { type: 'body', id, chunk: Buffer.alloc(bytes, id) }
+}
+
+function answerFrame(id: number, bytes: number): Frame {
+  return { type: 'response', id, head: HEAD, body: Buffer.alloc(bytes, id), last: false }
 }
 
 /** As a read from a socket: bytes in memory of their own. */
@@ -70,17 +89,40 @@ test('a small read, or one whose memory is not its own, is never given back', ()
   assert.equal(shared[0]?.memory, undefined)
 })
 
-test('the first part of an answer, and half a frame, keep their memory', () => {
-  const answer: Frame = { type: 'response', id: 1, head: HEAD, body: Buffer.alloc(20_000, 7), last: false }
-  const first = readOf(answer, bodyFrame(2, 20_000))
-  decode(first).bodies[0]?.memory?.release()
+test('the first part of an answer gives its memory back like any other, that of a request is kept', () => {
+  const first = readOf(answerFrame(1, 20_000), bodyFrame(2, 20_000))
+  const { frames, bodies } = decode(first)
+  bodies[0]?.memory?.release()
   assert.equal(isGivenBack(first), false)
+  for (const frame of frames) if (frame.type === 'response') frame.memory?.release()
+  assert.equal(isGivenBack(first), true)
 
-  const whole = readOf(bodyFrame(3, 20_000), bodyFrame(4, 4_000))
-  const cut = Buffer.allocUnsafeSlow(22_000)
+  const request = readOf({ type: 'request', id: 1, head: REQUEST, body: Buffer.alloc(20_000), last: true })
+  decode(request)
+  assert.equal(isGivenBack(request), false)
+})
+
+test('half a frame is kept until the rest comes, and given back once it is joined; so is what it was joined to', () => {
+  const whole = readOf(bodyFrame(3, 20_000), answerFrame(4, 20_000))
+  const [cut, rest] = [Buffer.allocUnsafeSlow(22_000), Buffer.allocUnsafeSlow(whole.byteLength - 22_000)]
   whole.copy(cut)
-  decode(cut).bodies[0]?.memory?.release()
+  whole.copy(rest, 0, 22_000)
+  const frames: Frame[] = []
+  const decoder = new FrameDecoder((frame) => frames.push(frame))
+
+  decoder.push(cut, true)
+  assert.equal(frames[0]?.type, 'body')
+  if (frames[0]?.type === 'body') frames[0].memory?.release()
   assert.equal(isGivenBack(cut), false)
+  decoder.push(rest, true)
+
+  const [, answer] = frames
+  assert.ok(answer?.type === 'response' && answer.memory !== undefined)
+  assert.deepEqual([isGivenBack(cut), isGivenBack(rest)], [true, true])
+  const { buffer } = answer.body
+  assert.deepEqual(answer.body, Buffer.alloc(20_000, 4))
+  answer.memory.release()
+  assert.equal((buffer as ArrayBuffer).detached, true)
 })
 
 test('bodies are whole until they are given back, however the bytes are cut and whoever is done first', () => {
@@ -89,22 +131,23 @@ test('bodies are whole until they are given back, however the bytes are cut and 
   const order = fc.array(fc.boolean(), { minLength: 1, maxLength: 16 })
   fc.assert(
     fc.property(sizes, lengths, order, (bodySizes, readLengths, isDone) => {
-      const frames = bodySizes.map((size, at) => bodyFrame(at + 1, size))
+      const frames = bodySizes.map((size, at) => (at % 3 === 1 ? answerFrame : bodyFrame)(at + 1, size))
       const bytes = Buffer.concat(frames.map(encodeFrame))
       const received = new Map<number, number>()
-      let held: Body[] = []
-      const passOn = (body: Body): void => {
-        assert.ok(body.chunk.every((byte) => byte === body.id))
-        received.set(body.id, (received.get(body.id) ?? 0) + body.chunk.byteLength)
-        body.memory?.release()
+      let held: (Body | Answer)[] = []
+      const passOn = (frame: Body | Answer): void => {
+        const part = frame.type === 'body' ? frame.chunk : frame.body
+        assert.ok(part.every((byte) => byte === frame.id))
+        received.set(frame.id, (received.get(frame.id) ?? 0) + part.byteLength)
+        frame.memory?.release()
       }
-      const decoder = new FrameDecoder((frame) => held.push(frame as Body))
+      const decoder = new FrameDecoder((frame) => held.push(frame as Body | Answer))
       for (let at = 0, turn = 0; at < bytes.byteLength; turn++) {
         const read = Buffer.allocUnsafeSlow(readLengths[turn % readLengths.length] as number)
         const length = bytes.copy(read, 0, at)
         at += length
         decoder.push(read.subarray(0, length), true)
-        const isNow = (_: Body, index: number): boolean => isDone[(turn + index) % isDone.length] === true
+        const isNow = (_: Body | Answer, index: number): boolean => isDone[(turn + index) % isDone.length] === true
         const now = held.filter(isNow)
         held = held.filter((body) => !now.includes(body))
         for (const body of now) passOn(body)
