@@ -234,7 +234,7 @@ export class FrameDecoder {
     }
     for (const memory of this.#heldMemories) memory.release()
     this.#heldMemories = []
-    if (this.#memory !== undefined) this.#memory = ownMemory(bytes)
+    this.#memory = ownMemory(bytes)
     return bytes
   }
 
@@ -254,7 +254,9 @@ export class FrameDecoder {
     this.#heldBytes = 0
     const used = this.#decodeAll(bytes)
     if (used < bytes.byteLength) this.#hold(bytes.subarray(used))
-    if (isJoined) this.#memory?.release()
+    if (!isJoined) return
+    this.#memory?.release()
+    this.#memory = undefined
   }
 
   /** Hands on what has come of a body frame. @returns how many bytes of these are of it */
