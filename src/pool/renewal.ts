@@ -51,7 +51,7 @@ export class Renewal {
   readonly #pool: Pool
   readonly #log: Log
   /** Sites whose newest generation found no thread, and how often in a row. */
-  readonly #unplaced = new Map<PoolSite, number>()
+  readonly #unplaced = new WeakMap<PoolSite, number>()
   #atWork = 0
   readonly #queue: (() => void)[] = []
   /** Loads that are under way, of each site one. */
