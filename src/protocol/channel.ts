@@ -12,7 +12,8 @@
  */
 import type { Socket } from 'node:net'
 import { FrameInvalid } from '../core/errors.ts'
-import { FrameBatch, FrameDecoder } from './codec.ts'
+import { FrameBatch } from './codec.ts'
+import { FrameDecoder } from './frame-decoder.ts'
 import type { Frame } from './frames.ts'
 import type { ReadMemory } from './read-memory.ts'
 

@@ -1,25 +1,23 @@
 /**
- * Frames to bytes and back. Pure: no socket, no timer.
+ * Frames to bytes, and one frame back out of its bytes. Pure: no socket, no timer. Bytes as they come are frame-decoder.ts's.
  *
  * A frame is `u32 payload length · u8 type · u32 id · payload`, little endian. Heads are text fields joined by a line
  * feed in latin1, because a head's bytes are latin1 in HTTP/1.1 and no valid field holds a line feed: one string write
  * and one `split` per head (30 ns and 450 ns for 13 fields), an order of magnitude less than a length for each field.
  *
- * Invariant: `FrameDecoder` gives back exactly the frames that `FrameBatch` was given, however the bytes are cut; bytes
- * that are no frame throw, and what is held is never more than one frame of `MAX_FRAME_BYTES`.
+ * Invariant: `decode` gives back exactly the frame that `FrameBatch` was given; bytes that are no frame throw.
  */
 import { FrameInvalid, FrameTooLarge } from '../core/errors.ts'
 import type { Frame, FrameType, LoadOrder, LoadReport, LogLevel, RequestHead, ResponseHead } from './frames.ts'
 import { assertNever, FRAME_CODES, MAX_FRAME_BYTES } from './frames.ts'
-import { KnownHeads } from './known-heads.ts'
-import { LARGE_READ_BYTES, ownMemory, ReadMemory } from './read-memory.ts'
+import type { KnownHeads } from './known-heads.ts'
 
-/** Bytes before each payload. */
-const HEADER_BYTES = 9
+/** Bytes before each payload: its length, the type, the id. */
+export const HEADER_BYTES = 9
 
 const SLAB_BYTES = 64 * 1024
 /** From this size on a body is handed to the socket as it is: copying costs more than one more iovec. */
-const BORROW_BYTES = 8 * 1024
+export const BORROW_BYTES = 8 * 1024
 const EMPTY = Buffer.alloc(0)
 
 const FLAG_LAST = 1
@@ -180,144 +178,17 @@ export function encodeFrame(frame: Frame): Uint8Array {
   return Buffer.concat(batch.take())
 }
 
-/** Turns bytes, cut anywhere, into frames. Not usable any more once it has thrown. */
-export class FrameDecoder {
-  readonly #onFrame: (frame: Frame) => void
-  readonly #heads = new KnownHeads(toResponseHead)
-  #held: Uint8Array[] = []
-  /** What these are parts of. */
-  #heldMemories: ReadMemory[] = []
-  #heldBytes = 0
-  /** Bytes that must be there before anything can be decoded. */
-  #wanted = HEADER_BYTES
-  /** The request of a body frame that is handed on as it comes, and its bytes that are to come. */
-  #bodyId = 0
-  #bodyLeft = 0
-  /** What is being decoded, where it is large. */
-  #memory: ReadMemory | undefined
-
-  /** @param onFrame called for each whole frame, in order, from within `push` */
-  constructor(onFrame: (frame: Frame) => void) {
-    this.#onFrame = onFrame
-  }
-
-  /** Bytes held for a frame that is not whole yet. */
-  get heldBytes(): number {
-    return this.#heldBytes
-  }
-
-  /**
-   * Takes bytes as read from the socket. Bodies in frames are views of `chunk`: it must not be written to afterwards.
-   *
-   * @param isOwn whether nobody else has anything of the chunk's memory: it is given back when the receivers are done with it
-   * @throws VHOSTEL_FRAME_TOO_LARGE a length above MAX_FRAME_BYTES was announced; the caller ends the socket
-   * @throws VHOSTEL_FRAME_INVALID the bytes are no frame; the caller ends the socket
-   */
-  push(chunk: Uint8Array, isOwn = false): void {
-    if (!isOwn || chunk.byteLength < LARGE_READ_BYTES) return this.#take(chunk)
-    const memory = new ReadMemory(chunk)
-    this.#memory = memory
-    this.#take(chunk)
-    this.#memory = undefined
-    memory.release()
-  }
-
-  /** All that is held, and what came behind it, as one copy: from here on that is what is decoded. */
-  #joined(chunk: Uint8Array): Buffer {
-    const length = this.#heldBytes + chunk.byteLength
-    // Of Node's pool nothing can be given back.
-    const bytes = length < LARGE_READ_BYTES ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length)
-    let at = 0
-    for (const part of [...this.#held, chunk]) {
-      bytes.set(part, at)
-      at += part.byteLength
-    }
-    for (const memory of this.#heldMemories) memory.release()
-    this.#heldMemories = []
-    this.#memory = ownMemory(bytes)
-    return bytes
-  }
-
-  #take(chunk: Uint8Array): void {
-    if (this.#bodyLeft > 0) {
-      const rest = chunk.subarray(this.#bodyPart(chunk))
-      if (rest.byteLength === 0) return
-      chunk = rest
-    }
-    if (this.#heldBytes + chunk.byteLength < this.#wanted) {
-      this.#hold(chunk)
-      return
-    }
-    const isJoined = this.#heldBytes > 0
-    const bytes = isJoined ? this.#joined(chunk) : asBuffer(chunk)
-    this.#held = []
-    this.#heldBytes = 0
-    const used = this.#decodeAll(bytes)
-    if (used < bytes.byteLength) this.#hold(bytes.subarray(used))
-    if (!isJoined) return
-    this.#memory?.release()
-    this.#memory = undefined
-  }
-
-  /** Hands on what has come of a body frame. @returns how many bytes of these are of it */
-  #bodyPart(bytes: Uint8Array): number {
-    const part = bytes.subarray(0, this.#bodyLeft)
-    this.#bodyLeft -= part.byteLength
-    this.#memory?.hold()
-    this.#onFrame({ type: 'body', id: this.#bodyId, chunk: part, memory: this.#memory })
-    return part.byteLength
-  }
-
-  #hold(chunk: Uint8Array): void {
-    if (chunk.byteLength === 0) return
-    if (this.#memory !== undefined) {
-      this.#memory.hold()
-      this.#heldMemories.push(this.#memory)
-    }
-    this.#held.push(chunk)
-    this.#heldBytes += chunk.byteLength
-  }
-
-  #decodeAll(bytes: Buffer): number {
-    let at = 0
-    for (;;) {
-      this.#wanted = HEADER_BYTES
-      if (bytes.byteLength - at < HEADER_BYTES) return at
-      const length = bytes.readUInt32LE(at)
-      if (length > MAX_FRAME_BYTES) throw new FrameTooLarge(length, MAX_FRAME_BYTES)
-      const end = at + HEADER_BYTES + length
-      if (end > bytes.byteLength) {
-        // To join a large body to one piece would cost a copy of nearly everything that comes.
-        if (bytes[at + 4] === FRAME_CODES.body && bytes.byteLength - at - HEADER_BYTES >= BORROW_BYTES) {
-          this.#bodyId = bytes.readUInt32LE(at + 5)
-          this.#bodyLeft = length
-          return at + HEADER_BYTES + this.#bodyPart(bytes.subarray(at + HEADER_BYTES))
-        }
-        this.#wanted = HEADER_BYTES + length
-        return at
-      }
-      const [code, id] = [bytes[at + 4] as number, bytes.readUInt32LE(at + 5)]
-      const frame = decode(code, id, bytes, at + HEADER_BYTES, end, this.#heads)
-      at = end
-      if (this.#memory !== undefined) share(frame, this.#memory)
-      this.#onFrame(frame)
-    }
-  }
-}
-
-/** A body in a frame is a part of what was read. */
-function share(frame: Frame, memory: ReadMemory): void {
-  if (frame.type === 'body' || (frame.type === 'response' && frame.body.byteLength > 0)) {
-    memory.hold()
-    frame.memory = memory
-  } else if (frame.type === 'request' && frame.body.byteLength > 0) memory.keep()
-}
-
 const TYPE_OF_CODE = new Map<number, FrameType>(
   Object.entries(FRAME_CODES).map(([type, code]) => [code, type as FrameType]),
 )
 
-function decode(code: number, id: number, bytes: Buffer, from: number, to: number, heads: KnownHeads): Frame {
+/**
+ * The frame in these bytes. A body in it is a view of them.
+ *
+ * @param from where its payload begins, and `to` where that ends
+ * @throws VHOSTEL_FRAME_INVALID
+ */
+export function decode(code: number, id: number, bytes: Buffer, from: number, to: number, heads: KnownHeads): Frame {
   const type = TYPE_OF_CODE.get(code)
   switch (type) {
     case 'request': {
@@ -469,7 +340,7 @@ export function responseText(head: ResponseHead): string {
   return head.headers.length === 0 ? head.reason : `${head.reason}\n${head.headers.join('\n')}`
 }
 
-function toResponseHead(status: number, text: string): ResponseHead {
+export function toResponseHead(status: number, text: string): ResponseHead {
   if (!(status >= 100 && status <= 999)) throw new FrameInvalid(`status ${status}`)
   const cut = text.indexOf('\n')
   if (cut === -1) return { status, reason: text, headers: [] }
@@ -497,8 +368,4 @@ function parse<T>(bytes: Buffer, from: number, to: number, check: (value: unknow
 
 function isObject(value: unknown): boolean {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test'
 import { test } from 'node:test'
 import type { Channel } from '../../src/protocol/channel.ts'
 import { openChannel } from '../../src/protocol/channel.ts'
-import { FrameDecoder } from '../../src/protocol/codec.ts'
+import { FrameDecoder } from '../../src/protocol/frame-decoder.ts'
 import type { Frame } from '../../src/protocol/frames.ts'
 import { ownMemory } from '../../src/protocol/read-memory.ts'
 

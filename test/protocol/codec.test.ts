@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { encodeFrame, FrameBatch, FrameDecoder } from '../../src/protocol/codec.ts'
+import { encodeFrame, FrameBatch } from '../../src/protocol/codec.ts'
+import { FrameDecoder } from '../../src/protocol/frame-decoder.ts'
 import type { Frame } from '../../src/protocol/frames.ts'
 import { FRAME_CODES, MAX_FRAME_BYTES } from '../../src/protocol/frames.ts'
 

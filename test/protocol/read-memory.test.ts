@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import fc from 'fast-check'
-import { encodeFrame, FrameDecoder } from '../../src/protocol/codec.ts'
+import { encodeFrame } from '../../src/protocol/codec.ts'
+import { FrameDecoder } from '../../src/protocol/frame-decoder.ts'
 import type { Frame, RequestHead } from '../../src/protocol/frames.ts'
 import { LARGE_READ_BYTES, ownMemory, readMemory } from '../../src/protocol/read-memory.ts'
 
