@@ -6,8 +6,9 @@
  * one, and 200 that come in a second: none of those was answered in five seconds. The kernel spreads connections over sockets
  * that share a port (SO_REUSEPORT, socket(7)), and each of them gives one in a turn.
  *
- * Limits: TCP on systems that can share a port; elsewhere the server listens alone. Invariant: a port is shared with no
- * other server: before that, it has to be free for one that does not share.
+ * Limits: TCP on systems that can share a port; elsewhere the server listens alone. Who comes in the moment in which a server that
+ * starts tries its port is reset, where a moment earlier he was refused. Invariant: a port is shared with no other server: before that,
+ * it has to be free for one that does not share.
  */
 import type { AddressInfo, ListenOptions } from 'node:net'
 import { createServer, type Server } from 'node:net'

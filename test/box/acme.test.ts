@@ -146,7 +146,9 @@ async function connected(port: number, servername: string, ca: string): Promise<
       await once(socket, 'secureConnect')
       return socket
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ECONNREFUSED' || performance.now() > deadline) throw error
+      // Reset, where it came while the server only tried whether the port is free.
+      const isEarly = ['ECONNREFUSED', 'ECONNRESET'].includes((error as NodeJS.ErrnoException).code ?? '')
+      if (!isEarly || performance.now() > deadline) throw error
       await delay(5)
     }
   }
